@@ -1,0 +1,206 @@
+"""The content-addressed store under the cache folder.
+
+An entry is a folder ``KIND/KEY`` that is either whole or absent: it is filled under a
+temporary name and renamed. Entries never change afterwards. Beside them lie *work folders*,
+which do change (a persistent build tree); whoever uses one holds its lock.
+
+Any number of toolkits may share one store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from toolkit.deadline import Deadline
+from toolkit.errors import InfrastructureError
+
+_SEAL = ".sealed.json"  # written last: a folder without it is not an entry
+_LOCK_POLL = 0.05
+
+
+def digest(*parts: object) -> str:
+    """Return a hex key over ``parts``: bytes as they are, everything else as its JSON."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
+        state.update(len(data).to_bytes(8, "little") + data)
+    return state.hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """One line of ``cache list``. ``size`` is in bytes on disk, ``used`` a Unix time."""
+
+    kind: str
+    key: str
+    label: str
+    size: int
+    used: float
+    path: Path
+
+
+class Cache:
+    """A store rooted at ``root``, which is made when first needed.
+
+    ``cold`` makes :meth:`make` ignore what is there (once each entry), and replace it.
+    """
+
+    def __init__(self, root: Path, *, cold: bool = False) -> None:
+        self.root = root
+        self._cold = cold
+        self._fresh: set[Path] = set()
+
+    def find(self, kind: str, key: str) -> Path | None:
+        """Return the entry's folder, and remember that it was used, or None."""
+        path = self.root / kind / key
+        if self._cold and path not in self._fresh:
+            return None
+        if not (path / _SEAL).exists():
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path / _SEAL)
+        return path
+
+    def make(
+        self,
+        kind: str,
+        key: str,
+        fill: Callable[[Path], None],
+        *,
+        deadline: Deadline,
+        label: str = "",
+    ) -> tuple[Path, bool]:
+        """Return the entry's folder and whether it was found.
+
+        Where it is absent ``fill`` is called with an empty folder; what it raises leaves the
+        store as it was. Two callers of one key wait for each other and fill it once.
+        """
+        if found := self.find(kind, key):
+            return found, True
+        with self.lock(f"{kind}/{key}", deadline=deadline):
+            if found := self.find(kind, key):
+                return found, True
+            return self._fill(self.root / kind / key, fill, label), False
+
+    def _fill(self, path: Path, fill: Callable[[Path], None], label: str) -> Path:
+        try:
+            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        except OSError as error:
+            raise InfrastructureError(f"cannot write to the cache {self.root}: {error}") from error
+        try:
+            fill(temporary)
+            (temporary / _SEAL).write_text(json.dumps({"label": label, "made": time.time()}))
+            temporary.chmod(0o755)
+            self.remove_tree(path)
+            temporary.rename(path)
+        except BaseException:
+            self.remove_tree(temporary)
+            raise
+        self._fresh.add(path)
+        return path
+
+    def discard(self, kind: str, key: str) -> None:
+        """Remove an entry that turned out to be damaged."""
+        self.remove_tree(self.root / kind / key)
+
+    @contextlib.contextmanager
+    def work(self, kind: str, key: str, *, deadline: Deadline) -> Iterator[Path]:
+        """Lend the changing folder ``work/KIND/KEY``, locked against every other user of it."""
+        path = self.root / "work" / kind / key
+        with self.lock(f"work/{kind}/{key}", deadline=deadline):
+            if self._cold and path not in self._fresh:
+                self.remove_tree(path)
+            path.mkdir(parents=True, exist_ok=True)
+            self._fresh.add(path)
+            os.utime(path)
+            yield path
+
+    @contextlib.contextmanager
+    def lock(self, name: str, *, deadline: Deadline) -> Iterator[None]:
+        """Hold the store-wide lock called ``name``; it falls with the process that holds it."""
+        file = self.root / (name + ".lock")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(file, timeout=deadline.remaining(), poll_interval=_LOCK_POLL):
+                yield
+        except Timeout as error:
+            raise InfrastructureError(
+                f"waited {deadline.budget:.0f} s for another run to release {file}",
+                hint="let the other run finish, or give this one its own XDG_CACHE_HOME",
+            ) from error
+
+    @staticmethod
+    def remove_tree(path: Path) -> None:
+        """Remove a folder whole or not at all as others see it: rename first, then delete."""
+        if not path.exists():
+            return
+        with tempfile.TemporaryDirectory(prefix=".trash.", dir=path.parent) as trash:
+            path.rename(Path(trash) / "entry")
+
+    def entries(self) -> list[CacheEntry]:
+        """Return everything that is stored, least recently used first."""
+        found = []
+        for seal in self.root.glob(f"*/*/{_SEAL}"):
+            with contextlib.suppress(OSError, ValueError):
+                label = str(json.loads(seal.read_text()).get("label", ""))
+                found.append(self._entry(seal.parent, seal.parent.parent.name, label, seal))
+        found.extend(
+            self._entry(path, f"work/{path.parent.name}", "", path)
+            for path in self.root.glob("work/*/*")
+            if path.is_dir() and not path.name.startswith(".")
+        )
+        return sorted(found, key=lambda entry: entry.used)
+
+    @staticmethod
+    def _entry(path: Path, kind: str, label: str, stamp: Path) -> CacheEntry:
+        return CacheEntry(kind, path.name, label, tree_size(path), stamp.stat().st_mtime, path)
+
+    def prune(self, keep_within: int) -> list[CacheEntry]:
+        """Remove the least recently used entries until at most ``keep_within`` bytes stay.
+
+        What another run is using stays. Returns what was removed.
+        """
+        entries = self.entries()
+        total = sum(entry.size for entry in entries)
+        removed = []
+        for entry in entries:
+            if total <= keep_within:
+                break
+            lock = FileLock(self.root / f"{entry.kind}/{entry.key}.lock", timeout=0)
+            with contextlib.suppress(Timeout), lock:
+                self.remove_tree(entry.path)
+                removed.append(entry)
+                total -= entry.size
+        return removed
+
+
+def tree_size(path: Path) -> int:
+    """Return the bytes on disk below ``path``; hard links within it count once."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                info = Path(folder, name).lstat()
+                if (info.st_dev, info.st_ino) not in seen:
+                    seen.add((info.st_dev, info.st_ino))
+                    total += info.st_blocks * 512
+    return total
+
+
+def free_bytes(path: Path) -> int:
+    """Return how many bytes may still be written below ``path`` or its nearest parent."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free

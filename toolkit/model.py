@@ -1,0 +1,336 @@
+"""The frozen types through which the stages meet.
+
+Nothing here starts a process, reads a file or prints. A stage takes some of these and
+returns others; ARCHITECTURE.md shows the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class Status(StrEnum):
+    """What is known of one test. The order is severity: the first ones win in a parent."""
+
+    CRASH = "crash"  # started, never finished: the pessimistic default
+    TIMEOUT = "timeout"
+    ERROR = "error"  # could not be judged: a broken plan, a duplicate number
+    FAIL = "fail"
+    XPASS = "xpass"  # a known failure that passed
+    PASS = "pass"
+    XFAIL = "xfail"  # failed as expected
+    SKIP = "skip"
+
+    @property
+    def bad(self) -> bool:
+        """Whether a leaf with this status fails the run."""
+        return self in _BAD
+
+
+_BAD = frozenset({Status.CRASH, Status.TIMEOUT, Status.ERROR, Status.FAIL, Status.XPASS})
+
+
+class Outcome(StrEnum):
+    """How one test program ended, seen from outside."""
+
+    COMPLETED = "completed"
+    TIMED_OUT = "timed-out"
+    PANICKED = "panicked"
+    LOST = "lost"
+
+
+class Verdict(StrEnum):
+    """The one word a run ends in."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NO_TESTS = "no-tests"
+    BUILD_BREAK = "build-break"
+    BOOT_FAILURE = "boot-failure"
+    USER_ERROR = "user-error"
+    INFRASTRUCTURE = "infrastructure"
+    INTERRUPTED = "interrupted"
+
+
+# --- series and source -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One patch in git format-patch form: its file's name, its subject and its bytes."""
+
+    name: str
+    subject: str
+    content: bytes
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFailure:
+    """A leaf that is expected to fail. ``test`` is a glob over leaf ids."""
+
+    test: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchSeries:
+    """An ordered patch series for one base, with what its manifest says of it."""
+
+    name: str  # iosignalfd/v4
+    title: str
+    base: str  # the key of series.yaml's bases that was chosen: 6.12
+    patches: tuple[Patch, ...]
+    kconfig: tuple[str, ...] = ()  # CONFIG_FOO=y lines
+    suites: tuple[str, ...] = ()
+    known_failures: tuple[KnownFailure, ...] = ()
+    cover_letter: str = ""
+    origin: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KernelBase:
+    """An unpacked, pristine kernel source. ``key`` changes whenever its content does."""
+
+    name: str  # debian:6.12
+    release: str  # 6.12.117, from its Makefile
+    path: Path
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchedFile:
+    """One file as a series leaves it; ``content`` None means that the series removes it."""
+
+    content: bytes | None
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PatchedTree:
+    """A base and the files a series changes in it, held in memory until a build needs them."""
+
+    base: KernelBase
+    series: PatchSeries | None
+    files: Mapping[str, PatchedFile]  # by path relative to the tree
+    key: str
+
+
+# --- configuration and build -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Options asked for, and who asks: ``origin`` is shown when one of them is dropped."""
+
+    origin: str
+    options: Mapping[str, str]  # CONFIG_FOO -> y, m, n, 4 or "text"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelConfig:
+    """A complete .config, checked against the fragments it was made from."""
+
+    text: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelBuild:
+    """What one build left behind, in a folder that never changes again."""
+
+    path: Path
+    key: str
+    release: str  # what uname -r will say
+    image: Path  # the bootable kernel
+    modules: Path | None  # a tar archive of lib/modules/RELEASE, or None without modules
+    headers: Path  # usr/include of make headers_install
+    config: Path
+
+
+# --- machine -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GuestImage:
+    """A user land to boot: an initramfs, a root disk or both, and its QEMU profile."""
+
+    name: str
+    key: str
+    initrd: Path | None
+    disk: Path | None
+    cmdline: tuple[str, ...]
+    memory_mib: int
+    cpus: int
+    machine_type: str
+    devices: tuple[str, ...]  # further QEMU arguments, from the rendered profile
+    host_key_type: str  # dropbear or openssh: the format that the SSH server reads
+    user: str = "root"
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """Which accelerator runs the machines, and why that one."""
+
+    name: str  # kvm or tcg
+    cpu: str  # QEMU's -cpu
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """Everything QEMU's command line depends on; :func:`toolkit.qemu.argv` is pure over it."""
+
+    binary: str
+    accelerator: Accelerator
+    machine_type: str
+    memory_mib: int
+    cpus: int
+    kernel: Path
+    initrd: Path | None
+    disk: Path | None
+    cmdline: tuple[str, ...]
+    devices: tuple[str, ...]
+    fw_cfg: Mapping[str, Path]
+    console_log: Path
+    qmp_socket: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Splat:
+    """A complaint of the kernel found on its console, in its own words."""
+
+    kind: str  # panic, oops, bug, warning, kasan, lockdep, rcu-stall, hung-task, soft-lockup …
+    title: str  # the line that names it
+    text: str  # the whole report
+    fatal: bool  # the machine cannot go on after it
+    line: int  # where it begins on the console, counted from 1
+
+
+# --- tests and results -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TestProgram:
+    """One program of a suite: how it is named, where it lies in the guest, how long it may take."""
+
+    suite: str
+    name: str
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class RawRun:
+    """What running one test program gave, before anybody parses it."""
+
+    suite: str
+    program: str
+    outcome: Outcome
+    exit_status: int | None  # None when it never exited by itself
+    signal: str | None  # SEGV, when a signal ended it
+    stdout: str
+    stderr: str
+    seconds: float
+    splats: tuple[Splat, ...] = ()
+    note: str = ""  # why it is TIMED_OUT, PANICKED or LOST
+
+
+@dataclass(frozen=True, slots=True)
+class TestNode:
+    """One test of a KTAP document; a leaf has no children."""
+
+    name: str
+    status: Status
+    message: str = ""
+    children: tuple[TestNode, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """The verdict on one test case. ``id`` is suite/program/case, stable between runs."""
+
+    id: str
+    status: Status
+    message: str = ""
+    seconds: float | None = None
+    known: str = ""  # the reason, when series.yaml lists it as a known failure
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One stage of a run: what it took, and whether it was done or found in the cache."""
+
+    name: str
+    seconds: float
+    cached: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A whole run. ``result.json`` is this type, written out; its schema is made from it."""
+
+    verdict: Verdict
+    exit_code: int
+    command: tuple[str, ...]  # repeats the run
+    started: str  # ISO 8601, UTC
+    seconds: float
+    toolkit: str  # version of the toolkit
+    message: str = ""  # why, when the verdict is neither pass nor fail
+    series: str = ""
+    patches: tuple[str, ...] = ()
+    kernel: str = ""  # debian:6.12
+    release: str = ""
+    accelerator: str = ""
+    accelerator_reason: str = ""
+    qemu: str = ""
+    stages: tuple[StageRecord, ...] = ()
+    leaves: tuple[Leaf, ...] = ()
+    splats: tuple[Splat, ...] = ()
+    schema: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+# --- what a run tells whoever watches ----------------------------------------------------
+
+
+class Observer(Protocol):
+    """Hears what a run does while it does it; the terminal display is one."""
+
+    def notice(self, text: str) -> None:
+        """Say one line that matters to the reader, such as the accelerator and its reason."""
+
+    def stage_started(self, name: str) -> None:
+        """Say that a stage begins."""
+
+    def stage_progress(self, name: str, done: int, total: int | None, text: str = "") -> None:
+        """Say how far a stage is; ``total`` None when it cannot be told."""
+
+    def stage_finished(self, record: StageRecord) -> None:
+        """Say that a stage ended well."""
+
+    def test_finished(self, leaf: Leaf) -> None:
+        """Say that one test case has its result."""
+
+
+class Silent:
+    """An :class:`Observer` that keeps quiet."""
+
+    def notice(self, text: str) -> None:
+        """Ignore it."""
+
+    def stage_started(self, name: str) -> None:
+        """Ignore it."""
+
+    def stage_progress(self, name: str, done: int, total: int | None, text: str = "") -> None:
+        """Ignore it."""
+
+    def stage_finished(self, record: StageRecord) -> None:
+        """Ignore it."""
+
+    def test_finished(self, leaf: Leaf) -> None:
+        """Ignore it."""
