@@ -71,8 +71,11 @@ def find(program: str, package: str = "") -> str:
     return found
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for a child: the caller's, with messages in plain English."""
+def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """Return the environment for a child: the caller's, with messages in plain English.
+
+    ``extra`` is added to it; a variable whose value is None is taken away.
+    """
     env = dict(os.environ)
     for name in [name for name in env if name.startswith("LC_")]:
         del env[name]
@@ -80,7 +83,11 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     for name in ("LANGUAGE", "MAKEFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE"):
         env.pop(name, None)
     env["LC_ALL"] = "C.UTF-8"
-    env.update(extra or {})
+    for name, value in (extra or {}).items():
+        if value is None:
+            env.pop(name, None)
+        else:
+            env[name] = value
     return env
 
 
@@ -125,7 +132,7 @@ def start(
     argv: Sequence[str],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     stdin: IO[bytes] | int = subprocess.DEVNULL,
     stdout: IO[bytes] | int = subprocess.DEVNULL,
     stderr: IO[bytes] | int = subprocess.DEVNULL,
@@ -133,9 +140,9 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start ``argv`` and return at once; the caller stops it with :func:`stop`.
 
-    ``env`` is added to the caller's environment. ``death_signal`` is what the child gets when
-    the toolkit dies. Raises :class:`ToolMissingError` when the program does not exist and
-    :class:`InfrastructureError` when it cannot be started.
+    ``env`` is applied to the caller's environment, see :func:`environment`. ``death_signal`` is
+    what the child gets when the toolkit dies. Raises :class:`ToolMissingError` when the program
+    does not exist and :class:`InfrastructureError` when it cannot be started.
     """
     global _spawner
     program = argv[0] if os.sep in argv[0] else find(argv[0])
@@ -201,7 +208,7 @@ def run(
     *,
     deadline: Deadline,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     input: bytes | None = None,
     log: Path | None = None,
     on_line: Callable[[str], None] | None = None,

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "eventfd_util.h"
+
+int efd_create(int flags)
+{
+	int fd = eventfd(0, flags | EFD_NONBLOCK | EFD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int64_t efd_take(int fd)
+{
+	uint64_t value;
+	int64_t sum = 0;
+
+	/* A semaphore gives one unit to each read, so read until it is empty */
+	while (read(fd, &value, sizeof(value)) == sizeof(value))
+		sum += value;
+	return errno == EAGAIN ? sum : -errno;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
+}
+
+int64_t efd_wait(int fd, int64_t want, int ms)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	int64_t deadline = now_ms() + ms;
+	int64_t sum = 0, got, left;
+
+	for (;;) {
+		got = efd_take(fd);
+		if (got < 0)
+			return got;
+		sum += got;
+		left = deadline - now_ms();
+		if (sum >= want || left <= 0)
+			return sum;
+		if (poll(&pfd, 1, left) < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+int efd_id(int fd)
+{
+	char path[64], line[128];
+	int id = -ENOENT;
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = fopen(path, "re");
+	if (!info)
+		return -errno;
+	while (fgets(line, sizeof(line), info))
+		if (sscanf(line, "eventfd-id: %d", &id) == 1)
+			break;
+	fclose(info);
+	return id;
+}
+
+int efd_next_id(void)
+{
+	int fd = efd_create(0);
+	int id;
+
+	if (fd < 0)
+		return fd;
+	id = efd_id(fd);
+	close(fd);
+	return id;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The guest's whole program: one loop for each kind of access. It is copied to
+ * GUEST_CODE_GPA, so it must not depend on where it runs.
+ *
+ * In:  %rax data, %rbx added to %rax after every access, %rcx how many accesses,
+ *      %rdx port, %rdi memory address, %rsi upper half of a 16-byte store, or
+ *      where "rep outs" reads from.
+ * Out: %rax as the last access left it; then one byte to GUEST_DONE_PORT. Not
+ *      HLT: with an in-kernel irqchip that would wait inside KVM.
+ */
+#include "guest_layout.h"
+
+	.section .rodata
+	.balign	16
+
+	.globl	guest_code
+guest_code:
+
+	/* ACCESS: one loop around one instruction */
+	.macro	ACCESS name:req, insn:vararg
+	.globl	\name
+\name:	\insn
+	add	%rbx, %rax
+	dec	%rcx
+	jnz	\name
+	jmp	done
+	.endm
+
+	/* REPEAT: the processor's own loop over %rcx */
+	.macro	REPEAT name:req, insn:vararg
+	.globl	\name
+\name:	cld
+	\insn
+	jmp	done
+	.endm
+
+	ACCESS	guest_out1, outb %al, %dx
+	ACCESS	guest_out2, outw %ax, %dx
+	ACCESS	guest_out4, outl %eax, %dx
+	ACCESS	guest_in1, inb %dx, %al
+	ACCESS	guest_in2, inw %dx, %ax
+	ACCESS	guest_in4, inl %dx, %eax
+	ACCESS	guest_store1, movb %al, (%rdi)
+	ACCESS	guest_store2, movw %ax, (%rdi)
+	ACCESS	guest_store4, movl %eax, (%rdi)
+	ACCESS	guest_store8, movq %rax, (%rdi)
+	ACCESS	guest_load1, movb (%rdi), %al
+	ACCESS	guest_load2, movw (%rdi), %ax
+	ACCESS	guest_load4, movl (%rdi), %eax
+	ACCESS	guest_load8, movq (%rdi), %rax
+	REPEAT	guest_outs1, rep outsb
+	REPEAT	guest_outs2, rep outsw
+	REPEAT	guest_outs4, rep outsl
+
+	.globl	guest_store16
+guest_store16:
+	movq	%rax, %xmm0
+	movq	%rsi, %xmm1
+	punpcklqdq %xmm1, %xmm0
+	movups	%xmm0, (%rdi)
+	dec	%rcx
+	jnz	guest_store16
+
+done:	movw	$GUEST_DONE_PORT, %dx
+	outb	%al, %dx
+	ud2			/* nobody runs the vCPU past its end */
+
+	.globl	guest_code_end
+guest_code_end:
+
+	.section .note.GNU-stack, "", @progbits

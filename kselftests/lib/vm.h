@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A virtual machine just large enough to write to an address.
+ *
+ * Every function returns 0 or a count, or -errno; none of them prints or
+ * asserts. The twins that do are in expect.h.
+ */
+#ifndef KSELFTESTS_VM_H
+#define KSELFTESTS_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "guest_layout.h"
+#include "kvm_uapi.h"
+
+struct vm {
+	int fd;
+	uint8_t *ram;			/* GUEST_RAM_SIZE bytes at address 0 */
+};
+
+struct vcpu {
+	int fd;
+	struct kvm_run *run;
+	size_t run_size;
+};
+
+enum guest_bus {
+	BUS_PIO,
+	BUS_MMIO,
+};
+
+enum guest_op {
+	GUEST_WRITE,
+	GUEST_READ,
+	GUEST_STRING_WRITE,		/* rep outs: PIO, from GUEST_DATA_GPA */
+};
+
+/* What the guest shall do: the same access, @times over */
+struct guest_io {
+	enum guest_op op;
+	enum guest_bus bus;
+	uint64_t addr;
+	uint32_t len;			/* PIO 1, 2, 4; MMIO 1, 2, 4, 8, write 16 */
+	uint64_t data;			/* a read gets this from user space */
+	uint64_t data_high;		/* the upper half of a 16-byte write */
+	uint64_t step;			/* added to the data after each access */
+	uint64_t times;			/* 0 is once */
+};
+
+/* An access that left the kernel for user space */
+struct guest_exit {
+	enum guest_bus bus;
+	bool is_write;
+	uint64_t addr;
+	uint32_t len;
+	uint64_t data;
+};
+
+/* What vcpu_run() came back with */
+enum guest_event {
+	GUEST_DONE,
+	GUEST_EXIT,
+};
+
+int kvm_open(void);
+int vm_init(struct vm *vm);
+void vm_destroy(struct vm *vm);
+int vm_check_extension(const struct vm *vm, long cap);
+int vm_set_memory(const struct vm *vm, uint32_t slot, uint32_t flags,
+		  uint64_t gpa, uint64_t size, void *hva);
+
+int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int id);
+void vcpu_destroy(struct vcpu *vcpu);
+
+/* Point the vCPU at @io; vcpu_run() then goes to the next event */
+int vcpu_start(struct vcpu *vcpu, const struct guest_io *io);
+int vcpu_run(struct vcpu *vcpu, struct guest_exit *exit);
+int vcpu_read_rax(const struct vcpu *vcpu, uint64_t *rax);
+
+/*
+ * Do all of @io. Returns how many of its accesses left for user space and
+ * stores the first @max of them; reads are answered with @io->data.
+ */
+int guest_do(struct vcpu *vcpu, const struct guest_io *io,
+	     struct guest_exit *exits, int max);
+
+/* An ioctl that returns -errno instead of -1 */
+int sys_ioctl(int fd, unsigned long request, const void *arg);
+
+#endif /* KSELFTESTS_VM_H */

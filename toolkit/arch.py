@@ -1,0 +1,51 @@
+"""What differs between the architectures a kernel is built for and booted on."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+
+from toolkit.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Arch:
+    """One architecture: the names that the kernel's Makefile and QEMU give to its things."""
+
+    name: str  # make ARCH=
+    srcarch: str  # the folder below arch/
+    machine: str  # uname -m
+    image: str  # the boot image, relative to the build folder
+    image_target: str  # the make target that builds it
+    qemu: str
+    qemu_package: str
+    tcg_cpu: str
+    kvm_cpu: str
+
+
+X86_64 = Arch(
+    name="x86_64",
+    srcarch="x86",
+    machine="x86_64",
+    image="arch/x86/boot/bzImage",
+    image_target="bzImage",
+    qemu="qemu-system-x86_64",
+    qemu_package="qemu-system-x86",
+    # TCG's "max" model has SVM and nested paging, though no VMX: QEMU target/i386/cpu.c,
+    # TCG_EXT3_FEATURES and TCG_SVM_FEATURES.
+    tcg_cpu="max",
+    kvm_cpu="host",
+)
+
+_KNOWN = {X86_64.machine: X86_64, "amd64": X86_64}
+
+
+def host_arch() -> Arch:
+    """Return this host's architecture; raise :class:`UserError` where it is not supported."""
+    machine = platform.machine().lower()
+    if machine not in _KNOWN:
+        raise UserError(
+            f"this host is {machine}; kernels are built and booted for x86_64 only",
+            hint="run the toolkit on an x86_64 host",
+        )
+    return _KNOWN[machine]

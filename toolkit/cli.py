@@ -1,0 +1,460 @@
+"""The command line. The only module that exits, and that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from toolkit import __version__
+from toolkit.errors import (
+    EXIT_INFRASTRUCTURE,
+    EXIT_INTERRUPTED,
+    EXIT_USER,
+    InfrastructureError,
+    ToolkitError,
+)
+
+# Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
+if TYPE_CHECKING:
+    from toolkit.paths import Paths
+    from toolkit.pipeline import Request, Run
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EPILOG_BUILD = """\b
+Examples:
+  toolkit build-and-test --patch v4
+  toolkit build-and-test --patch iosignalfd/v4 --kernel debian:6.1 --accel tcg
+  toolkit build-and-test --patch ./my-series --suite kvm --test 'iosignalfd_*'
+  toolkit build-and-test --patch series.mbox --kernel git:$HOME/linux@v6.12
+"""
+
+_KERNEL_HELP = "The base: debian:6.12, tarball:PATH-or-URL#sha256=…, git:PATH@REV or tree:PATH."
+
+
+def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def add(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return add
+
+
+def _complete_series(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    from toolkit import paths, series
+
+    names: list[str] = []
+    with contextlib.suppress(ToolkitError, OSError):
+        for name in series.names(paths.resolve().patches):
+            names += [name, name.rpartition("/")[2]]
+    return sorted({name for name in names if name.startswith(incomplete)})
+
+
+_patch = click.option(
+    "--patch",
+    "-p",
+    metavar="SERIES",
+    shell_complete=_complete_series,
+    help="v4, topic/v4, a folder of patches, or an mbox file.",
+)
+_kernel = click.option(
+    "--kernel", "-k", default="debian:6.12", show_default=True, metavar="SOURCE", help=_KERNEL_HELP
+)
+_run_options = _options(
+    _kernel,
+    click.option("--suite", "-s", "suites", multiple=True, help="A suite; default: the series'."),
+    click.option("--profile", metavar="NAME", help="A debug profile, such as debug."),
+    click.option("--jobs", "-j", type=click.IntRange(1), help="Parallel jobs; default: all cores."),
+    click.option("--cold", is_flag=True, help="Ignore what the cache has."),
+    click.option(
+        "--run-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where to put results; default: a new folder under the XDG state folder.",
+    ),
+)
+_machine_options = _options(
+    click.option("--image", default="minimal", show_default=True, help="minimal, debian, …"),
+    click.option(
+        "--accel",
+        type=click.Choice(["auto", "kvm", "tcg"]),
+        default="auto",
+        show_default=True,
+        help="auto proves that KVM can do the job, and else takes TCG.",
+    ),
+)
+_test_options = _options(
+    click.option(
+        "--test", "-t", "tests", multiple=True, metavar="GLOB", help="Only these programs."
+    ),
+    click.option("--slow", is_flag=True, help="Run the cases marked slow, too."),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="toolkit")
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The checkout with patches/, kselftests/ and vm-images/; default: this one.",
+)
+@click.pass_context
+def cli(context: click.Context, root: Path | None) -> None:
+    """Build, boot and test Linux kernel patch series, KVM's above all.
+
+    \b
+    Exit codes:
+      0    every expected result came
+      1    the kernel under test is at fault
+      2    the caller is at fault
+      3    the host or its tools are at fault
+      130  interrupted
+    """
+    context.obj = root
+
+
+# --- runs ----------------------------------------------------------------------------------
+
+
+@cli.command("build-and-test", epilog=EPILOG_BUILD)
+@_patch
+@_run_options
+@_machine_options
+@_test_options
+@click.pass_obj
+def build_and_test(root: Path | None, patch: str | None, **options: Any) -> None:
+    """Apply a series, build it, boot it and run its selftests.
+
+    Without --patch the unpatched base is tested; name a --suite then.
+    """
+    from toolkit import pipeline
+
+    with _run(root, patch, options) as (run, finish):
+        finish(pipeline.build_and_test(run))
+
+
+@cli.command()
+@_patch
+@_run_options
+@_machine_options
+@_test_options
+@click.pass_obj
+def test(root: Path | None, patch: str | None, **options: Any) -> None:
+    """Run selftests against a kernel that `build` has built; it builds what is missing."""
+    from toolkit import pipeline
+
+    with _run(root, patch, options) as (run, finish):
+        finish(pipeline.build_and_test(run))
+
+
+@cli.command()
+@_kernel
+@click.option("--cold", is_flag=True, help="Ignore what the cache has.")
+@click.pass_obj
+def fetch(root: Path | None, **options: Any) -> None:
+    """Fetch, verify and unpack a kernel source, and print where it lies."""
+    with _run(root, None, options) as (run, _):
+        path = run.base.path
+    click.echo(path)
+
+
+@cli.command()
+@_patch
+@_run_options
+@_machine_options
+@click.pass_obj
+def build(root: Path | None, patch: str | None, **options: Any) -> None:
+    """Build a patched kernel and its selftests, and print where they lie."""
+    with _run(root, patch, options) as (run, _):
+        built = run.kernel
+        suites = run.built_suites
+    click.echo(built.path)
+    for suite in suites:
+        click.echo(suite.path)
+
+
+@cli.command()
+@_patch
+@_run_options
+@_machine_options
+@click.pass_obj
+def boot(root: Path | None, patch: str | None, **options: Any) -> None:
+    """Boot a patched kernel, load its modules, and print its uname."""
+    with _run(root, patch, options) as (run, _), run.boot() as (_, session):
+        uname = session.check("uname -a", deadline=run.deadline).text
+    click.echo(uname.strip())
+
+
+@cli.command()
+@_patch
+@_run_options
+@_machine_options
+@click.argument("command", nargs=-1)
+@click.pass_obj
+def shell(root: Path | None, patch: str | None, command: tuple[str, ...], **options: Any) -> None:
+    """Open a shell in a booted machine, or run COMMAND there.
+
+    The machine goes away when the shell ends; its exit status becomes the toolkit's.
+    """
+    from toolkit import terminal
+
+    with _run(root, patch, options) as (run, _), run.boot() as (_, session):
+        status = terminal.interact(session, shlex.join(command), run.deadline)
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _run(
+    root: Path | None, patch: str | None, options: dict[str, Any]
+) -> Iterator[tuple[Run, Callable[[Any], None]]]:
+    """Give a run with its folder and display, and a function that shows its result and exits."""
+    from toolkit import display, paths, pipeline
+
+    places = paths.resolve(root)
+    request = _request(patch, options)
+    wanted = options.get("run_dir")
+    if wanted is None:
+        folder = paths.new_run_dir(places.runs, patch or request.kernel)
+    else:
+        folder = wanted.absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+    with display.open_display(sys.stderr) as observer:
+        observer.notice(f"run folder: {folder}")
+        run = pipeline.Run(request, places, folder, observer)
+        outcome: list[Any] = []
+        yield run, outcome.append
+    if outcome:
+        display.summary(outcome[0], folder)
+        sys.exit(outcome[0].exit_code)
+
+
+def _request(patch: str | None, options: dict[str, Any]) -> Request:
+    from toolkit import pipeline
+
+    names = ("kernel", "suites", "image", "profile", "accel", "jobs", "cold", "tests", "slow")
+    given = {name: options[name] for name in names if options.get(name) is not None}
+    return pipeline.Request(patch=patch, command=_repeatable(sys.argv), **given)
+
+
+def _repeatable(argv: list[str]) -> tuple[str, ...]:
+    """Return the command as it was given, without the folder that this run wrote into."""
+    words, skip = ["toolkit"], False
+    for word in argv[1:]:
+        if skip:
+            skip = False
+        elif word == "--run-dir":
+            skip = True
+        elif not word.startswith("--run-dir="):
+            words.append(word)
+    return tuple(words)
+
+
+# --- series --------------------------------------------------------------------------------
+
+
+@cli.group()
+def series() -> None:
+    """Look at the carried series."""
+
+
+@series.command("list")
+@click.pass_obj
+def series_list(root: Path | None) -> None:
+    """List the series in patches/."""
+    from toolkit import paths
+    from toolkit import series as series_
+
+    for line in series_.list_series(paths.resolve(root).patches):
+        click.echo(line)
+
+
+@series.command("show")
+@click.argument("name", shell_complete=_complete_series)
+@_kernel
+@click.pass_obj
+def series_show(root: Path | None, name: str, kernel: str) -> None:
+    """Show a series: its title, bases, patches, needs and known failures."""
+    from toolkit import paths
+    from toolkit import series as series_
+
+    for line in series_.describe(name, paths.resolve(root).patches):
+        click.echo(line)
+
+
+@series.command("check")
+@click.argument("name", shell_complete=_complete_series)
+@_run_options
+@click.pass_obj
+def series_check(root: Path | None, name: str, **options: Any) -> None:
+    """Check each patch: it applies, checkpatch --strict, it builds, W=1 and sparse say nothing new."""
+    from toolkit import check
+
+    with _run(root, name, options) as (run, _):
+        table = check.check(run)
+    check.show(table)
+    sys.exit(table.exit_code)
+
+
+# --- house-keeping -------------------------------------------------------------------------
+
+
+@cli.command()
+@click.option("--probe", is_flag=True, help="Try KVM again, even if its answer is remembered.")
+@click.pass_obj
+def doctor(root: Path | None, probe: bool) -> None:
+    """Say what this host has, what it lacks, and which accelerator would be used."""
+    from toolkit import doctor as doctor_
+
+    sys.exit(doctor_.examine(root, probe=probe))
+
+
+@cli.group()
+def cache() -> None:
+    """Look at and prune the cache."""
+
+
+@cache.command("list")
+@click.pass_obj
+def cache_list(root: Path | None) -> None:
+    """List what the cache holds, least recently used first."""
+    import datetime
+
+    entries = _cache(root).entries()
+    for entry in entries:
+        used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
+        click.echo(
+            f"{_size(entry.size):>9}  {used}  {entry.kind + '/' + entry.key:<45}  {entry.label}"
+        )
+    click.echo(f"{_size(sum(entry.size for entry in entries)):>9}  in {len(entries)} entries")
+
+
+@cache.command("prune")
+@click.option(
+    "--keep-within", default="20G", show_default=True, metavar="SIZE", help="Such as 500M or 20G."
+)
+@click.pass_obj
+def cache_prune(root: Path | None, keep_within: str) -> None:
+    """Remove the least recently used entries until the rest fits into SIZE."""
+    removed = _cache(root).prune(_bytes(keep_within))
+    for entry in removed:
+        click.echo(f"removed {entry.kind}/{entry.key} ({_size(entry.size)})")
+    click.echo(f"{_size(sum(entry.size for entry in removed))} freed")
+
+
+@cli.command()
+@click.argument("shell_name", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell_name: str) -> None:
+    """Print the completion script for a shell: eval "$(toolkit completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell_name)
+    assert found is not None
+    click.echo(found(cli, {}, "toolkit", "_TOOLKIT_COMPLETE").source())
+
+
+def _cache(root: Path | None) -> Any:
+    from toolkit import paths
+    from toolkit.cache import Cache
+
+    return Cache(paths.resolve(root).cache)
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def _bytes(text: str) -> int:
+    number = text.upper().removesuffix("IB").removesuffix("B")
+    unit = number[-1:] if number[-1:] in _UNITS else ""
+    try:
+        value = float(number.removesuffix(unit))
+    except ValueError:
+        value = -1
+    if value < 0 or value == float("inf"):
+        raise click.BadParameter(
+            f"{text!r} is no size: write 500M or 20G", param_hint="--keep-within"
+        )
+    return int(value * _UNITS[unit])
+
+
+def _size(number: int) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number //= 1024
+    return f"{number:.0f} GiB"
+
+
+# --- the edge ------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Run the command line and exit with the code that its errors map to."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        cli.main(prog_name="toolkit", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USER)
+    except (KeyboardInterrupt, click.Abort):
+        _stop_children()
+        click.echo("toolkit: interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except ToolkitError as error:
+        _show(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; nothing is left to say to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_INFRASTRUCTURE)
+    except OSError as error:
+        _show(_of_os_error(error))
+        sys.exit(EXIT_INFRASTRUCTURE)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop_children() -> None:
+    from toolkit import process
+
+    process.stop_all()
+
+
+def _of_os_error(error: OSError) -> InfrastructureError:
+    import errno
+
+    hints = {
+        errno.ENOSPC: "free some disk space (toolkit cache prune) and run again",
+        errno.EDQUOT: "free some of your disk quota (toolkit cache prune) and run again",
+        errno.EACCES: "check who owns the folder, or set XDG_CACHE_HOME to one that you may write",
+    }
+    where = f": {error.filename}" if error.filename else ""
+    return InfrastructureError(
+        f"{error.strerror or error}{where}", hint=hints.get(error.errno or 0, "")
+    )
+
+
+def _show(error: ToolkitError) -> None:
+    """Print an error: what failed, the evidence, and what to do."""
+    from toolkit.display import printable
+
+    for line in error.detail:
+        click.echo(f"  {printable(line)}", err=True)
+    click.secho("toolkit: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(printable(error.what), err=True)
+    if error.hint:
+        click.echo(f"  {printable(error.hint)}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,335 @@
+"""Configure and build a patched kernel with its own build system.
+
+One work folder for each base holds the patched source and a build folder for each
+configuration; both persist, so that kbuild redoes only what an edit calls for. What a build
+gives is copied into the content-addressed store, where the later stages take it from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolkit import kconfig, kconfig_deps, process
+from toolkit.arch import Arch
+from toolkit.cache import Cache, digest
+from toolkit.deadline import Deadline
+from toolkit.errors import BuildError, InfrastructureError, ToolFailedError
+from toolkit.model import Fragment, KernelBuild, KernelConfig, Observer, PatchedTree
+
+Materialise = Callable[[PatchedTree, Path, Deadline], object]
+
+# Programs that a kernel build runs (Documentation/process/changes.rst), and Debian's packages.
+NEEDED = {
+    "gcc": "gcc",
+    "make": "make",
+    "ld": "binutils",
+    "flex": "flex",
+    "bison": "bison",
+    "bc": "bc",
+    "rsync": "rsync",
+    "depmod": "kmod",
+    "git": "git",
+    "xz": "xz-utils",
+}
+# The same input gives the same kernel, whoever builds it and when.
+REPRODUCIBLE = {
+    "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
+    "KBUILD_BUILD_USER": "toolkit",
+    "KBUILD_BUILD_HOST": "toolkit",
+}
+_KCONFIG_FILE = re.compile(r"(^|/)Kconfig[^/]*$|^arch/[^/]+/configs/|^kernel/configs/|^scripts/")
+_STEP = re.compile(r"  ([A-Z][A-Z0-9_+ -]*?) (?:\[M\])? +(\S+)$")
+_DIAGNOSTIC = re.compile(
+    r"(:\d+(:\d+)?: (fatal )?error\b|\berror: |undefined reference|multiple definition"
+    r"|^ERROR: modpost|^ld: |No rule to make target|: Error \d|\*\*\* )"
+)
+_CONTEXT = re.compile(r"^ +(\d+ )?\||^In file included from|: In function ")
+_HOST_FAULTS = {
+    "No space left on device": "free some disk space (toolkit cache prune) and run again",
+    "Cannot allocate memory": "free some memory, or lower --jobs, and run again",
+    "Killed signal terminated program": "the compiler was killed: free some memory or lower --jobs",
+    "virtual memory exhausted": "free some memory, or lower --jobs, and run again",
+}
+_DETAIL_LINES = 30
+
+
+@dataclass(slots=True)
+class WorkTree:
+    """A base's work folder while its lock is held; the source is patched when first asked for."""
+
+    folder: Path
+    tree: PatchedTree
+    materialise: Materialise
+    deadline: Deadline
+    _ready: bool = field(default=False, init=False)
+
+    def source(self) -> Path:
+        """Return the patched source, bringing it up to date first."""
+        path = self.folder / "src"
+        if not self._ready:
+            self.materialise(self.tree, path, self.deadline)
+            self._ready = True
+        return path
+
+    def output(self, config: KernelConfig) -> Path:
+        """Return the build folder for a configuration."""
+        return self.folder / f"out-{config.key[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds kernels into a cache. ``materialise`` lays a patched tree into a folder."""
+
+    cache: Cache
+    arch: Arch
+    materialise: Materialise
+    jobs: int
+    observer: Observer
+
+    @contextlib.contextmanager
+    def work_tree(self, tree: PatchedTree, deadline: Deadline) -> Iterator[WorkTree]:
+        """Lend the work folder of the tree's base, locked against other runs."""
+        with self.cache.work("kernel", tree.base.key, deadline=deadline) as folder:
+            yield WorkTree(folder, tree, self.materialise, deadline)
+
+    def compiler(self, deadline: Deadline) -> str:
+        """Return what identifies the compiler and binutils: a part of every key."""
+        versions = [
+            process.run([process.find(tool), "--version"], deadline=deadline).text.split("\n", 1)[0]
+            for tool in ("gcc", "ld")
+        ]
+        return "; ".join(versions)
+
+    # --- configuration ---------------------------------------------------------------
+
+    def configure(
+        self, tree: PatchedTree, fragments: Sequence[Fragment], deadline: Deadline
+    ) -> tuple[KernelConfig, bool]:
+        """Return tinyconfig plus ``fragments`` as Kconfig resolves them, and whether it was found.
+
+        Raises :class:`UserError` when Kconfig dropped an option, naming it, who asked and the
+        dependency that is not met.
+        """
+        merged = kconfig.merge(fragments)
+        asked = kconfig.render(merged)
+        key = digest(
+            tree.base.key,
+            {
+                name: digest(file.content or b"")
+                for name, file in tree.files.items()
+                if _KCONFIG_FILE.search(name)
+            },
+            asked,
+            self.compiler(deadline),
+            self.arch.name,
+        )
+
+        def fill(folder: Path) -> None:
+            with self.work_tree(tree, deadline) as work:
+                text = self._resolve(work.source(), work.folder / "conf", asked, deadline)
+                missing = kconfig.dropped(text, merged)
+                if missing:
+                    options = kconfig.parse_config(text)
+                    why = {
+                        item.option: kconfig_deps.unmet(
+                            work.source(), self.arch.srcarch, options, item.option, item.wanted
+                        )
+                        for item in missing
+                    }
+                    raise kconfig.refuse(missing, why)
+            (folder / "config").write_text(text)
+
+        path, found = self.cache.make("config", key, fill, deadline=deadline, label=tree.base.name)
+        text = (path / "config").read_text()
+        return KernelConfig(text, digest(text)), found
+
+    def _resolve(self, source: Path, folder: Path, asked: str, deadline: Deadline) -> str:
+        """Run Kconfig: everything off, then what is asked, then what that selects."""
+        folder.mkdir(exist_ok=True)
+        self._make(source, folder, ["tinyconfig"], deadline)
+        config = folder / ".config"
+        config.write_text(config.read_text() + asked)
+        self._make(source, folder, ["olddefconfig"], deadline)
+        return config.read_text()
+
+    # --- kernel ----------------------------------------------------------------------
+
+    def build(
+        self, tree: PatchedTree, config: KernelConfig, deadline: Deadline, log: Path
+    ) -> tuple[KernelBuild, bool]:
+        """Build kernel, modules and UAPI headers; return them and whether they were found.
+
+        ``log`` receives the whole output of make. Raises :class:`BuildError` with the
+        compiler's lines, or :class:`InfrastructureError` when the host is at fault.
+        """
+        for program, package in NEEDED.items():
+            process.find(program, package)
+        key = digest(tree.key, config.key, self.compiler(deadline), self.arch.name)
+
+        def fill(folder: Path) -> None:
+            with self.work_tree(tree, deadline) as work:
+                self._compile(work, config, folder, deadline)
+
+        path, found = self.cache.make("build", key, fill, deadline=deadline, label=_label(tree))
+        shutil.copyfile(path / "build.log", log)
+        return _load_build(path, key), found
+
+    def _compile(
+        self, work: WorkTree, config: KernelConfig, folder: Path, deadline: Deadline
+    ) -> None:
+        source, output, log = work.source(), work.output(config), folder / "build.log"
+        output.mkdir(exist_ok=True)
+        if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
+            (output / ".config").write_text(config.text)
+        targets = [self.arch.image_target, "modules", "headers"]
+        self._make(
+            source, output, targets, deadline, log=log, progress=_Progress(self.observer, output)
+        )
+        release = (output / "include/config/kernel.release").read_text().strip()
+        shutil.copyfile(output / self.arch.image, folder / "kernel")
+        for name in ("vmlinux", "System.map"):
+            shutil.copyfile(output / name, folder / name)
+        (folder / "config").write_text(config.text)
+        shutil.copytree(output / "usr/include", folder / "headers/include", ignore=_no_headers)
+        if "CONFIG_MODULES=y" in config.text.splitlines():
+            self._pack_modules(work, output, folder / "modules.tar", deadline, log)
+        (folder / "build.json").write_text(json.dumps({"release": release}))
+
+    def _pack_modules(
+        self, work: WorkTree, output: Path, archive: Path, deadline: Deadline, log: Path
+    ) -> None:
+        stage = archive.with_name("stage")
+        depmod = process.find("depmod", "kmod")
+        targets = ["modules_install", f"INSTALL_MOD_PATH={stage}", f"DEPMOD={depmod}"]
+        self._make(work.source(), output, targets, deadline, log=log)
+        for link in (*stage.glob("lib/modules/*/build"), *stage.glob("lib/modules/*/source")):
+            link.unlink()
+        with tarfile.open(archive, "w") as tar:
+            tar.add(stage / "lib/modules", "lib/modules", filter=_anonymous)
+        shutil.rmtree(stage)
+
+    def _make(
+        self,
+        source: Path,
+        output: Path,
+        targets: Sequence[str],
+        deadline: Deadline,
+        *,
+        log: Path | None = None,
+        progress: _Progress | None = None,
+    ) -> None:
+        argv = [
+            "make",
+            f"-j{self.jobs}",
+            "-C",
+            str(source),
+            f"O={output}",
+            f"ARCH={self.arch.name}",
+        ]
+        try:
+            process.run(
+                [*argv, *targets],
+                deadline=deadline,
+                env=REPRODUCIBLE,
+                log=log,
+                merge=True,
+                on_line=progress,
+                # make passes TERM on to the compilers it runs; KILL would orphan them.
+                death_signal="TERM",
+            )
+        except ToolFailedError as error:
+            lines = log.read_text(errors="replace").splitlines() if log else list(error.detail)
+            raise explain_failure(lines, log) from error
+        if progress:
+            progress.remember()
+
+
+def explain_failure(
+    lines: Sequence[str], log: Path | None, *, what: str = "the kernel does not build"
+) -> BuildError | InfrastructureError:
+    """Return the error for a failed make: the compiler's own lines, or the host's fault."""
+    for line in lines[-200:]:
+        for words, hint in _HOST_FAULTS.items():
+            if words in line:
+                return InfrastructureError(f"the build stopped: {words}", hint=hint, detail=[line])
+        if match := re.search(
+            r"(?:/bin/sh: \d+: |make.*: )([\w.-]+): (?:command )?not found", line
+        ):
+            return InfrastructureError(
+                f"the build needs {match[1]}, which is not installed on this host",
+                hint="install it, or run ./bootstrap",
+                detail=[line],
+            )
+    named = [bool(_DIAGNOSTIC.search(line)) for line in lines]
+    detail = [
+        line
+        for index, line in enumerate(lines)
+        if named[index] or (_CONTEXT.search(line) and any(named[max(0, index - 3) : index + 4]))
+    ]
+    return BuildError(
+        what,
+        hint="mend the lines above; the whole output is in the build log",
+        detail=detail[:_DETAIL_LINES] or list(lines[-_DETAIL_LINES:]),
+        log=log,
+    )
+
+
+def _label(tree: PatchedTree) -> str:
+    return f"{tree.series.name if tree.series else 'unpatched'} on {tree.base.name}"
+
+
+def _load_build(path: Path, key: str) -> KernelBuild:
+    modules = path / "modules.tar"
+    return KernelBuild(
+        path=path,
+        key=key,
+        release=json.loads((path / "build.json").read_text())["release"],
+        image=path / "kernel",
+        modules=modules if modules.exists() else None,
+        headers=path / "headers",
+        config=path / "config",
+    )
+
+
+def _no_headers(folder: str, names: list[str]) -> list[str]:
+    """Leave out what kbuild puts beside the headers it exports."""
+    return [name for name in names if not name.endswith(".h") and not Path(folder, name).is_dir()]
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    member.mtime = 0
+    return member
+
+
+class _Progress:
+    """Counts make's steps. How many there are is known only from the last build in the folder."""
+
+    def __init__(self, observer: Observer, output: Path) -> None:
+        self._observer = observer
+        self._memory = output / ".toolkit-steps"
+        self._done = 0
+        with contextlib.suppress(OSError, ValueError):
+            self._total: int | None = int(self._memory.read_text())
+            return
+        self._total = None
+
+    def __call__(self, line: str) -> None:
+        if match := _STEP.match(line):
+            self._done += 1
+            total = self._total if self._total and self._total >= self._done else None
+            self._observer.stage_progress(
+                "build", self._done, total, f"{match[1].strip()} {match[2]}"
+            )
+
+    def remember(self) -> None:
+        if self._total is None or self._done > self._total:
+            self._memory.write_text(str(self._done))

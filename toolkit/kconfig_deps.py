@@ -1,0 +1,187 @@
+"""Why Kconfig dropped an option: its unmet dependencies, read from the Kconfig files.
+
+A reader for the part of the language that carries dependencies (Documentation/kbuild/
+kconfig-language.rst): ``config``, ``menuconfig``, ``choice``, ``menu``, ``if``, ``depends on``,
+``source``. It explains; it never decides. What it cannot read it leaves out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_TOKEN = re.compile(r"\s*(\|\||&&|!=|<=|>=|=|<|>|!|\(|\)|\"[^\"]*\"|'[^']*'|\$\([^)]*\)|[\w.-]+)")
+_LEVELS = {"n": 0, "m": 1, "y": 2}
+_BLOCKS = ("menu", "if", "choice")
+_MAX_DEPTH = 40  # of nested source lines: a loop ends here
+
+
+@dataclass(slots=True)
+class _Symbol:
+    """Every place that defines one symbol, each with the conditions that guard it."""
+
+    places: list[list[str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Reader:
+    root: Path
+    srcarch: str
+    symbols: dict[str, _Symbol] = field(default_factory=dict)
+    guards: list[list[str]] = field(default_factory=list)  # one list for each open block
+
+    def read(self, name: str, depth: int = 0) -> None:
+        path = self.root / name.replace("$(SRCARCH)", self.srcarch)
+        if depth > _MAX_DEPTH or "$(" in str(path) or not path.is_file():
+            return
+        current: list[str] | None = None
+        help_indent: int | None = None
+        for line in _joined(path.read_text(errors="replace")):
+            indent = len(line) - len(line.lstrip())
+            words = line.split("#", 1)[0].split(None, 1)
+            if help_indent is not None:
+                # A help text ends at the first line indented no deeper than the word help.
+                if not line.strip() or indent > help_indent:
+                    continue
+                help_indent = None
+            if not words:
+                continue
+            word, rest = words[0], (words[1].strip() if len(words) > 1 else "")
+            if word in ("help", "---help---"):
+                help_indent = indent
+            elif word in ("config", "menuconfig"):
+                current = [guard for block in self.guards for guard in block]
+                self.symbols.setdefault(rest, _Symbol()).places.append(current)
+            elif word in _BLOCKS:
+                current = [rest] if word == "if" else []
+                self.guards.append(current)
+            elif word.removeprefix("end") in _BLOCKS and word.startswith("end"):
+                if self.guards:
+                    self.guards.pop()
+                current = None
+            elif word == "depends" and rest.startswith("on ") and current is not None:
+                current.append(rest.removeprefix("on ").strip())
+            elif word == "source":
+                self.read(rest.strip("\"'"), depth + 1)
+
+
+def _joined(text: str) -> Iterator[str]:
+    """Yield the lines of a Kconfig file, with continued ones made one, tabs as eight blanks."""
+    yield from text.replace("\\\n", " ").expandtabs(8).splitlines()
+
+
+def unmet(
+    tree: Path, srcarch: str, config: Mapping[str, str], option: str, wanted: str = "y"
+) -> str:
+    """Return in words why ``option`` (CONFIG_…) is not ``wanted``, or "" where it cannot be told.
+
+    ``config`` is the final configuration. A dependency that is met is not mentioned.
+    """
+    needed = _LEVELS["m" if wanted == "m" else "y"]
+    reader = _Reader(tree, srcarch)
+    reader.read("Kconfig")
+    symbol = reader.symbols.get(option.removeprefix("CONFIG_"))
+    if symbol is None:
+        return "no Kconfig file of this kernel defines it"
+    reasons = []
+    for guards in symbol.places:
+        failing = [
+            part
+            for guard in guards
+            for part in _split(guard)
+            if (value := _value(part, config)) is not None and value < needed
+        ]
+        if not failing:
+            return ""  # this place allows it: it was dropped for another reason
+        reasons.append(" and ".join(dict.fromkeys(_say(part, config) for part in failing)))
+    return "it depends on " + ", or on ".join(dict.fromkeys(reasons)) if reasons else ""
+
+
+def _split(expression: str) -> list[str]:
+    """Split an expression at its top-level ``&&``."""
+    parts, depth, start = [], 0, 0
+    for match in re.finditer(r"\(|\)|&&", expression):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if match[0] == "&&" and depth == 0:
+            parts.append(expression[start : match.start()].strip())
+            start = match.end()
+    return [*parts, expression[start:].strip()]
+
+
+def _say(part: str, config: Mapping[str, str]) -> str:
+    names = dict.fromkeys(re.findall(r"\b[A-Z][A-Z0-9_]+\b", part))
+    state = ", ".join(f"{name}={config.get('CONFIG_' + name, 'n')}" for name in names)
+    return f"{part} ({state})" if state else part
+
+
+def _value(expression: str, config: Mapping[str, str]) -> int | None:
+    """Return 0, 1 or 2 for n, m or y; None for what this reader does not understand."""
+    tokens, position = [], 0
+    while position < len(expression):
+        match = _TOKEN.match(expression, position)
+        if match is None:
+            return None
+        tokens.append(match[1])
+        position = match.end()
+        if not expression[position:].strip():
+            break
+    try:
+        value = _Expression(tokens, config).disjunction()
+    except (IndexError, ValueError):
+        return None
+    return value
+
+
+@dataclass(slots=True)
+class _Expression:
+    """Recursive descent over the grammar of kconfig-language.rst, menu dependencies."""
+
+    tokens: list[str]
+    config: Mapping[str, str]
+    at: int = 0
+
+    def _take(self, *wanted: str) -> str | None:
+        if self.at < len(self.tokens) and self.tokens[self.at] in wanted:
+            self.at += 1
+            return self.tokens[self.at - 1]
+        return None
+
+    def disjunction(self) -> int:
+        value = self.conjunction()
+        while self._take("||"):
+            value = max(value, self.conjunction())
+        return value
+
+    def conjunction(self) -> int:
+        value = self.factor()
+        while self._take("&&"):
+            value = min(value, self.factor())
+        return value
+
+    def factor(self) -> int:
+        if self._take("!"):
+            return 2 - self.factor()
+        if self._take("("):
+            value = self.disjunction()
+            if not self._take(")"):
+                raise ValueError("unbalanced parenthesis")
+            return value
+        left = self._word()
+        if operator := self._take("=", "!="):
+            return 2 * ((left == self._word()) == (operator == "="))
+        if self._take("<", ">", "<=", ">="):
+            raise ValueError("ordering is not evaluated")
+        return _LEVELS.get(left, 0)
+
+    def _word(self) -> str:
+        token = self.tokens[self.at]
+        self.at += 1
+        if token.startswith("$("):
+            raise ValueError("macros are not evaluated")
+        if token in _LEVELS:
+            return token
+        if token[0] in "\"'":
+            return token.strip("\"'")
+        return self.config.get("CONFIG_" + token, "n").strip('"')

@@ -1,0 +1,241 @@
+"""One virtual machine: started, watched, stopped.
+
+A thread follows the console file, feeds the splat scanner, and so knows the moment the
+kernel panics. QEMU is an ordinary child bound to the toolkit's life (:mod:`toolkit.process`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolkit import process, qemu
+from toolkit.console import ConsoleScanner
+from toolkit.deadline import Deadline
+from toolkit.errors import BootError, DeadlineError, MachineLostError
+from toolkit.model import MachineSpec, Splat
+from toolkit.qmp import Monitor
+
+READY = b"toolkit: ready"  # what every image's init prints once SSH listens
+_POLL = 0.02  # seconds between looks at the console
+_SETTLE = 2.0  # seconds a dying kernel gets to print the rest of its report
+_QUIT = 2.0
+_TAIL = 25  # console lines an error carries
+
+
+@dataclass(slots=True)
+class _Expectation:
+    """Words that somebody waits for; they may come in several pieces."""
+
+    words: bytes
+    event: threading.Event = field(default_factory=threading.Event)
+    tail: bytes = b""
+
+    def found_in(self, chunk: bytes) -> bool:
+        text = self.tail + chunk
+        if self.words in text:
+            self.event.set()
+            return True
+        self.tail = text[-len(self.words) :]
+        return False
+
+
+class Machine:
+    """A running QEMU. Made by :func:`start`, which also stops it."""
+
+    def __init__(
+        self, spec: MachineSpec, child: subprocess.Popen[bytes], monitor: Monitor, port: int
+    ) -> None:
+        self.spec = spec
+        self.ssh_port = port
+        self._child = child
+        self._monitor = monitor
+        self._scanner = ConsoleScanner()
+        self._lock = threading.Lock()
+        self._expected: list[_Expectation] = []
+        self._splats: list[Splat] = []
+        self._ready = self.expect(READY)
+        self._fatal = threading.Event()
+        self._stop = threading.Event()
+        self._offset = 0
+        self._thread = threading.Thread(target=self._follow, name="console", daemon=True)
+        self._thread.start()
+
+    # --- console ---------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            # Whether QEMU has ended must be asked before the last read, not after it.
+            ended = self._child.poll() is not None
+            if not self._read_console() and ended:
+                break
+            self._stop.wait(_POLL)
+        with self._lock:
+            self._add(self._scanner.close())
+
+    def _read_console(self) -> bool:
+        try:
+            with self.spec.console_log.open("rb") as file:
+                file.seek(self._offset)
+                chunk = file.read()
+        except FileNotFoundError:
+            return False
+        if not chunk:
+            return False
+        with self._lock:
+            self._offset += len(chunk)
+            # The scanner first: who waits for words on the console wants what came before them.
+            self._add(self._scanner.feed(chunk))
+            self._expected = [item for item in self._expected if not item.found_in(chunk)]
+        return True
+
+    def expect(self, words: bytes) -> threading.Event:
+        """Return an event that is set once ``words`` come up on the console, from now on."""
+        expectation = _Expectation(words)
+        with self._lock:
+            self._expected.append(expectation)
+        return expectation.event
+
+    def _add(self, splats: list[Splat]) -> None:
+        self._splats += splats
+        if any(splat.fatal for splat in splats):
+            self._fatal.set()
+
+    def splats(self) -> tuple[Splat, ...]:
+        """Return what the kernel has complained of so far."""
+        with self._lock:
+            return tuple(self._splats)
+
+    def settle(self) -> tuple[Splat, ...]:
+        """Return the splats of a machine that died, once its last words are read."""
+        end = Deadline.after(_SETTLE)
+        while self._thread.is_alive() and not end.expired():
+            self._thread.join(_POLL)
+        return self.splats()
+
+    def console_tail(self) -> list[str]:
+        """Return the last lines of the console."""
+        with contextlib.suppress(FileNotFoundError):
+            text = self.spec.console_log.read_bytes()[-(1 << 16) :].decode(errors="replace")
+            return text.splitlines()[-_TAIL:]
+        return []
+
+    # --- life ------------------------------------------------------------------------
+
+    def dead(self) -> str:
+        """Return "" while the machine lives, else in words why it does not."""
+        if self._fatal.is_set():
+            fatal = next(splat for splat in self.splats() if splat.fatal)
+            return f"the kernel ended with: {fatal.title}"
+        if (status := self._child.poll()) is not None:
+            return f"QEMU {_ending(status)}"
+        return ""
+
+    def kernel_ended(self) -> bool:
+        """Return whether the kernel itself ended the machine: a panic, a reset, a power-off.
+
+        QEMU, told not to reboot, exits with 0 for the latter two; a signal or another status
+        is QEMU's own end.
+        """
+        return self._fatal.is_set() or self._child.poll() == 0
+
+    def wait_ready(self, deadline: Deadline) -> None:
+        """Wait until the image says that it is ready.
+
+        Raises :class:`BootError` when the kernel panics, powers off or says nothing more
+        before the deadline, and :class:`MachineLostError` when QEMU itself fails.
+        """
+        while not self._ready.wait(_POLL):
+            if self.dead():
+                self.settle()
+                raise self._boot_failure()
+            if deadline.expired():
+                raise BootError(
+                    f"the kernel did not come up within {deadline.budget:.0f} s",
+                    hint="console.log has all it said; is the last line where it hangs?",
+                    detail=self.console_tail(),
+                    log=self.spec.console_log,
+                )
+
+    def _boot_failure(self) -> BootError | MachineLostError:
+        fatal = next((splat for splat in self.splats() if splat.fatal), None)
+        log = self.spec.console_log
+        if fatal:
+            lines = fatal.text.splitlines()
+            return BootError(f"the kernel died while booting: {fatal.title}", detail=lines, log=log)
+        status = self._child.poll()
+        if status == 0:
+            return BootError(
+                "the machine powered off or rebooted before it was ready",
+                hint="console.log has what led to it",
+                detail=self.console_tail(),
+                log=log,
+            )
+        return MachineLostError(
+            f"QEMU {_ending(status)} while the kernel booted",
+            hint="qemu.log beside the console has QEMU's own words",
+            detail=_stderr(self.spec) or self.console_tail(),
+        )
+
+    def close(self) -> None:
+        """End the machine: ask QEMU, then terminate it, then kill it."""
+        if self._child.poll() is None:
+            with contextlib.suppress(MachineLostError):
+                self._monitor.command("quit")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(_QUIT)
+        self._monitor.close()
+        process.stop(self._child)
+        self._stop.set()
+        self._thread.join()
+        self._read_console()
+
+
+@contextlib.contextmanager
+def start(spec: MachineSpec, deadline: Deadline) -> Iterator[Machine]:
+    """Start QEMU and yield the machine while it boots; on leaving it is stopped.
+
+    QEMU's own messages go to ``qemu.log`` beside the console. Raises
+    :class:`MachineLostError` with them when QEMU does not start.
+    """
+    spec.console_log.touch()
+    with _qemu_log(spec).open("wb") as log:
+        child = process.start(qemu.argv(spec), stdout=log, stderr=log)
+    try:
+        try:
+            monitor = Monitor.connect(spec.qmp_socket, lambda: child.poll() is None, deadline)
+            port = qemu.forwarded_port(monitor.human("info usernet"))
+        except (MachineLostError, DeadlineError) as error:
+            process.stop(child)
+            raise MachineLostError(
+                f"QEMU did not start: {error.what}",
+                hint=f"the command is: {' '.join(qemu.argv(spec)[:1])} …; see {_qemu_log(spec)}",
+                detail=_stderr(spec),
+            ) from error
+        machine = Machine(spec, child, monitor, port)
+        try:
+            yield machine
+        finally:
+            machine.close()
+    finally:
+        process.stop(child)
+
+
+def _qemu_log(spec: MachineSpec) -> Path:
+    return spec.console_log.with_name(spec.console_log.stem + "-qemu.log")
+
+
+def _stderr(spec: MachineSpec) -> list[str]:
+    with contextlib.suppress(FileNotFoundError):
+        return _qemu_log(spec).read_text(errors="replace").splitlines()[-_TAIL:]
+    return []
+
+
+def _ending(status: int | None) -> str:
+    if status is None:
+        return "still runs"
+    return f"was killed by signal {-status}" if status < 0 else f"exited with {status}"

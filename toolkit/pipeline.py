@@ -1,0 +1,446 @@
+"""From a request to a verdict: the stages in their order, each timed and recorded.
+
+:class:`Run` is one run with its folder. Each method is a stage; it does what the stages before
+it have not yet done, so that a subcommand just calls the last one it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fnmatch
+import functools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import toolkit
+from toolkit import (
+    hostprobe,
+    image,
+    kconfig,
+    keys,
+    machine,
+    patching,
+    process,
+    qemu,
+    report,
+    results,
+    selftests,
+    series,
+    source,
+    suites,
+)
+from toolkit.arch import host_arch
+from toolkit.cache import Cache
+from toolkit.deadline import Deadline
+from toolkit.errors import (
+    EXIT_INTERRUPTED,
+    BootError,
+    BuildError,
+    InfrastructureError,
+    KernelError,
+    MachineLostError,
+    ToolkitError,
+    UserError,
+)
+from toolkit.guest import GuestSession
+from toolkit.kbuild import Builder
+from toolkit.machine import Machine
+from toolkit.model import (
+    Accelerator,
+    Fragment,
+    GuestImage,
+    KernelBase,
+    KernelBuild,
+    KernelConfig,
+    Leaf,
+    MachineSpec,
+    Observer,
+    PatchedTree,
+    PatchSeries,
+    RawRun,
+    RunResult,
+    Splat,
+    StageRecord,
+    TestProgram,
+    Verdict,
+)
+from toolkit.paths import Paths
+
+DEFAULT_KERNEL = "debian:6.12"
+DEFAULT_IMAGE = "minimal"
+BOOT_SECONDS = 180.0  # from QEMU's start to SSH, under emulation on a busy host
+PROBE_SECONDS = 60.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the caller wants of a run. ``patch`` None means the unpatched base."""
+
+    patch: str | None
+    kernel: str = DEFAULT_KERNEL
+    suites: tuple[str, ...] = ()  # empty: those the series names
+    image: str = DEFAULT_IMAGE
+    profile: str | None = None
+    accel: str = "auto"
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cold: bool = False
+    tests: tuple[str, ...] = ()  # globs over program names; empty: all
+    slow: bool = False
+    seconds: float = 7200.0  # the whole run may take this long
+    command: tuple[str, ...] = ()  # repeats the run
+
+
+class Run:
+    """One run: its request, its folder, and what its stages have made so far."""
+
+    def __init__(self, request: Request, paths: Paths, folder: Path, observer: Observer) -> None:
+        self.request = request
+        self.paths = paths
+        self.folder = folder
+        self.observer = observer
+        self.arch = host_arch()
+        self.cache = Cache(paths.cache, cold=request.cold)
+        self.deadline = Deadline.after(request.seconds)
+        self.stages: list[StageRecord] = []
+        self.leaves: list[Leaf] = []
+        self.splats: list[Splat] = []
+        self.qemu_version = ""
+        self._machines = 0
+        self._began = time.monotonic()
+        self._started = datetime.datetime.now(datetime.UTC)
+        self.builder = Builder(self.cache, self.arch, patching.materialise, request.jobs, observer)
+
+    def _stage(self, name: str, work: Callable[[], tuple[T, bool, str]]) -> T:
+        """Run a stage: ``work`` returns its result, whether it was found, and a word on it."""
+        self.observer.stage_started(name)
+        began = time.monotonic()
+        value, cached, detail = work()
+        record = StageRecord(name, round(time.monotonic() - began, 3), cached, detail)
+        self.stages.append(record)
+        self.observer.stage_finished(record)
+        return value
+
+    # --- the stages ------------------------------------------------------------------
+
+    @functools.cached_property
+    def base(self) -> KernelBase:
+        """The unpacked kernel source."""
+
+        def work() -> tuple[KernelBase, bool, str]:
+            provider = source.provider(self.request.kernel)
+            base, found = provider.fetch(self.cache, self.observer, self.deadline)
+            return base, found, f"{base.name}, Linux {base.release}"
+
+        return self._stage("fetch", work)
+
+    @functools.cached_property
+    def series(self) -> PatchSeries | None:
+        """The series, in the form for this kernel; None for the unpatched base."""
+        if self.request.patch is None:
+            return None
+        return series.resolve(self.request.patch, self.paths.patches, self.base.release)
+
+    @functools.cached_property
+    def tree(self) -> PatchedTree:
+        """The base with the series applied."""
+
+        def work() -> tuple[PatchedTree, bool, str]:
+            tree = patching.apply(self.base, self.series, self.deadline)
+            if self.series is None:
+                return tree, False, "no patches"
+            count = len(self.series.patches)
+            return tree, False, f"{self.series.name}, {count} patches, {len(tree.files)} files"
+
+        return self._stage("patch", work)
+
+    @functools.cached_property
+    def wanted_suites(self) -> tuple[suites.Suite, ...]:
+        """The suites asked for, else those that the series names."""
+        names = self.request.suites or (self.series.suites if self.series else ())
+        return tuple(suites.find(self.paths.suites, name) for name in names)
+
+    @functools.cached_property
+    def fragments(self) -> tuple[Fragment, ...]:
+        """Who asks for which options: image, suites, series, profile, in this order."""
+        image_config = image.kernel_config(self.request.image, self.paths.images)
+        found = [kconfig.parse_fragment(image_config.read_text(), f"image {self.request.image}")]
+        found += [suite.fragment for suite in self.wanted_suites]
+        if self.series and self.series.kconfig:
+            text = "\n".join(self.series.kconfig)
+            found.append(kconfig.parse_fragment(text, f"series {self.series.name}"))
+        if self.request.profile:
+            found.append(_profile(self.paths.profiles, self.request.profile))
+        return tuple(found)
+
+    @functools.cached_property
+    def config(self) -> KernelConfig:
+        """The kernel configuration, checked against what was asked."""
+
+        def work() -> tuple[KernelConfig, bool, str]:
+            config, found = self.builder.configure(self.tree, fragments, self.deadline)
+            (self.folder / "kernel.config").write_text(config.text)
+            return config, found, f"tinyconfig and {sum(len(f.options) for f in fragments)} options"
+
+        fragments = self.fragments
+        return self._stage("configure", work)
+
+    @functools.cached_property
+    def kernel(self) -> KernelBuild:
+        """The built kernel, modules and headers."""
+
+        def work() -> tuple[KernelBuild, bool, str]:
+            log = self.folder / "build.log"
+            build, found = self.builder.build(self.tree, config, self.deadline, log)
+            return build, found, f"Linux {build.release}"
+
+        config = self.config
+        return self._stage("build", work)
+
+    @functools.cached_property
+    def image(self) -> GuestImage:
+        """The guest's user land."""
+
+        def work() -> tuple[GuestImage, bool, str]:
+            made, found = image.build_image(
+                self.request.image, self.paths.images, self.cache, self.observer, self.deadline
+            )
+            return made, found, made.name
+
+        return self._stage("image", work)
+
+    @functools.cached_property
+    def accelerator(self) -> Accelerator:
+        """What runs the machines, and why."""
+
+        def work() -> tuple[Accelerator, bool, str]:
+            binary = process.find(self.arch.qemu, self.arch.qemu_package)
+            version = process.run([binary, "--version"], deadline=self.deadline).text
+            self.qemu_version = qemu.parse_version(version)
+            chosen, found = hostprobe.probe(
+                self.request.accel,
+                binary,
+                kernel.image,
+                self.cache,
+                self.deadline.sooner(PROBE_SECONDS),
+            )
+            return chosen, found, chosen.name
+
+        kernel = self.kernel
+        chosen = self._stage("accelerator", work)
+        self.observer.notice(f"accelerator: {chosen.name} ({chosen.reason})")
+        return chosen
+
+    @functools.cached_property
+    def built_suites(self) -> tuple[suites.BuiltSuite, ...]:
+        """The selftests, built against the tree's own headers."""
+
+        def work() -> tuple[tuple[suites.BuiltSuite, ...], bool, str]:
+            made = [
+                suites.build(self.builder, suite, self.tree, kernel, self.deadline)
+                for suite in self.wanted_suites
+            ]
+            count = sum(len(built.programs) for built, _ in made)
+            return (
+                tuple(built for built, _ in made),
+                all(found for _, found in made),
+                (f"{count} programs"),
+            )
+
+        kernel = self.kernel
+        return self._stage("selftests", work)
+
+    # --- machines --------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def boot(self) -> Iterator[tuple[Machine, GuestSession]]:
+        """Boot a machine with the kernel's modules loaded and the suites in place."""
+        kernel, guest, accelerator, built = (
+            self.kernel,
+            self.image,
+            self.accelerator,
+            self.built_suites,
+        )
+        self._machines += 1
+        number = f"-{self._machines}" if self._machines > 1 else ""
+        with contextlib.ExitStack() as stack:
+            name = f"boot{number}"
+            self.observer.stage_started(name)
+            began = time.monotonic()
+            # Socket paths are short (unix(7): 108 bytes), so they do not go into the run folder.
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-")))
+            made = keys.make_keys(self.folder / f"keys{number}", guest.host_key_type)
+            spec = MachineSpec(
+                binary=process.find(self.arch.qemu, self.arch.qemu_package),
+                accelerator=accelerator,
+                machine_type=guest.machine_type,
+                memory_mib=guest.memory_mib,
+                cpus=guest.cpus,
+                kernel=kernel.image,
+                initrd=guest.initrd,
+                disk=guest.disk,
+                cmdline=guest.cmdline,
+                devices=guest.devices,
+                fw_cfg=made.fw_cfg,
+                console_log=self.folder / f"console{number}.log",
+                qmp_socket=scratch / "qmp.sock",
+            )
+            script = self.folder / f"qemu{number}.sh"
+            script.write_text(qemu.script(spec, made.client_key))
+            script.chmod(0o755)
+            limit = self.deadline.sooner(BOOT_SECONDS)
+            vm = stack.enter_context(machine.start(spec, limit))
+            vm.wait_ready(limit)
+            session = stack.enter_context(
+                GuestSession.connect(
+                    vm.ssh_port,
+                    user=guest.user,
+                    client_key=made.client_key,
+                    host_key=made.host_key_wire,
+                    deadline=limit,
+                    alive=vm.dead,
+                )
+            )
+            selftests.load_kernel(session, kernel, limit)
+            for suite in built:
+                selftests.install(session, suite.suite.name, suite.path, limit)
+            record = StageRecord(
+                name, round(time.monotonic() - began, 3), False, f"ssh port {vm.ssh_port}"
+            )
+            self.stages.append(record)
+            self.observer.stage_finished(record)
+            yield vm, session
+
+    def programs(self) -> tuple[TestProgram, ...]:
+        """Return the test programs asked for; :class:`UserError` when a glob matches none."""
+        every = [program for suite in self.built_suites for program in suite.programs]
+        for glob in self.request.tests:
+            if not any(fnmatch.fnmatchcase(program.name, glob) for program in every):
+                raise UserError(
+                    f"no test program is called {glob!r}",
+                    hint=f"there is: {', '.join(program.name for program in every) or 'none'}",
+                )
+        if not self.request.tests:
+            return tuple(every)
+        return tuple(
+            program
+            for program in every
+            if any(fnmatch.fnmatchcase(program.name, glob) for glob in self.request.tests)
+        )
+
+    def test(self) -> None:
+        """Run the programs and keep their leaves and splats."""
+
+        def work() -> tuple[None, bool, str]:
+            for done, raw in enumerate(
+                selftests.run(
+                    programs,
+                    self.boot,
+                    environment={"KSFT_SLOW": "1"} if self.request.slow else {},
+                    deadline=self.deadline,
+                    on_line=lambda program, line: self.observer.stage_progress(
+                        "test", done_now[0], len(programs), f"{program.name}: {line}"
+                    ),
+                ),
+                1,
+            ):
+                done_now[0] = done
+                self._keep(raw)
+            return None, False, f"{len(self.leaves)} cases"
+
+        programs = self.programs()
+        done_now = [0]
+        self._stage("test", work)
+
+    def _keep(self, raw: RawRun) -> None:
+        logs = self.folder / "tests" / raw.suite
+        logs.mkdir(parents=True, exist_ok=True)
+        (logs / f"{raw.program}.log").write_text(raw.stdout)
+        if raw.stderr:
+            (logs / f"{raw.program}.stderr.log").write_text(raw.stderr)
+        known = self.series.known_failures if self.series else ()
+        self.splats += raw.splats
+        for leaf in results.judge(raw, known):
+            self.leaves.append(leaf)
+            self.observer.test_finished(leaf)
+
+    # --- the end ---------------------------------------------------------------------
+
+    def result(self, verdict: Verdict, exit_code: int, message: str = "") -> RunResult:
+        """Return everything known of the run."""
+        done = self.__dict__  # cached properties that were reached
+        base, tree_series = done.get("base"), done.get("series")
+        kernel, accelerator = done.get("kernel"), done.get("accelerator")
+        return RunResult(
+            verdict=verdict,
+            exit_code=exit_code,
+            command=self.request.command,
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - self._began, 3),
+            toolkit=toolkit.__version__,
+            message=message,
+            series=tree_series.name if tree_series else (self.request.patch or ""),
+            patches=tuple(patch.subject for patch in tree_series.patches) if tree_series else (),
+            kernel=base.name if base else self.request.kernel,
+            release=kernel.release if kernel else (base.release if base else ""),
+            accelerator=accelerator.name if accelerator else "",
+            accelerator_reason=accelerator.reason if accelerator else "",
+            qemu=self.qemu_version,
+            stages=tuple(self.stages),
+            leaves=tuple(self.leaves),
+            splats=tuple(self.splats),
+        )
+
+
+def build_and_test(run: Run) -> RunResult:
+    """Do the whole run and write its reports into its folder, however it ends.
+
+    Errors become part of the result and are raised again for the caller to show.
+    """
+    result: RunResult | None = None
+    try:
+        run.test()
+        verdict, code = results.verdict(run.leaves)
+        result = run.result(verdict, code)
+    except KeyboardInterrupt:
+        result = run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted")
+        raise
+    except ToolkitError as error:
+        result = run.result(verdict_of(error), error.exit_code, error.what)
+        raise
+    except OSError as error:
+        result = run.result(Verdict.INFRASTRUCTURE, InfrastructureError.exit_code, str(error))
+        raise
+    finally:
+        if result:
+            with contextlib.suppress(OSError):  # a full disk must not hide the first error
+                report.write(run.folder, result)
+    return result
+
+
+def verdict_of(error: ToolkitError) -> Verdict:
+    """Return the verdict of a run that ended in ``error``."""
+    if isinstance(error, BuildError):
+        return Verdict.BUILD_BREAK
+    if isinstance(error, BootError):
+        return Verdict.BOOT_FAILURE
+    if isinstance(error, KernelError):
+        return Verdict.FAIL
+    return Verdict.USER_ERROR if isinstance(error, UserError) else Verdict.INFRASTRUCTURE
+
+
+def _profile(folder: Path, name: str) -> Fragment:
+    known = sorted(path.stem for path in folder.glob("*.config"))
+    if name not in known:
+        raise UserError(
+            f"there is no profile {name!r}", hint=f"there is: {', '.join(known) or 'none'}"
+        )
+    return kconfig.parse_fragment((folder / f"{name}.config").read_text(), f"profile {name}")
