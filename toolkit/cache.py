@@ -166,6 +166,12 @@ class Cache:
     def _entry(path: Path, kind: str, label: str, stamp: Path) -> CacheEntry:
         return CacheEntry(kind, path.name, label, tree_size(path), stamp.stat().st_mtime, path)
 
+    def newest(self, kind: str) -> Path | None:
+        """Return the most recently used entry of a kind, or None."""
+        seals = self.root.glob(f"{kind}/*/{_SEAL}")
+        found = max(seals, key=lambda seal: seal.stat().st_mtime, default=None)
+        return found.parent if found else None
+
     def prune(self, keep_within: int) -> list[CacheEntry]:
         """Remove the least recently used entries until at most ``keep_within`` bytes stay.
 

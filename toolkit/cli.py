@@ -24,7 +24,6 @@ from toolkit.errors import (
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
 if TYPE_CHECKING:
-    from toolkit.paths import Paths
     from toolkit.pipeline import Request, Run
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -130,7 +129,7 @@ def cli(context: click.Context, root: Path | None) -> None:
 @_machine_options
 @_test_options
 @click.pass_obj
-def build_and_test(root: Path | None, patch: str | None, **options: Any) -> None:
+def build_and_test(root: Path | None, /, patch: str | None, **options: Any) -> None:
     """Apply a series, build it, boot it and run its selftests.
 
     Without --patch the unpatched base is tested; name a --suite then.
@@ -147,7 +146,7 @@ def build_and_test(root: Path | None, patch: str | None, **options: Any) -> None
 @_machine_options
 @_test_options
 @click.pass_obj
-def test(root: Path | None, patch: str | None, **options: Any) -> None:
+def test(root: Path | None, /, patch: str | None, **options: Any) -> None:
     """Run selftests against a kernel that `build` has built; it builds what is missing."""
     from toolkit import pipeline
 
@@ -159,7 +158,7 @@ def test(root: Path | None, patch: str | None, **options: Any) -> None:
 @_kernel
 @click.option("--cold", is_flag=True, help="Ignore what the cache has.")
 @click.pass_obj
-def fetch(root: Path | None, **options: Any) -> None:
+def fetch(root: Path | None, /, **options: Any) -> None:
     """Fetch, verify and unpack a kernel source, and print where it lies."""
     with _run(root, None, options) as (run, _):
         path = run.base.path
@@ -171,7 +170,7 @@ def fetch(root: Path | None, **options: Any) -> None:
 @_run_options
 @_machine_options
 @click.pass_obj
-def build(root: Path | None, patch: str | None, **options: Any) -> None:
+def build(root: Path | None, /, patch: str | None, **options: Any) -> None:
     """Build a patched kernel and its selftests, and print where they lie."""
     with _run(root, patch, options) as (run, _):
         built = run.kernel
@@ -186,7 +185,7 @@ def build(root: Path | None, patch: str | None, **options: Any) -> None:
 @_run_options
 @_machine_options
 @click.pass_obj
-def boot(root: Path | None, patch: str | None, **options: Any) -> None:
+def boot(root: Path | None, /, patch: str | None, **options: Any) -> None:
     """Boot a patched kernel, load its modules, and print its uname."""
     with _run(root, patch, options) as (run, _), run.boot() as (_, session):
         uname = session.check("uname -a", deadline=run.deadline).text
@@ -199,7 +198,9 @@ def boot(root: Path | None, patch: str | None, **options: Any) -> None:
 @_machine_options
 @click.argument("command", nargs=-1)
 @click.pass_obj
-def shell(root: Path | None, patch: str | None, command: tuple[str, ...], **options: Any) -> None:
+def shell(
+    root: Path | None, /, patch: str | None, command: tuple[str, ...], **options: Any
+) -> None:
     """Open a shell in a booted machine, or run COMMAND there.
 
     The machine goes away when the shell ends; its exit status becomes the toolkit's.
@@ -278,9 +279,8 @@ def series_list(root: Path | None) -> None:
 
 @series.command("show")
 @click.argument("name", shell_complete=_complete_series)
-@_kernel
 @click.pass_obj
-def series_show(root: Path | None, name: str, kernel: str) -> None:
+def series_show(root: Path | None, /, name: str) -> None:
     """Show a series: its title, bases, patches, needs and known failures."""
     from toolkit import paths
     from toolkit import series as series_
@@ -293,13 +293,15 @@ def series_show(root: Path | None, name: str, kernel: str) -> None:
 @click.argument("name", shell_complete=_complete_series)
 @_run_options
 @click.pass_obj
-def series_check(root: Path | None, name: str, **options: Any) -> None:
-    """Check each patch: it applies, checkpatch --strict, it builds, W=1 and sparse say nothing new."""
+def series_check(root: Path | None, /, name: str, **options: Any) -> None:
+    """Check each patch: checkpatch --strict, its build, and W=1 and sparse for what is new."""
     from toolkit import check
+    from toolkit.display import printable
 
     with _run(root, name, options) as (run, _):
         table = check.check(run)
-    check.show(table)
+    for line in table.lines():
+        click.echo(printable(line))
     sys.exit(table.exit_code)
 
 
@@ -310,10 +312,27 @@ def series_check(root: Path | None, name: str, **options: Any) -> None:
 @click.option("--probe", is_flag=True, help="Try KVM again, even if its answer is remembered.")
 @click.pass_obj
 def doctor(root: Path | None, probe: bool) -> None:
-    """Say what this host has, what it lacks, and which accelerator would be used."""
-    from toolkit import doctor as doctor_
+    """Say what this host has, what it lacks, and which accelerator would be used.
 
-    sys.exit(doctor_.examine(root, probe=probe))
+    Exit code 3 when something is missing.
+    """
+    from toolkit import doctor as doctor_
+    from toolkit import paths
+    from toolkit.cache import Cache, free_bytes
+    from toolkit.deadline import Deadline
+
+    places = paths.resolve(root)
+    findings = list(doctor_.examine_host(places.cache, free_bytes(places.cache)))
+    findings += doctor_.examine_accelerator(Cache(places.cache), Deadline.after(60), again=probe)
+    for finding in findings:
+        mark, colour = _MARKS[finding.good]
+        click.secho(f"{mark:>4}  ", fg=colour, nl=False)
+        click.echo(finding.text)
+    if any(finding.good is False for finding in findings):
+        sys.exit(EXIT_INFRASTRUCTURE)
+
+
+_MARKS = {True: ("ok", "green"), False: ("NO", "red"), None: ("--", "yellow")}
 
 
 @cli.group()
@@ -420,7 +439,7 @@ def main() -> None:
         sys.exit(EXIT_INFRASTRUCTURE)
 
 
-def _interrupt(number: int, frame: object) -> None:
+def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 
 from toolkit.model import Splat
 
+# Who writes a line that begins so to /dev/kmsg says that the kernel has said all it had to say.
+MARK = "toolkit: mark"
 MAX_LINES = 250  # of one report; KASAN's and lockdep's stay below it
 MAX_CHARS = 1000  # of one line
 PAUSE = 5.0  # a report is printed in one go; this many seconds of guest time end it
@@ -114,8 +116,9 @@ class ConsoleScanner:
     """Finds splats in a console that comes in pieces.
 
     A report is returned once, when it ends: at its own last line, when another one begins,
-    after :data:`MAX_LINES`, or by :meth:`close`. A fatal one is returned at its first line, so
-    that the machine can be stopped; its whole text is in :attr:`splats` afterwards.
+    after :data:`MAX_LINES`, at a :data:`MARK`, or by :meth:`close`. A fatal one is returned at
+    its first line, so that the machine can be stopped; its whole text is in :attr:`splats`
+    afterwards.
     """
 
     def __init__(self) -> None:
@@ -187,6 +190,9 @@ class ConsoleScanner:
 
     def _take_text(self, text: str) -> None:
         report = self._report
+        if text.startswith(MARK) and report and report.slot is None:
+            self._end()
+            return
         kind = self._named(text)
         inside = report is not None and self._is_part(report, kind, text)
         if report is None or not inside:

@@ -1,7 +1,8 @@
 """Writes and reads cpio archives of the kind the kernel unpacks as its initramfs ("newc").
 
 Everything belongs to root and carries no time, whoever packs it and whenever: the same entries
-give the same bytes. The format is told in Documentation/driver-api/early-userspace/buffer-format.rst.
+give the same bytes. The format:
+Documentation/driver-api/early-userspace/buffer-format.rst in the kernel tree.
 """
 
 from __future__ import annotations
@@ -57,9 +58,10 @@ def with_parents(entries: Iterable[Entry]) -> list[Entry]:
     """
     known = {entry.path: entry for entry in entries}
     for path in list(known):
-        while "/" in path:
-            path = path.rpartition("/")[0]
-            known.setdefault(path, folder(path))
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            parent = "/".join(parts[:depth])
+            known.setdefault(parent, folder(parent))
     return [known[path] for path in sorted(known)]
 
 
@@ -86,7 +88,7 @@ def _padded(data: bytes) -> bytes:
 
 def unpack(archive: bytes) -> list[Entry]:
     """Return the entries of an archive made by :func:`pack`; ValueError when it is damaged."""
-    entries = []
+    entries: list[Entry] = []
     position = 0
     while True:
         header = archive[position : position + _HEADER_SIZE]

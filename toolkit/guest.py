@@ -77,16 +77,22 @@ class _Transport(paramiko.Transport):
 
 @dataclass(slots=True)
 class _Streams:
-    """What a command wrote, bounded."""
+    """What a command is still to read, and what it wrote, bounded."""
 
+    input: memoryview
     on_stdout: Sink | None
     on_stderr: Sink | None
     out: bytearray = field(default_factory=bytearray)
     err: bytearray = field(default_factory=bytearray)
 
-    def drain(self, channel: paramiko.Channel) -> bool:
-        """Take what is there; return whether nothing more can come."""
+    closed: bool = False
+
+    def pump(self, channel: paramiko.Channel) -> bool:
+        """Move what can be moved either way; return whether nothing more can come."""
         self._drain_stderr(channel)
+        if not self.closed and not channel.recv_ready():
+            self._send(channel)
+            return False
         try:
             chunk = channel.recv(_CHUNK)
         except TimeoutError:
@@ -96,6 +102,14 @@ class _Streams:
             return False
         self._drain_stderr(channel)
         return channel.status_event.wait(_POLL) or channel.closed
+
+    def _send(self, channel: paramiko.Channel) -> None:
+        if self.input:
+            with contextlib.suppress(TimeoutError):  # the guest is slow to read: look again
+                self.input = self.input[channel.send(bytes(self.input[:_CHUNK])) :]
+        if not self.input:
+            channel.shutdown_write()
+            self.closed = True
 
     def _drain_stderr(self, channel: paramiko.Channel) -> None:
         while channel.recv_stderr_ready():
@@ -201,13 +215,12 @@ class GuestSession:
         :class:`MachineLostError` when the machine is gone.
         """
         began = time.monotonic()
-        streams = _Streams(on_stdout, on_stderr)
+        streams = _Streams(memoryview(input), on_stdout, on_stderr)
         with self.open_channel(deadline) as channel:
             channel.settimeout(_POLL)
             try:
                 channel.exec_command(command)
-                _feed(channel, input, deadline)
-                while not streams.drain(channel):
+                while not streams.pump(channel):
                     self._check(self._alive, deadline, f"`{shorten(command)}` in the guest")
             except (OSError, EOFError, paramiko.SSHException) as error:
                 self._check(self._alive, deadline, "the SSH connection")
@@ -251,16 +264,6 @@ class GuestSession:
     def get(self, path: str, *, deadline: Deadline) -> bytes:
         """Return the content of a file in the guest."""
         return self.check(f"cat {shlex.quote(path)}", deadline=deadline).stdout
-
-
-def _feed(channel: paramiko.Channel, data: bytes, deadline: Deadline) -> None:
-    sent = 0
-    while sent < len(data):
-        try:
-            sent += channel.send(data[sent : sent + _CHUNK])
-        except TimeoutError:
-            deadline.check("sending to the guest")
-    channel.shutdown_write()
 
 
 def _keep(kept: bytearray, chunk: bytes, sink: Sink | None) -> None:

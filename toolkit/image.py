@@ -166,7 +166,7 @@ def render(name: str, texts: Mapping[str, str], names: Mapping[str, Any]) -> str
         loader=jinja2.DictLoader(dict(texts)),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - shell scripts and YAML, not HTML
+        autoescape=False,  # shell scripts and YAML, not HTML
     )
     try:
         return environment.get_template(name).render(names)

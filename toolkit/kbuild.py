@@ -153,10 +153,10 @@ class Builder:
     def _resolve(self, source: Path, folder: Path, asked: str, deadline: Deadline) -> str:
         """Run Kconfig: everything off, then what is asked, then what that selects."""
         folder.mkdir(exist_ok=True)
-        self._make(source, folder, ["tinyconfig"], deadline)
+        self.make(source, folder, ["tinyconfig"], deadline)
         config = folder / ".config"
         config.write_text(config.read_text() + asked)
-        self._make(source, folder, ["olddefconfig"], deadline)
+        self.make(source, folder, ["olddefconfig"], deadline)
         return config.read_text()
 
     # --- kernel ----------------------------------------------------------------------
@@ -175,23 +175,30 @@ class Builder:
 
         def fill(folder: Path) -> None:
             with self.work_tree(tree, deadline) as work:
-                self._compile(work, config, folder, deadline)
+                self._compile(work, config, folder, deadline, log)
+            shutil.copyfile(log, folder / "build.log")
 
         path, found = self.cache.make("build", key, fill, deadline=deadline, label=_label(tree))
-        shutil.copyfile(path / "build.log", log)
+        if found:
+            shutil.copyfile(path / "build.log", log)
         return _load_build(path, key), found
 
     def _compile(
-        self, work: WorkTree, config: KernelConfig, folder: Path, deadline: Deadline
+        self,
+        work: WorkTree,
+        config: KernelConfig,
+        folder: Path,
+        deadline: Deadline,
+        log: Path,
     ) -> None:
-        source, output, log = work.source(), work.output(config), folder / "build.log"
+        source, output = work.source(), work.output(config)
         output.mkdir(exist_ok=True)
         if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
             (output / ".config").write_text(config.text)
         targets = [self.arch.image_target, "modules", "headers"]
-        self._make(
-            source, output, targets, deadline, log=log, progress=_Progress(self.observer, output)
-        )
+        progress = _Progress(self.observer, output)
+        self.make(source, output, targets, deadline, log=log, on_line=progress)
+        progress.remember()
         release = (output / "include/config/kernel.release").read_text().strip()
         shutil.copyfile(output / self.arch.image, folder / "kernel")
         for name in ("vmlinux", "System.map"):
@@ -208,14 +215,14 @@ class Builder:
         stage = archive.with_name("stage")
         depmod = process.find("depmod", "kmod")
         targets = ["modules_install", f"INSTALL_MOD_PATH={stage}", f"DEPMOD={depmod}"]
-        self._make(work.source(), output, targets, deadline, log=log)
+        self.make(work.source(), output, targets, deadline, log=log)
         for link in (*stage.glob("lib/modules/*/build"), *stage.glob("lib/modules/*/source")):
             link.unlink()
         with tarfile.open(archive, "w") as tar:
             tar.add(stage / "lib/modules", "lib/modules", filter=_anonymous)
         shutil.rmtree(stage)
 
-    def _make(
+    def make(
         self,
         source: Path,
         output: Path,
@@ -223,8 +230,9 @@ class Builder:
         deadline: Deadline,
         *,
         log: Path | None = None,
-        progress: _Progress | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> None:
+        """Run make in the source with its own build folder; see :func:`explain_failure`."""
         argv = [
             "make",
             f"-j{self.jobs}",
@@ -240,15 +248,13 @@ class Builder:
                 env=REPRODUCIBLE,
                 log=log,
                 merge=True,
-                on_line=progress,
+                on_line=on_line,
                 # make passes TERM on to the compilers it runs; KILL would orphan them.
                 death_signal="TERM",
             )
         except ToolFailedError as error:
             lines = log.read_text(errors="replace").splitlines() if log else list(error.detail)
             raise explain_failure(lines, log) from error
-        if progress:
-            progress.remember()
 
 
 def explain_failure(

@@ -111,7 +111,7 @@ def _split(expression: str) -> list[str]:
 
 
 def _say(part: str, config: Mapping[str, str]) -> str:
-    names = dict.fromkeys(re.findall(r"\b[A-Z][A-Z0-9_]+\b", part))
+    names = dict.fromkeys(re.findall(r"\b[A-Z][A-Z0-9_]*\b", part))
     state = ", ".join(f"{name}={config.get('CONFIG_' + name, 'n')}" for name in names)
     return f"{part} ({state})" if state else part
 

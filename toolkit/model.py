@@ -75,6 +75,7 @@ class KnownFailure:
 
     test: str
     reason: str
+    review: str = ""  # the line of a review that names it
 
 
 @dataclass(frozen=True, slots=True)

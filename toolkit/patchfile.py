@@ -10,6 +10,7 @@ import email
 import email.header
 import email.message
 import email.policy
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Mail:
     @property
     def is_patch(self) -> bool:
         """Whether there is a diff in it."""
-        return bool(_sections_start(self.patch.content))
+        return re.search(rb"^diff --git ", self.patch.content, re.MULTILINE) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ def split_mbox(data: bytes) -> list[bytes]:
         before = data[max(0, match.start() - 3) : match.start()]
         if match.start() == 0 or before.endswith((b"\n\n", b"\n\r\n")):
             starts.append(match.start())
-    ends = [*starts[1:], len(data)]
-    return [data[start:end] for start, end in zip(starts, ends, strict=True)]
+    return [data[start:end] for start, end in itertools.pairwise([*starts, len(data)])]
 
 
 def read_mail(data: bytes, name: str) -> Mail:
@@ -138,13 +138,6 @@ def body_text(mail: Mail) -> str:
 # --- diffs -------------------------------------------------------------------------------
 
 
-def _sections_start(content: bytes) -> int:
-    """Return the number of the first line of the first diff, from 1; 0 when there is none."""
-    position = 0 if content.startswith(b"diff --git ") else content.find(b"\ndiff --git ") + 1
-    found = content.startswith(b"diff --git ", position)
-    return content.count(b"\n", 0, position) + 1 if found else 0
-
-
 def sections(patch: Patch) -> list[Section]:
     """Return what ``patch`` does, file by file.
 
@@ -165,7 +158,7 @@ class _Reader:
         self.lines = patch.content.split(b"\n")
         if self.lines[-1] == b"":
             self.lines.pop()
-        self.at = max(_sections_start(patch.content) - 1, 0)
+        self.at = 0  # the message, too, is read by git: a diff in it would be applied
 
     def error(self, problem: str, hint: str = _FORM_HINT) -> UserError:
         return UserError(f"{self.name}:{self.at + 1}: {problem}", hint=hint)

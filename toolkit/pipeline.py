@@ -6,12 +6,12 @@ it have not yet done, so that a subcommand just calls the last one it needs.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
 import fnmatch
 import functools
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +35,7 @@ from toolkit import (
     series,
     source,
     suites,
+    worktree,
 )
 from toolkit.arch import host_arch
 from toolkit.cache import Cache
@@ -45,7 +46,6 @@ from toolkit.errors import (
     BuildError,
     InfrastructureError,
     KernelError,
-    MachineLostError,
     ToolkitError,
     UserError,
 )
@@ -117,9 +117,9 @@ class Run:
         self._machines = 0
         self._began = time.monotonic()
         self._started = datetime.datetime.now(datetime.UTC)
-        self.builder = Builder(self.cache, self.arch, patching.materialise, request.jobs, observer)
+        self.builder = Builder(self.cache, self.arch, worktree.materialise, request.jobs, observer)
 
-    def _stage(self, name: str, work: Callable[[], tuple[T, bool, str]]) -> T:
+    def stage(self, name: str, work: Callable[[], tuple[T, bool, str]]) -> T:
         """Run a stage: ``work`` returns its result, whether it was found, and a word on it."""
         self.observer.stage_started(name)
         began = time.monotonic()
@@ -140,7 +140,7 @@ class Run:
             base, found = provider.fetch(self.cache, self.observer, self.deadline)
             return base, found, f"{base.name}, Linux {base.release}"
 
-        return self._stage("fetch", work)
+        return self.stage("fetch", work)
 
     @functools.cached_property
     def series(self) -> PatchSeries | None:
@@ -154,13 +154,14 @@ class Run:
         """The base with the series applied."""
 
         def work() -> tuple[PatchedTree, bool, str]:
-            tree = patching.apply(self.base, self.series, self.deadline)
-            if self.series is None:
+            tree = patching.apply(base, wanted, self.deadline)
+            if wanted is None:
                 return tree, False, "no patches"
-            count = len(self.series.patches)
-            return tree, False, f"{self.series.name}, {count} patches, {len(tree.files)} files"
+            count = len(wanted.patches)
+            return tree, False, f"{wanted.name}, {count} patches, {len(tree.files)} files"
 
-        return self._stage("patch", work)
+        base, wanted = self.base, self.series
+        return self.stage("patch", work)
 
     @functools.cached_property
     def wanted_suites(self) -> tuple[suites.Suite, ...]:
@@ -186,12 +187,12 @@ class Run:
         """The kernel configuration, checked against what was asked."""
 
         def work() -> tuple[KernelConfig, bool, str]:
-            config, found = self.builder.configure(self.tree, fragments, self.deadline)
+            config, found = self.builder.configure(tree, fragments, self.deadline)
             (self.folder / "kernel.config").write_text(config.text)
             return config, found, f"tinyconfig and {sum(len(f.options) for f in fragments)} options"
 
-        fragments = self.fragments
-        return self._stage("configure", work)
+        tree, fragments = self.tree, self.fragments
+        return self.stage("configure", work)
 
     @functools.cached_property
     def kernel(self) -> KernelBuild:
@@ -199,11 +200,11 @@ class Run:
 
         def work() -> tuple[KernelBuild, bool, str]:
             log = self.folder / "build.log"
-            build, found = self.builder.build(self.tree, config, self.deadline, log)
+            build, found = self.builder.build(tree, config, self.deadline, log)
             return build, found, f"Linux {build.release}"
 
-        config = self.config
-        return self._stage("build", work)
+        tree, config = self.tree, self.config
+        return self.stage("build", work)
 
     @functools.cached_property
     def image(self) -> GuestImage:
@@ -215,7 +216,7 @@ class Run:
             )
             return made, found, made.name
 
-        return self._stage("image", work)
+        return self.stage("image", work)
 
     @functools.cached_property
     def accelerator(self) -> Accelerator:
@@ -235,7 +236,7 @@ class Run:
             return chosen, found, chosen.name
 
         kernel = self.kernel
-        chosen = self._stage("accelerator", work)
+        chosen = self.stage("accelerator", work)
         self.observer.notice(f"accelerator: {chosen.name} ({chosen.reason})")
         return chosen
 
@@ -245,7 +246,7 @@ class Run:
 
         def work() -> tuple[tuple[suites.BuiltSuite, ...], bool, str]:
             made = [
-                suites.build(self.builder, suite, self.tree, kernel, self.deadline)
+                suites.build(self.builder, suite, tree, kernel, self.deadline)
                 for suite in self.wanted_suites
             ]
             count = sum(len(built.programs) for built, _ in made)
@@ -255,8 +256,8 @@ class Run:
                 (f"{count} programs"),
             )
 
-        kernel = self.kernel
-        return self._stage("selftests", work)
+        tree, kernel = self.tree, self.kernel
+        return self.stage("selftests", work)
 
     # --- machines --------------------------------------------------------------------
 
@@ -304,7 +305,7 @@ class Run:
                     vm.ssh_port,
                     user=guest.user,
                     client_key=made.client_key,
-                    host_key=made.host_key_wire,
+                    host_key=base64.b64decode(made.host_public.split()[1]),
                     deadline=limit,
                     alive=vm.dead,
                 )
@@ -356,9 +357,10 @@ class Run:
                 self._keep(raw)
             return None, False, f"{len(self.leaves)} cases"
 
+        _ = self.kernel, self.image, self.accelerator  # stages of their own, before the tests
         programs = self.programs()
         done_now = [0]
-        self._stage("test", work)
+        self.stage("test", work)
 
     def _keep(self, raw: RawRun) -> None:
         logs = self.folder / "tests" / raw.suite

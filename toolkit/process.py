@@ -30,6 +30,7 @@ from toolkit.errors import DeadlineError, InfrastructureError, ToolFailedError, 
 
 TAIL_LINES = 40  # how much of a failed tool's output its error carries
 READ_SIZE = 1 << 16
+PIPE = subprocess.PIPE  # for start(), whose caller reads the stream itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,10 +140,8 @@ def build(recipe: Recipe, disk: Path, observer: Observer, deadline: Deadline) ->
         observer.stage_progress("image", 0, None, "writing the disk image")
         tree.mkdir()
         unpack = shlex.join(["tar", "-xpf", str(archive), "-C", str(tree), "--numeric-owner"])
-        make = shlex.join(
-            [mke2fs, *("-q", "-F", "-t", "ext4", "-L", "root", "-m", "0", "-d", str(tree))]
-            + [str(disk), f"{recipe.size_mib}M"]
-        )
+        options = ("-q", "-F", "-t", "ext4", "-L", "root", "-m", "0", "-d", str(tree))
+        make = shlex.join([mke2fs, *options, str(disk), f"{recipe.size_mib}M"])
         # One shell for both: what fakeroot knows of owners ends with it.
         process.run([*as_owner, "sh", "-c", f"{unpack} && {make}"], deadline=deadline)
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Accesses that are not one plain aligned write: reads, unaligned and nested
- * registrations, and on each bus what that bus alone has.
+ * Accesses that are not one plain aligned write: reads, and writes to
+ * registrations that are unaligned or touch each other.
  */
 #include "doorbell_fixture.h"
 
@@ -80,45 +80,6 @@ TEST_F(doorbell, adjacent_registrations)
 		for (j = 0; j < ARRAY_SIZE(fds); j++)
 			EXPECT_SIGNALS(i == j, fds[j]);
 	}
-}
-
-/*
- * A wide registration over narrow ones within it, in both orders: each write
- * still finds its own. kvm_io_bus_cmp() calls a range equal to one that holds
- * it, which is no total order to sort or to search by.
- */
-static void expect_nested(struct __test_metadata *_metadata,
-			  FIXTURE_DATA(doorbell) *self, bool wide_first)
-{
-	struct doorbell wide = any_data(self, 0, 4, self->fd);
-	int narrow, i;
-
-	ASSERT_FD(narrow, efd_create(0));
-	if (wide_first)
-		ASSERT_RET(0, assign(self, wide));
-	for (i = 1; i < 4; i++)
-		ASSERT_RET(0, assign(self, any_data(self, i, 1, narrow)));
-	if (!wide_first)
-		ASSERT_RET(0, assign(self, wide));
-
-	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
-	EXPECT_SIGNALS(1, self->fd);
-	EXPECT_SIGNALS(0, narrow);
-	for (i = 1; i < 4; i++)
-		EXPECT_NO_EXIT(&self->vcpu, write_at(self, i, 1, DATA));
-	EXPECT_SIGNALS(0, self->fd);
-	EXPECT_SIGNALS(3, narrow);
-	close(narrow);
-}
-
-TEST_F(doorbell, narrow_within_wide)
-{
-	expect_nested(_metadata, self, true);
-}
-
-TEST_F(doorbell, wide_around_narrow)
-{
-	expect_nested(_metadata, self, false);
 }
 
 TEST_F(doorbell, overlapping_registrations)

@@ -81,6 +81,15 @@ def test_close_may_come_between() -> None:
     assert [s.kind for s in scanner.feed(WARNING)] == ["warning"]
 
 
+def test_mark_ends_a_report_but_no_panic() -> None:
+    scanner = ConsoleScanner()
+    mark = f"[    1.000100] {console.MARK} 0123abcd\n".encode()
+    (splat,) = scanner.feed(b"[    1.000000] BUG: Bad page state in process x\n" + mark)
+    assert splat.text == "BUG: Bad page state in process x"
+    scanner.feed(b"[    1.000000] Kernel panic - not syncing: x\n" + mark + b"[    1.000200]  f\n")
+    assert len(scanner.splats[1].text.splitlines()) == 3
+
+
 def test_silence_ends_a_report() -> None:
     scanner = ConsoleScanner()
     scanner.feed(b"[    1.000000] BUG: Bad page state in process x\n")

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Beside KVM's own devices: the IOAPIC's window, the PIC's ports, and an
+ * eventfd that is at once a doorbell and an interrupt line.
+ */
+#include "doorbell_fixture.h"
+
+DOORBELL_VARIANT(iosignalfd, iosignalfd_api, BUS_MMIO);
+DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_MMIO);
+
+#define DATA		0x44332211
+#define IOAPIC		0xfec00000ull	/* IOAPIC_DEFAULT_BASE_ADDRESS */
+#define IOAPIC_SIZE	0x100		/* IOAPIC_MEM_LENGTH */
+#define IOREGSEL	0x00
+#define IOWIN		0x10
+#define PIC_IMR		0x21
+#define GSI		5
+
+/* The irqchip has to be there before the vCPU: so another VM than self->vm */
+struct machine {
+	struct vm vm;
+	struct vcpu vcpu;
+};
+
+static int machine_init(struct machine *machine)
+{
+	int ret = vm_init(&machine->vm);
+
+	if (ret)
+		return ret;
+	ret = sys_ioctl(machine->vm.fd, KVM_CREATE_IRQCHIP, NULL);
+	if (ret)
+		return ret;
+	return vcpu_init(&machine->vcpu, &machine->vm, 0);
+}
+
+static void machine_destroy(struct machine *machine)
+{
+	vcpu_destroy(&machine->vcpu);
+	vm_destroy(&machine->vm);
+}
+
+static struct doorbell bell_at(uint64_t addr, int fd)
+{
+	return (struct doorbell){
+		.bus = BUS_MMIO, .addr = addr, .len = 4, .fd = fd,
+	};
+}
+
+static struct guest_io store_at(uint64_t addr, uint64_t data)
+{
+	return (struct guest_io){
+		.op = GUEST_WRITE, .bus = BUS_MMIO, .addr = addr, .len = 4,
+		.data = data,
+	};
+}
+
+/*
+ * The IOAPIC takes every write to its window, whether or not there is a register.
+ * An entry within must not hide what lies beyond it: mainline's search of the
+ * bus misses the IOAPIC for an access above the entry.
+ */
+TEST_F(doorbell, entry_in_ioapic_window_hides_nothing)
+{
+	struct doorbell bell = bell_at(IOAPIC + 0x20, self->fd);
+	struct machine machine;
+	uint64_t offset;
+
+	ASSERT_RET(0, machine_init(&machine));
+	ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &bell));
+	for (offset = 0; offset < IOAPIC_SIZE; offset += 0x10)
+		if (offset != 0x20)
+			EXPECT_NO_EXIT(&machine.vcpu,
+				       store_at(IOAPIC + offset, 0));
+	EXPECT_SIGNALS(0, self->fd);
+	EXPECT_EXIT(&machine.vcpu, store_at(IOAPIC + IOAPIC_SIZE, DATA));
+	machine_destroy(&machine);
+}
+
+/* Both want the write to the entry itself; at least it does not get lost */
+TEST_F(doorbell, entry_in_ioapic_window_does_not_leave)
+{
+	struct doorbell bell = bell_at(IOAPIC + 0x20, self->fd);
+	struct machine machine;
+
+	ASSERT_RET(0, machine_init(&machine));
+	ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &bell));
+	EXPECT_NO_EXIT(&machine.vcpu, store_at(IOAPIC + 0x20, DATA));
+	EXPECT_GE(1, efd_take(self->fd));
+	machine_destroy(&machine);
+}
+
+/* The guest can still program the IOAPIC around an entry in its window */
+TEST_F(doorbell, ioapic_works_beside_an_entry)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+	struct doorbell bell = bell_at(IOAPIC + 4, self->fd);
+	struct machine machine;
+
+	ASSERT_RET(0, machine_init(&machine));
+	ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &bell));
+	/* Vector 0x31 for pin GSI, masked */
+	EXPECT_NO_EXIT(&machine.vcpu, store_at(IOAPIC + IOREGSEL, 0x10 + 2 * GSI));
+	EXPECT_NO_EXIT(&machine.vcpu, store_at(IOAPIC + IOWIN, 0x10031));
+	ASSERT_RET(0, sys_ioctl(machine.vm.fd, KVM_GET_IRQCHIP, &chip));
+	EXPECT_EQ(0x10031, chip.chip.ioapic.redirtbl[GSI].bits);
+	machine_destroy(&machine);
+}
+
+TEST_F(doorbell, pic_works_beside_an_entry)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_PIC_MASTER };
+	struct doorbell bell = {
+		.bus = BUS_PIO, .addr = PIC_IMR + 1, .len = 1, .fd = self->fd,
+	};
+	struct guest_io io = {
+		.op = GUEST_WRITE, .bus = BUS_PIO, .addr = PIC_IMR, .len = 1,
+		.data = 0xa5,
+	};
+	struct machine machine;
+
+	ASSERT_RET(0, machine_init(&machine));
+	ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &bell));
+	EXPECT_NO_EXIT(&machine.vcpu, io);
+	EXPECT_SIGNALS(0, self->fd);
+	ASSERT_RET(0, sys_ioctl(machine.vm.fd, KVM_GET_IRQCHIP, &chip));
+	EXPECT_EQ(0xa5, chip.chip.pic.imr);
+	io.addr = PIC_IMR + 1;
+	EXPECT_NO_EXIT(&machine.vcpu, io);
+	EXPECT_SIGNALS(1, self->fd);
+	machine_destroy(&machine);
+}
+
+/* The irqfd may hand over to a worker, so give the line a while to go up */
+static uint8_t wait_for_irr(const struct machine *machine, uint8_t want)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_PIC_MASTER };
+	int ms;
+
+	for (ms = 0; ms < 2000; ms++) {
+		if (sys_ioctl(machine->vm.fd, KVM_GET_IRQCHIP, &chip))
+			break;
+		if (chip.chip.pic.irr & want)
+			break;
+		usleep(1000);
+	}
+	return chip.chip.pic.irr & want;
+}
+
+/*
+ * The guest rings, and its own interrupt line goes up, with no user space on the
+ * way: irqfd_wakeup() takes the count when the doorbell signals it.
+ */
+TEST_F(doorbell, doorbell_and_irqfd)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_PIC_MASTER };
+	struct kvm_irqfd irqfd = { .fd = self->fd, .gsi = GSI };
+	struct doorbell bell = bell_at(self->base, self->fd);
+	struct machine machine;
+
+	ASSERT_RET(0, machine_init(&machine));
+	ASSERT_RET(0, sys_ioctl(machine.vm.fd, KVM_IRQFD, &irqfd));
+	ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &bell));
+
+	ASSERT_RET(0, sys_ioctl(machine.vm.fd, KVM_GET_IRQCHIP, &chip));
+	EXPECT_EQ(0, chip.chip.pic.irr & (1 << GSI));
+	EXPECT_NO_EXIT(&machine.vcpu, store_at(self->base, DATA));
+	EXPECT_EQ(1 << GSI, wait_for_irr(&machine, 1 << GSI));
+	EXPECT_SIGNALS(0, self->fd);
+
+	/* The doorbell goes, the line stays, and the other way about */
+	ASSERT_RET(0, doorbell_deassign(self->api, machine.vm.fd, &bell));
+	EXPECT_EXIT(&machine.vcpu, store_at(self->base, DATA));
+	ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &bell));
+	irqfd.flags = KVM_IRQFD_FLAG_DEASSIGN;
+	ASSERT_RET(0, sys_ioctl(machine.vm.fd, KVM_IRQFD, &irqfd));
+	EXPECT_NO_EXIT(&machine.vcpu, store_at(self->base, DATA));
+	EXPECT_SIGNALS(1, self->fd);
+	machine_destroy(&machine);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A registration holds a reference on its eventfd: no less, so that the fd may be
+ * closed; and no longer than it lives, so that nothing leaks. A leaked context
+ * shows as a number that never comes back, see efd_id().
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include "doorbell_fixture.h"
+
+DOORBELL_VARIANT(iosignalfd_pio, iosignalfd_api, BUS_PIO);
+DOORBELL_VARIANT(iosignalfd_mmio, iosignalfd_api, BUS_MMIO);
+DOORBELL_VARIANT(ioeventfd_pio, ioeventfd_api, BUS_PIO);
+DOORBELL_VARIANT(ioeventfd_mmio, ioeventfd_api, BUS_MMIO);
+
+#define DATA		0x44332211
+#define BELLS		16
+#define LEAK_LOOPS	2000
+#define LEAK_LOOPS_SLOW	100000
+
+static void close_vm(FIXTURE_DATA(doorbell) *self)
+{
+	vcpu_destroy(&self->vcpu);
+	vm_destroy(&self->vm);
+}
+
+/* Registered by a name that is gone, a doorbell rings on: nobody hears it */
+TEST_F(doorbell, all_fds_closed_then_written)
+{
+	struct guest_io io = write_at(self, 0, 4, DATA);
+	int before, fd;
+
+	before = efd_next_id();
+	ASSERT_FD(fd, efd_create(0));
+	EXPECT_EQ(before, efd_id(fd));
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, fd)));
+	close(fd);
+
+	io.times = 100;
+	EXPECT_NO_EXIT(&self->vcpu, io);
+	EXPECT_LT(before, efd_next_id());
+	EXPECT_RET(-EEXIST, assign(self, any_data(self, 0, 4, self->fd)));
+
+	close_vm(self);
+	EXPECT_EQ(before, efd_next_id());
+}
+
+/* One closed descriptor of two is no reason to stop */
+TEST_F(doorbell, duplicate_hears_after_close)
+{
+	int fd, twin;
+
+	ASSERT_FD(fd, efd_create(0));
+	ASSERT_FD(twin, dup(fd));
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, fd)));
+	close(fd);
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+	EXPECT_SIGNALS(1, twin);
+	EXPECT_RET(0, deassign(self, any_data(self, 0, 4, twin)));
+	close(twin);
+}
+
+TEST_F(doorbell, deassign_drops_the_eventfd)
+{
+	int before = efd_next_id(), i, fd;
+
+	for (i = 0; i < BELLS; i++) {
+		ASSERT_FD(fd, efd_create(0));
+		ASSERT_RET(0, assign(self, any_data(self, 8 * i, 4, fd)));
+		ASSERT_RET(0, deassign(self, any_data(self, 8 * i, 4, fd)));
+		close(fd);
+	}
+	EXPECT_EQ(before, efd_next_id());
+}
+
+TEST_F(doorbell, deassign_drops_the_eventfd_of_a_datamatch)
+{
+	int before = efd_next_id(), fds[BELLS], i;
+
+	for (i = 0; i < BELLS; i++) {
+		ASSERT_FD(fds[i], efd_create(0));
+		ASSERT_RET(0, assign(self, only_data(self, 0, 4, i, fds[i])));
+	}
+	for (i = 0; i < BELLS; i++) {
+		ASSERT_RET(0, deassign(self, only_data(self, 0, 4, i, fds[i])));
+		close(fds[i]);
+	}
+	EXPECT_EQ(before, efd_next_id());
+}
+
+TEST_F(doorbell, teardown_with_live_registrations)
+{
+	int before = efd_next_id(), i, fd;
+
+	for (i = 0; i < BELLS; i++) {
+		ASSERT_FD(fd, efd_create(0));
+		ASSERT_RET(0, assign(self, any_data(self, 8 * i, 4, fd)));
+		close(fd);
+		ASSERT_FD(fd, efd_create(0));
+		ASSERT_RET(0, assign(self, only_data(self, 8 * i, 2, 1, fd)));
+		close(fd);
+		ASSERT_FD(fd, efd_create(0));
+		ASSERT_RET(0, assign(self, only_data(self, 8 * i, 2, 2, fd)));
+		close(fd);
+	}
+	EXPECT_LT(before, efd_next_id());
+	close_vm(self);
+	EXPECT_EQ(before, efd_next_id());
+}
+
+/* The vCPU keeps the VM, so its doorbells ring until it is closed as well */
+TEST_F(doorbell, vcpu_keeps_registrations)
+{
+	int before = efd_next_id(), fd, twin;
+
+	ASSERT_FD(fd, efd_create(0));
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, fd)));
+	ASSERT_FD(twin, dup(fd));
+	close(fd);
+	close(self->vm.fd);
+	self->vm.fd = -1;
+
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+	EXPECT_SIGNALS(1, twin);
+	close(twin);
+	EXPECT_LT(before, efd_next_id());
+	vcpu_destroy(&self->vcpu);
+	EXPECT_EQ(before, efd_next_id());
+}
+
+TEST_F(doorbell, eventfd_outlives_the_vm)
+{
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, self->fd)));
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+	close_vm(self);
+	EXPECT_SIGNALS(1, self->fd);
+	ASSERT_EQ(0, eventfd_write(self->fd, 3));
+	EXPECT_SIGNALS(3, self->fd);
+}
+
+/* A full counter stays full: the guest neither waits nor leaves, nor wraps it */
+TEST_F(doorbell, counter_saturates)
+{
+	struct pollfd pfd = { .fd = self->fd, .events = POLLIN };
+	struct guest_io io = write_at(self, 0, 4, DATA);
+	uint64_t value;
+
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, self->fd)));
+	ASSERT_EQ(0, eventfd_write(self->fd, UINT64_MAX - 2));
+	io.times = 2;
+	EXPECT_NO_EXIT(&self->vcpu, io);
+	io.times = 3;
+	EXPECT_NO_EXIT(&self->vcpu, io);
+
+	/* eventfd_poll() calls a counter that a signal has filled an error */
+	EXPECT_EQ(1, poll(&pfd, 1, 0));
+	EXPECT_EQ(POLLIN | POLLERR, pfd.revents);
+	ASSERT_EQ(sizeof(value), read(self->fd, &value, sizeof(value)));
+	EXPECT_EQ(UINT64_MAX, value);
+	EXPECT_NO_EXIT(&self->vcpu, io);
+	EXPECT_SIGNALS(3, self->fd);
+}
+
+TEST_F(doorbell, semaphore_gives_one_at_a_time)
+{
+	struct guest_io io = write_at(self, 0, 4, DATA);
+	uint64_t value;
+	int fd, i;
+
+	ASSERT_FD(fd, efd_create(EFD_SEMAPHORE));
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, fd)));
+	io.times = 5;
+	EXPECT_NO_EXIT(&self->vcpu, io);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(sizeof(value), read(fd, &value, sizeof(value)));
+		EXPECT_EQ(1, value);
+	}
+	EXPECT_SIGNALS(0, fd);
+	close(fd);
+}
+
+static void *read_once(void *arg)
+{
+	eventfd_t value = 0;
+
+	eventfd_read(*(int *)arg, &value);
+	return (void *)(uintptr_t)value;
+}
+
+/* The consumer of a doorbell sleeps; the guest's write has to wake it */
+TEST_F(doorbell, wakes_a_sleeping_reader)
+{
+	pthread_t reader;
+	void *value;
+	int fd;
+
+	ASSERT_FD(fd, eventfd(0, EFD_CLOEXEC));
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, fd)));
+	ASSERT_EQ(0, pthread_create(&reader, NULL, read_once, &fd));
+	usleep(20000);
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+	ASSERT_EQ(0, pthread_join(reader, &value));
+	EXPECT_EQ(1, (uintptr_t)value);
+	close(fd);
+}
+
+/* In KiB: what the kernel has allocated and could not give back */
+static long slab_unreclaimable(void)
+{
+	FILE *meminfo = fopen("/proc/meminfo", "re");
+	char line[128];
+	long kib = -1;
+
+	if (!meminfo)
+		return -1;
+	while (fgets(line, sizeof(line), meminfo))
+		if (sscanf(line, "SUnreclaim: %ld kB", &kib) == 1)
+			break;
+	fclose(meminfo);
+	return kib;
+}
+
+static void leak_loop(struct __test_metadata *_metadata,
+		      FIXTURE_DATA(doorbell) *self, int loops)
+{
+	int before_id = efd_next_id(), i, fd;
+	long before_kib = 0;
+
+	for (i = -loops / 10; i < loops; i++) {
+		if (!i)		/* warmed up: caches hold what they will */
+			before_kib = slab_unreclaimable();
+		ASSERT_FD(fd, efd_create(0));
+		ASSERT_RET(0, assign(self, any_data(self, 0, 4, fd)));
+		ASSERT_RET(0, deassign(self, any_data(self, 0, 4, fd)));
+		ASSERT_RET(0, assign(self, only_data(self, 0, 4, i, fd)));
+		ASSERT_RET(0, deassign(self, only_data(self, 0, 4, i, fd)));
+		close(fd);
+	}
+	EXPECT_EQ(before_id, efd_next_id());
+	TH_LOG("slab: %ld KiB more", slab_unreclaimable() - before_kib);
+	/* The smallest object is 8 bytes, but none of these is below 64 */
+	EXPECT_GT(loops * 64l / 1024, slab_unreclaimable() - before_kib);
+}
+
+TEST_F(doorbell, leak_loop)
+{
+	leak_loop(_metadata, self, LEAK_LOOPS);
+}
+
+TEST_F_TIMEOUT(doorbell, leak_loop_slow, 300)
+{
+	SKIP_UNLESS_SLOW();
+	leak_loop(_metadata, self, LEAK_LOOPS_SLOW);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * "A bounded, exposed number": a VM may have as many iosignalfds as
+ * KVM_CHECK_EXTENSION says, one more is ENOSPC, and it is the VM's own number.
+ */
+#include <time.h>
+
+#include "doorbell_fixture.h"
+
+DOORBELL_VARIANT(iosignalfd_pio, iosignalfd_api, BUS_PIO);
+DOORBELL_VARIANT(iosignalfd_mmio, iosignalfd_api, BUS_MMIO);
+
+#define DATA	0x44332211
+#define LIMIT	1000
+
+/* Number @i of many: an address each, or a datamatch each at one address */
+static struct doorbell numbered(const FIXTURE_DATA(doorbell) *self,
+				bool by_data, int i)
+{
+	return by_data ? only_data(self, 0, 4, i, self->fd)
+		       : any_data(self, 4 * i, 4, self->fd);
+}
+
+static void fill(struct __test_metadata *_metadata,
+		 FIXTURE_DATA(doorbell) *self, bool by_data, int from, int to)
+{
+	int i;
+
+	for (i = from; i < to; i++)
+		ASSERT_RET(0, assign(self, numbered(self, by_data, i)));
+}
+
+TEST_F(doorbell, extension_tells_the_limit)
+{
+	EXPECT_EQ(LIMIT, vm_check_extension(&self->vm, KVM_CAP_IOSIGNALFD));
+}
+
+static void expect_limit(struct __test_metadata *_metadata,
+			 FIXTURE_DATA(doorbell) *self, bool by_data)
+{
+	struct doorbell more = any_data(self, 0x2000, 4, self->fd);
+	int i;
+
+	fill(_metadata, self, by_data, 0, LIMIT);
+	EXPECT_RET(-ENOSPC, assign(self, more));
+	EXPECT_RET(-ENOSPC, assign(self, numbered(self, by_data, LIMIT)));
+	EXPECT_EXIT(&self->vcpu, write_at(self, 0x2000, 4, DATA));
+
+	/* All of those that fit are served, at both ends and between */
+	for (i = 0; i < LIMIT; i += LIMIT / 9) {
+		EXPECT_NO_EXIT(&self->vcpu,
+			       by_data ? write_at(self, 0, 4, i)
+				       : write_at(self, 4 * i, 4, i));
+		EXPECT_SIGNALS(1, self->fd);
+	}
+
+	/* The number counts what is there, not what ever was */
+	ASSERT_RET(0, deassign(self, numbered(self, by_data, LIMIT / 2)));
+	EXPECT_RET(0, assign(self, more));
+	EXPECT_RET(-ENOSPC, assign(self, numbered(self, by_data, LIMIT / 2)));
+}
+
+TEST_F(doorbell, limit_by_address)
+{
+	expect_limit(_metadata, self, false);
+}
+
+TEST_F(doorbell, limit_by_datamatch)
+{
+	expect_limit(_metadata, self, true);
+}
+
+/* It is a VM's number: not a bus's, nor the host's */
+TEST_F(doorbell, limit_spans_buses_not_vms)
+{
+	struct doorbell there = any_data(self, 0, 4, self->fd);
+	struct vm vm2;
+
+	there.bus = self->bus == BUS_PIO ? BUS_MMIO : BUS_PIO;
+	there.addr = GUEST_HOLE_GPA;
+	fill(_metadata, self, true, 0, LIMIT);
+	EXPECT_RET(-ENOSPC, assign(self, there));
+	ASSERT_RET(0, vm_init(&vm2));
+	EXPECT_RET(0, doorbell_assign(self->api, vm2.fd, &there));
+	vm_destroy(&vm2);
+}
+
+/* What was refused is not counted, and what cannot be is refused as such */
+TEST_F(doorbell, refusals_do_not_count)
+{
+	struct doorbell twin = numbered(self, true, 0), wide = any_data(self, 0, 3,
+									 self->fd);
+	int i;
+
+	fill(_metadata, self, true, 0, LIMIT - 1);
+	for (i = 0; i < 3; i++) {
+		EXPECT_RET(-EEXIST, assign(self, twin));
+		EXPECT_RET(-EINVAL, assign(self, wide));
+		EXPECT_RET(-ENOENT, deassign(self, numbered(self, true, LIMIT)));
+	}
+	EXPECT_RET(0, assign(self, numbered(self, true, LIMIT)));
+	EXPECT_RET(-ENOSPC, assign(self, numbered(self, true, LIMIT + 1)));
+	EXPECT_RET(-EINVAL, assign(self, wide));
+}
+
+/* A VM full of iosignalfds still takes all else that wants a place on its bus */
+TEST_F(doorbell, other_devices_still_fit)
+{
+	struct doorbell bell = any_data(self, 0x2000, 4, self->fd);
+	struct kvm_coalesced_mmio_zone zone = {
+		.addr = self->base + 0x2100, .size = 0x100,
+		.pio = self->bus == BUS_PIO,
+	};
+
+	fill(_metadata, self, false, 0, LIMIT);
+	EXPECT_RET(0, doorbell_assign(&ioeventfd_api, self->vm.fd, &bell));
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0x2000, 4, DATA));
+	EXPECT_SIGNALS(1, self->fd);
+	EXPECT_RET(0, sys_ioctl(self->vm.fd, KVM_REGISTER_COALESCED_MMIO, &zone));
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0x2100, 4, DATA));
+}
+
+static int64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ll + ts.tv_nsec / 1000;
+}
+
+/*
+ * The last hundred may cost more than the first, for the bus is copied each time,
+ * but not out of all proportion: a bus of a thousand is 24 KiB.
+ */
+TEST_F(doorbell, registration_latency)
+{
+	int64_t start, first, last;
+
+	start = now_us();
+	fill(_metadata, self, false, 0, 100);
+	first = now_us() - start;
+	fill(_metadata, self, false, 100, LIMIT - 100);
+	start = now_us();
+	fill(_metadata, self, false, LIMIT - 100, LIMIT);
+	last = now_us() - start;
+	TH_LOG("us each: %lld among the first 100, %lld among the last",
+	       (long long)first / 100, (long long)last / 100);
+	EXPECT_GT(20 * first, last);
+	EXPECT_GT(100 * 5000, last);
+}
+
+TEST_HARNESS_MAIN

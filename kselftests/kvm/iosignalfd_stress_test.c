@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Registrations that come and go under running vCPUs. Every write is counted by
+ * an eventfd or seen as an exit: none is lost and none is doubled.
+ */
+#include "doorbell_fixture.h"
+#include "vcpu_thread.h"
+
+DOORBELL_VARIANT(iosignalfd_pio, iosignalfd_api, BUS_PIO);
+DOORBELL_VARIANT(iosignalfd_mmio, iosignalfd_api, BUS_MMIO);
+DOORBELL_VARIANT(ioeventfd_pio, ioeventfd_api, BUS_PIO);
+DOORBELL_VARIANT(ioeventfd_mmio, ioeventfd_api, BUS_MMIO);
+
+#define DATA	0x44332211
+#define BATCH	50		/* writes between two looks at the stop flag */
+#define ROUNDS	40
+#define PATIENCE 2000		/* ms for the guest to get as far as a write */
+#define VCPUS	4
+
+static struct guest_io many_writes(const FIXTURE_DATA(doorbell) *self,
+				   uint64_t times)
+{
+	struct guest_io io = write_at(self, 0, 4, DATA);
+
+	io.times = times;
+	return io;
+}
+
+TEST_F(doorbell, many_vcpus_on_one_doorbell)
+{
+	struct guest_io io = many_writes(self, BATCH);
+	struct vcpu_thread threads[VCPUS];
+	struct vcpu vcpus[VCPUS - 1];
+	uint64_t writes = 0;
+	int i;
+
+	/* kvm_arch_vcpu_create() says this on a host without a stable TSC */
+	kmsg_announce(&self->kmsg, "SMP vm created on host with unstable TSC");
+	for (i = 0; i < VCPUS - 1; i++)
+		ASSERT_RET(0, vcpu_init(&vcpus[i], &self->vm, i + 1));
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, self->fd)));
+
+	for (i = 0; i < VCPUS; i++)
+		ASSERT_RET(0, vcpu_thread_start(&threads[i],
+						i ? &vcpus[i - 1] : &self->vcpu,
+						&io));
+	usleep(50000);
+	for (i = 0; i < VCPUS; i++) {
+		ASSERT_RET(0, vcpu_thread_stop(&threads[i]));
+		EXPECT_EQ(0, threads[i].exits);
+		writes += threads[i].writes;
+	}
+	EXPECT_SIGNALS(writes, self->fd);
+	for (i = 0; i < VCPUS - 1; i++)
+		vcpu_destroy(&vcpus[i]);
+}
+
+/* On, off, on, off: the sum of both paths is what the guest wrote */
+static void storm(struct __test_metadata *_metadata,
+		  FIXTURE_DATA(doorbell) *self, struct doorbell bell)
+{
+	struct guest_io io = many_writes(self, BATCH);
+	struct vcpu_thread vt;
+	int64_t signals = 0;
+	int i;
+
+	ASSERT_RET(0, vcpu_thread_start(&vt, &self->vcpu, &io));
+	for (i = 0; i < ROUNDS; i++) {
+		EXPECT_RET(0, assign(self, bell));
+		signals += efd_wait(self->fd, 1, PATIENCE);
+		EXPECT_RET(0, deassign(self, bell));
+		usleep(i % 3 * 200);
+	}
+	ASSERT_RET(0, vcpu_thread_stop(&vt));
+
+	signals += efd_take(self->fd);
+	EXPECT_LE(ROUNDS, signals);
+	EXPECT_LT(0, vt.exits);
+	EXPECT_EQ(vt.writes, vt.exits + signals);
+}
+
+TEST_F(doorbell, storm_of_one_wildcard)
+{
+	storm(_metadata, self, any_data(self, 0, 4, self->fd));
+}
+
+TEST_F(doorbell, storm_of_one_datamatch)
+{
+	storm(_metadata, self, only_data(self, 0, 4, DATA, self->fd));
+}
+
+/* Two others at the address stay registered all the time */
+TEST_F(doorbell, storm_of_one_datamatch_among_others)
+{
+	int other;
+
+	ASSERT_FD(other, efd_create(0));
+	ASSERT_RET(0, assign(self, only_data(self, 0, 4, DATA - 1, other)));
+	ASSERT_RET(0, assign(self, only_data(self, 0, 4, DATA + 1, other)));
+	storm(_metadata, self, only_data(self, 0, 4, DATA, self->fd));
+	EXPECT_SIGNALS(0, other);
+	close(other);
+}
+
+/* From hand to hand: what neither has is an exit */
+TEST_F(doorbell, handover_between_two_eventfds)
+{
+	struct guest_io io = many_writes(self, BATCH);
+	struct doorbell bells[2] = { any_data(self, 0, 4, self->fd) };
+	int64_t signals = 0;
+	struct vcpu_thread vt;
+	int i;
+
+	bells[1] = bells[0];
+	ASSERT_FD(bells[1].fd, efd_create(0));
+	ASSERT_RET(0, assign(self, bells[0]));
+	ASSERT_RET(0, vcpu_thread_start(&vt, &self->vcpu, &io));
+	for (i = 0; i < ROUNDS; i++) {
+		int64_t got = efd_wait(bells[i % 2].fd, 1, PATIENCE);
+
+		EXPECT_LT(0, got);
+		signals += got;
+		EXPECT_RET(0, deassign(self, bells[i % 2]));
+		EXPECT_RET(0, assign(self, bells[(i + 1) % 2]));
+	}
+	ASSERT_RET(0, vcpu_thread_stop(&vt));
+	signals += efd_take(bells[0].fd) + efd_take(bells[1].fd);
+	EXPECT_EQ(vt.writes, vt.exits + signals);
+	close(bells[1].fd);
+}
+
+/* A registration that stays never misses a write, whatever happens around it */
+static void steady(struct __test_metadata *_metadata,
+		   FIXTURE_DATA(doorbell) *self, struct doorbell bell,
+		   const struct doorbell *churn, size_t nr_churn)
+{
+	struct guest_io io = many_writes(self, BATCH);
+	struct vcpu_thread vt;
+	size_t i, j;
+
+	ASSERT_RET(0, assign(self, bell));
+	ASSERT_RET(0, vcpu_thread_start(&vt, &self->vcpu, &io));
+	for (i = 0; i < ROUNDS / nr_churn; i++) {
+		for (j = 0; j < nr_churn; j++)
+			EXPECT_RET(0, assign(self, churn[j]));
+		for (j = 0; j < nr_churn; j++)
+			EXPECT_RET(0, deassign(self, churn[j]));
+	}
+	ASSERT_RET(0, vcpu_thread_stop(&vt));
+	EXPECT_EQ(0, vt.exits);
+	EXPECT_SIGNALS(vt.writes, bell.fd);
+}
+
+TEST_F(doorbell, steady_among_addresses)
+{
+	int other;
+
+	ASSERT_FD(other, efd_create(0));
+	steady(_metadata, self, any_data(self, 0, 4, self->fd),
+	       (struct doorbell[]){
+			any_data(self, -4, 4, other),
+			any_data(self, 4, 4, other),
+			any_data(self, 0, 2, other),
+			any_data(self, 0, 8, other),
+	       }, 4);
+	EXPECT_SIGNALS(0, other);
+	close(other);
+}
+
+TEST_F(doorbell, steady_among_datamatches)
+{
+	int other;
+
+	ASSERT_FD(other, efd_create(0));
+	steady(_metadata, self, only_data(self, 0, 4, DATA, self->fd),
+	       (struct doorbell[]){
+			only_data(self, 0, 4, DATA - 1, other),
+			only_data(self, 0, 4, DATA + 1, other),
+			only_data(self, 0, 4, DATA + 2, other),
+			only_data(self, 0, 4, 0, other),
+	       }, 4);
+	EXPECT_SIGNALS(0, other);
+	close(other);
+}
+
+/* Two registrars: of each round's two equal claims exactly one is granted */
+struct registrar {
+	pthread_t thread;
+	pthread_barrier_t *barrier;
+	const struct doorbell_api *api;
+	int vm_fd;
+	struct doorbell bell;
+	int results[ROUNDS];
+};
+
+static void *race(void *arg)
+{
+	struct registrar *r = arg;
+	int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		pthread_barrier_wait(r->barrier);
+		r->results[i] = doorbell_assign(r->api, r->vm_fd, &r->bell);
+		pthread_barrier_wait(r->barrier);
+		if (!r->results[i])
+			doorbell_deassign(r->api, r->vm_fd, &r->bell);
+	}
+	return NULL;
+}
+
+TEST_F(doorbell, two_registrars_one_winner)
+{
+	pthread_barrier_t barrier;
+	struct registrar r[2];
+	int i;
+
+	ASSERT_EQ(0, pthread_barrier_init(&barrier, NULL, 2));
+	for (i = 0; i < 2; i++) {
+		r[i] = (struct registrar){
+			.barrier = &barrier, .api = self->api,
+			.vm_fd = self->vm.fd,
+			.bell = any_data(self, 0, 4, self->fd),
+		};
+		ASSERT_EQ(0, pthread_create(&r[i].thread, NULL, race, &r[i]));
+	}
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_join(r[i].thread, NULL));
+	for (i = 0; i < ROUNDS; i++) {
+		int won = r[1].results[i] ? 0 : 1;
+
+		EXPECT_RET(0, r[won].results[i]);
+		EXPECT_RET(-EEXIST, r[!won].results[i]);
+	}
+	EXPECT_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+	pthread_barrier_destroy(&barrier);
+}
+
+/* The VM goes while its vCPU still runs: the vCPU keeps what it needs */
+TEST_F(doorbell, vm_closed_under_a_running_vcpu)
+{
+	struct guest_io io = many_writes(self, BATCH);
+	struct vcpu_thread vt;
+
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, self->fd)));
+	ASSERT_RET(0, vcpu_thread_start(&vt, &self->vcpu, &io));
+	usleep(10000);
+	close(self->vm.fd);
+	self->vm.fd = -1;
+	usleep(10000);
+	ASSERT_RET(0, vcpu_thread_stop(&vt));
+	EXPECT_EQ(0, vt.exits);
+	EXPECT_SIGNALS(vt.writes, self->fd);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from toolkit.cache import Cache, digest, tree_size
+from toolkit.deadline import Deadline
+from toolkit.errors import InfrastructureError
+
+
+def soon() -> Deadline:
+    return Deadline.after(20)
+
+
+def writer(text: str, calls: list[str]) -> object:
+    def fill(folder: Path) -> None:
+        calls.append(text)
+        (folder / "file").write_text(text)
+
+    return fill
+
+
+def test_an_entry_is_made_once_and_found_after(tmp_path: Path) -> None:
+    cache, calls = Cache(tmp_path), list[str]()
+    first, found_first = cache.make("kind", "key", writer("a", calls), deadline=soon())  # type: ignore[arg-type]
+    again, found_again = cache.make("kind", "key", writer("b", calls), deadline=soon())  # type: ignore[arg-type]
+    assert (first, found_first, found_again) == (again, False, True)
+    assert (first / "file").read_text() == "a"
+    assert calls == ["a"]
+
+
+def test_a_failed_fill_leaves_nothing(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+
+    def fill(folder: Path) -> None:
+        (folder / "half").write_text("x")
+        raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        cache.make("kind", "key", fill, deadline=soon())
+    assert cache.find("kind", "key") is None
+    assert not list(tmp_path.rglob("half"))
+    assert cache.entries() == []
+
+
+def test_a_folder_without_its_seal_is_no_entry(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    (tmp_path / "kind/key").mkdir(parents=True)
+    (tmp_path / "kind/key/file").write_text("left by a killed run")
+    path, found = cache.make("kind", "key", writer("whole", []), deadline=soon())  # type: ignore[arg-type]
+    assert not found
+    assert (path / "file").read_text() == "whole"
+
+
+def test_cold_replaces_once(tmp_path: Path) -> None:
+    Cache(tmp_path).make("kind", "key", writer("old", []), deadline=soon())  # type: ignore[arg-type]
+    cold, calls = Cache(tmp_path, cold=True), list[str]()
+    for _ in range(2):
+        path, _ = cold.make("kind", "key", writer("new", calls), deadline=soon())  # type: ignore[arg-type]
+    assert (path / "file").read_text() == "new"
+    assert calls == ["new"]
+
+
+def test_two_callers_fill_once(tmp_path: Path) -> None:
+    calls: list[str] = []
+    barrier = threading.Barrier(4)
+
+    def work() -> None:
+        barrier.wait()
+        Cache(tmp_path).make("kind", "key", writer("a", calls), deadline=soon())  # type: ignore[arg-type]
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert calls == ["a"]
+
+
+def test_a_held_lock_ends_in_an_error_that_says_so(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    with (
+        cache.work("kernel", "key", deadline=soon()),
+        pytest.raises(InfrastructureError, match="waited 0 s for another run"),
+        Cache(tmp_path).work("kernel", "key", deadline=Deadline.after(0.1)),
+    ):
+        pass
+
+
+def test_prune_removes_the_least_recently_used_first(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    for age, key in enumerate(("new", "middle", "old")):
+        path, _ = cache.make("kind", key, writer("x" * 10_000, []), deadline=soon())  # type: ignore[arg-type]
+        os.utime(path / ".sealed.json", (1_000_000 - age, 1_000_000 - age))
+    sizes = [entry.size for entry in cache.entries()]
+    removed = cache.prune(sum(sizes) - 1)
+    assert [entry.key for entry in removed] == ["old"]
+    assert cache.find("kind", "old") is None
+    assert cache.find("kind", "new") is not None
+
+
+def test_prune_leaves_what_is_in_use(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    with cache.work("kernel", "key", deadline=soon()) as folder:
+        (folder / "file").write_text("x")
+        assert Cache(tmp_path).prune(0) == []
+        assert folder.exists()
+    assert [entry.kind for entry in Cache(tmp_path).prune(0)] == ["work/kernel"]
+    assert not folder.exists()
+
+
+def test_hard_links_count_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 100_000)
+    alone = tree_size(tmp_path)
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    assert tree_size(tmp_path) == alone
+
+
+def test_digest_tells_parts_apart() -> None:
+    assert digest("ab", "c") != digest("a", "bc")
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest(b"x") != digest("x")

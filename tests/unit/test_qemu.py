@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+import pytest
+
+from toolkit import qemu
+from toolkit.errors import InfrastructureError
+from toolkit.model import Accelerator, MachineSpec
+
+SPEC = MachineSpec(
+    binary="/usr/bin/qemu-system-x86_64",
+    accelerator=Accelerator("tcg", "max", "because"),
+    machine_type="q35",
+    memory_mib=1024,
+    cpus=2,
+    kernel=Path("/cache/kernel"),
+    initrd=Path("/cache/initrd"),
+    disk=None,
+    cmdline=("console=ttyS0", "panic=-1"),
+    devices=("-device", "virtio-net-pci,netdev=net0"),
+    fw_cfg={"opt/toolkit/host_key": Path("/run/a,b/host_key")},
+    console_log=Path("/run/a,b/console.log"),
+    qmp_socket=Path("/tmp/x/qmp.sock"),
+)
+
+
+def value(line: list[str], option: str) -> str:
+    return line[line.index(option) + 1]
+
+
+def test_the_whole_command_line() -> None:
+    expected = Path(__file__).parents[1] / "data/qemu/argv.txt"
+    assert "\n".join(qemu.argv(SPEC)) + "\n" == expected.read_text()
+
+
+def test_the_network_is_closed_and_the_port_free_and_on_loopback() -> None:
+    netdev = value(qemu.argv(SPEC), "-netdev").split(",")
+    assert "restrict=on" in netdev
+    assert "hostfwd=tcp:127.0.0.1:0-:22" in netdev
+
+
+def test_a_disk_is_never_written() -> None:
+    line = qemu.argv(dataclasses.replace(SPEC, disk=Path("/cache/disk.img")))
+    assert "snapshot=on" in value(line, "-drive").split(",")
+
+
+def test_kvm_takes_its_own_cpu() -> None:
+    spec = dataclasses.replace(SPEC, accelerator=Accelerator("kvm", "host", "proved"))
+    line = qemu.argv(spec)
+    assert (value(line, "-accel"), value(line, "-cpu")) == ("kvm", "host")
+
+
+def test_the_script_is_the_same_machine_with_its_console_on_the_terminal() -> None:
+    text = qemu.script(SPEC, Path("/run/my keys/client"))
+    body = text[text.index("exec ") + 5 :].replace("\\\n", " ").replace('"$SSH_PORT"', "2222")
+    words = shlex.split(body)
+    assert value(words, "-serial") == "mon:stdio"
+    assert "hostfwd=tcp:127.0.0.1:2222-:22" in value(words, "-netdev")
+    assert value(words, "-append") == "console=ttyS0 panic=-1"
+    assert "-chardev" not in words
+    assert "'/run/my keys/client'" in text
+
+
+def test_the_port_is_read_from_the_monitor() -> None:
+    text = (
+        "Hub -1 (net0):\r\n"
+        "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
+        "  TCP[HOST_FORWARD]  12       127.0.0.1 41077       10.0.2.15    22     0     0\r\n"
+    )
+    assert qemu.forwarded_port(text) == 41077
+    with pytest.raises(InfrastructureError, match="does not say which port"):
+        qemu.forwarded_port("nothing")
+
+
+def test_the_version() -> None:
+    assert qemu.parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright") == "7.2.22"
+    assert qemu.parse_version("strange\nlines") == "strange"

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import junitparser
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from toolkit import report
+from toolkit.errors import UserError
+from toolkit.model import Leaf, RunResult, Splat, StageRecord, Status, Verdict
+
+SPLAT = Splat("warning", "WARNING: CPU: 0 PID: 1 at a.c:1", "cut here\nWARNING\n<end>", False, 7)
+LEAVES = (
+    Leaf("kvm/access/good", Status.PASS, seconds=0.25),
+    Leaf("kvm/access/deep/er", Status.FAIL, "wanted <1> & got 2\nmore \x1b[31m \ufffe", 0.5),
+    Leaf("kvm/access", Status.CRASH, "killed by SIGSEGV"),
+    Leaf("kvm/access/dmesg", Status.FAIL, SPLAT.title),
+    Leaf("kvm/limits/skip", Status.SKIP, "no such limit"),
+    Leaf("kvm/limits/known", Status.XFAIL, "as ever", known="finding 2"),
+    Leaf("kvm/limits/fixed", Status.XPASS, "it passed", known="finding 3"),
+    Leaf("boot/dmesg", Status.FAIL, SPLAT.title),
+)
+RESULT = RunResult(
+    verdict=Verdict.FAIL,
+    exit_code=1,
+    command=("toolkit", "build-and-test", "--patch", "v4"),
+    started="2026-01-02T03:04:05+00:00",
+    seconds=61.5,
+    toolkit="0.1",
+    series="iosignalfd/v4",
+    patches=("KVM: add it",),
+    kernel="debian:6.12",
+    stages=(StageRecord("build", 40.0, True, "found"),),
+    leaves=LEAVES,
+    splats=(SPLAT,),
+    environment={"CC": "gcc"},
+)
+
+
+def change(**changes: Any) -> RunResult:
+    return dataclasses.replace(RESULT, **changes)
+
+
+def test_written_result_reads_back(tmp_path: Path) -> None:
+    report.write(tmp_path, RESULT)
+    assert report.read_result(tmp_path) == RESULT
+    assert report.read_result(tmp_path / "result.json") == RESULT
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "result.json"]
+
+
+def test_result_fits_its_schema() -> None:
+    jsonschema.validate(json.loads(report.to_json(RESULT)), report.schema())
+    broken = json.loads(report.to_json(change(verdict=Verdict.PASS)))
+    broken["leaves"][0]["status"] = "splendid"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, report.schema())
+
+
+def test_shipped_schema_is_current() -> None:
+    shipped = json.loads(report.SCHEMA_FILE.read_text())
+    assert shipped == report.schema(), "run python -m toolkit.report"
+    jsonschema.Draft202012Validator.check_schema(shipped)
+
+
+def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    report.write(tmp_path, RESULT)
+    with pytest.raises(TypeError):
+        report.write(tmp_path, change(environment={"x": object()}))
+    assert report.read_result(tmp_path) == RESULT
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no JSON"),
+        ("\xff", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("[]", "no result"),
+        ('{"a": 1}', "no result"),
+        ('{"schema": 2}', "version 2"),
+        ('{"schema": true}', "version True"),
+        ('{"schema": 1}', "damaged: verdict"),
+    ],
+)
+def test_unreadable_result_is_the_user_s_error(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "result.json").write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=told) as caught:
+        report.read_result(tmp_path)
+    assert caught.value.hint
+
+
+def test_truncated_result_is_the_user_s_error(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_bytes(report.to_json(RESULT)[:-40])
+    with pytest.raises(UserError, match="no JSON"):
+        report.read_result(tmp_path)
+
+
+def test_missing_result_is_the_user_s_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        report.read_result(tmp_path)
+
+
+def test_junit(tmp_path: Path) -> None:
+    report.write(tmp_path, RESULT)
+    document = junitparser.JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert (document.tests, document.failures, document.errors, document.skipped) == (8, 4, 1, 2)
+    assert document.time == 61.5
+    kvm, boot = document
+    assert [suite.name for suite in (kvm, boot)] == ["kvm", "boot"]
+    access, limits = kvm.testsuites()  # type: ignore[no-untyped-call]
+    assert (access.tests, access.failures, access.errors, access.time) == (4, 2, 1, 0.75)
+    good, bad, program, dmesg = access
+    assert (good.name, good.classname, good.time) == ("good", "kvm.access", 0.25)
+    assert not good.result
+    assert bad.name == "deep/er"
+    assert bad.result[0].message == "wanted <1> & got 2"
+    assert bad.result[0].text == "wanted <1> & got 2\nmore \\x1b[31m \\ufffe"
+    assert program.name == "access"
+    assert isinstance(program.result[0], junitparser.Error)
+    assert dmesg.system_err == SPLAT.text
+    skip, known, fixed = limits
+    assert skip.result[0].message == "no such limit"
+    assert known.result[0].message == "known failure: finding 2"
+    assert isinstance(fixed.result[0], junitparser.Failure)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.BUILD_BREAK, Verdict.NO_TESTS, Verdict.INTERRUPTED])
+def test_junit_of_a_run_without_tests_is_not_green(verdict: Verdict) -> None:
+    made = report.to_junit(change(verdict=verdict, leaves=(), message="virt/kvm/x.c:1: error"))
+    document = junitparser.JUnitXml.fromstring(made)
+    assert (document.tests, document.errors) == (1, 1)
+    (case,) = next(iter(document))
+    assert case.result[0].type == verdict.value
+
+
+@given(st.text(), st.text(), st.sampled_from(Status))
+def test_any_text_survives(name: str, message: str, status: Status) -> None:
+    splat = dataclasses.replace(SPLAT, title=message, text=message + name)
+    leaf = Leaf(f"a/b/{name}", status, message, known=name)
+    made = change(leaves=(leaf, Leaf(name, status)), splats=(splat,), message=message, series=name)
+    assert json.loads(report.to_json(made))["leaves"][0]["status"] == status
+    assert junitparser.JUnitXml.fromstring(report.to_junit(made)).tests == 2
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=40), st.integers(0, 4000))
+def test_damage_never_raises_anything_else(tmp_path: Path, noise: bytes, at: int) -> None:
+    good = report.to_json(RESULT)
+    file = tmp_path / "result.json"
+    file.write_bytes(good[:at] + noise + good[at + len(noise) :])
+    with contextlib.suppress(UserError):
+        report.read_result(file)
+
+
+def test_file_name_that_is_no_text_can_be_written(tmp_path: Path) -> None:
+    report.write(tmp_path, change(command=("toolkit", "\udcff")))
+    assert report.read_result(tmp_path).command == ("toolkit", "\\udcff")

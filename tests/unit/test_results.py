@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit import results
+from toolkit.model import KnownFailure, Leaf, Outcome, RawRun, Splat, Status, Verdict
+from toolkit.text import visible
+
+WARN = Splat("warning", "WARNING: CPU: 0 PID: 1 at a.c:1", "the whole report", False, 7)
+PANIC = Splat("panic", "Kernel panic - not syncing: bad", "the whole report", True, 9)
+GOOD = "TAP version 13\n1..2\nok 1 a\nok 2 b\n"
+DIED = "TAP version 13\n1..3\nok 1 a\n#  RUN           f.case ...\n"
+
+
+def run(stdout: str = GOOD, **changes: object) -> RawRun:
+    base = RawRun("kvm", "prog", Outcome.COMPLETED, 0, None, stdout, "", 1.5)
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+def statuses(leaves: tuple[Leaf, ...]) -> dict[str, Status]:
+    return {leaf.id: leaf.status for leaf in leaves}
+
+
+def test_good_program() -> None:
+    assert statuses(results.judge(run())) == {
+        "kvm/prog/a": Status.PASS,
+        "kvm/prog/b": Status.PASS,
+    }
+
+
+def test_nested_names_and_a_parent_that_fails_alone() -> None:
+    text = "1..2\n  1..1\n  ok 1 in\nnot ok 1 out\n  1..1\n  not ok 1 in\nnot ok 2 two\n"
+    assert statuses(results.judge(run(text))) == {
+        "kvm/prog/out/in": Status.PASS,
+        "kvm/prog/out": Status.FAIL,
+        "kvm/prog/two/in": Status.FAIL,
+    }
+
+
+def test_exit_status_contradicts_the_cases() -> None:
+    leaf = results.judge(run(exit_status=1, stderr="what went wrong\n"))[-1]
+    assert (leaf.id, leaf.status) == ("kvm/prog", Status.FAIL)
+    assert "exited with 1" in leaf.message
+    assert "what went wrong" in leaf.message
+
+
+def test_exit_status_of_a_failed_case_adds_no_leaf() -> None:
+    leaves = results.judge(run("1..1\nnot ok 1 a\n", exit_status=1))
+    assert statuses(leaves) == {"kvm/prog/a": Status.FAIL}
+
+
+@pytest.mark.parametrize("stdout", ["", "TAP version 13\n", "hello\n"])
+def test_no_case_is_an_error(stdout: str) -> None:
+    (leaf,) = results.judge(run(stdout))
+    assert (leaf.id, leaf.status, leaf.seconds) == ("kvm/prog", Status.ERROR, 1.5)
+
+
+@pytest.mark.parametrize("stdout", ["", "1..0 # SKIP no KVM", "no KVM\n"])
+def test_exit_status_4_without_a_case_is_a_skip(stdout: str) -> None:
+    (leaf,) = results.judge(run(stdout, exit_status=4))
+    assert (leaf.id, leaf.status) == ("kvm/prog", Status.SKIP)
+    assert ("no KVM" in leaf.message) == bool(stdout)
+
+
+def test_empty_plan_with_an_error_exit_is_no_skip() -> None:
+    (leaf,) = results.judge(run("1..0 # SKIP why\n", exit_status=1))
+    assert leaf.status is Status.ERROR
+
+
+def test_skip_in_the_middle_skips_the_rest() -> None:
+    text = "1..9\nok 1 a\nok 2 # SKIP no AVIC"
+    assert statuses(results.judge(run(text, exit_status=4))) == {
+        "kvm/prog/a": Status.PASS,
+        "kvm/prog/2": Status.SKIP,
+        "kvm/prog/3..9": Status.SKIP,
+    }
+    for stdout, status in [(text, 0), (text.replace("ok 1", "not ok 1"), 4)]:
+        leaves = results.judge(run(stdout, exit_status=status))
+        assert statuses(leaves)["kvm/prog/3..9"] is Status.CRASH
+
+
+def test_signal_is_a_crash_of_the_running_case() -> None:
+    leaves = results.judge(run(DIED, exit_status=None, signal="SEGV"))
+    assert statuses(leaves) == {
+        "kvm/prog/a": Status.PASS,
+        "kvm/prog/f.case": Status.CRASH,
+        "kvm/prog/3": Status.CRASH,
+    }
+    assert "killed by SIGSEGV" in leaves[1].message
+    assert "SIGSEGV" not in leaves[2].message
+
+
+def test_signal_after_all_cases_is_a_crash_of_the_program() -> None:
+    leaf = results.judge(run(exit_status=None, signal="SIGABRT"))[-1]
+    assert (leaf.id, leaf.status) == ("kvm/prog", Status.CRASH)
+    assert "killed by SIGABRT" in leaf.message
+
+
+def test_timeout_of_the_running_case() -> None:
+    leaves = results.judge(run(DIED, outcome=Outcome.TIMED_OUT, exit_status=None, note="45 s"))
+    assert statuses(leaves)["kvm/prog/f.case"] is Status.TIMEOUT
+    assert leaves[1].message.startswith("45 s")
+
+
+@pytest.mark.parametrize("stdout", ["", GOOD])
+def test_timeout_with_no_running_case_is_the_program_s(stdout: str) -> None:
+    leaf = results.judge(run(stdout, outcome=Outcome.TIMED_OUT, exit_status=None))[-1]
+    assert (leaf.id, leaf.status) == ("kvm/prog", Status.TIMEOUT)
+
+
+def test_panic_names_itself() -> None:
+    changes = {"outcome": Outcome.PANICKED, "exit_status": None, "splats": (PANIC,)}
+    leaves = results.judge(run(DIED, **changes))
+    assert "Kernel panic - not syncing: bad" in leaves[1].message
+    assert statuses(leaves)["kvm/prog/dmesg"] is Status.CRASH
+
+
+def test_line_that_a_lost_machine_cut_is_no_pass() -> None:
+    leaves = results.judge(run("1..1\nok 1 a", outcome=Outcome.LOST, note="QEMU went away"))
+    assert statuses(leaves) == {"kvm/prog/a": Status.CRASH}
+    assert "QEMU went away" in leaves[0].message
+
+
+def test_splat_fails_a_good_program() -> None:
+    leaf = results.judge(run(splats=(WARN, WARN)))[-1]
+    assert leaf == Leaf("kvm/prog/dmesg", Status.FAIL, WARN.title)
+
+
+def test_splat_outside_of_programs() -> None:
+    assert results.dmesg_leaf("boot", [WARN]).id == "boot/dmesg"
+
+
+def test_assertion_on_standard_error_reaches_its_case() -> None:
+    stderr = "# a_test.c:12:case:Expected 1 (1) == n (0)\n# a_test.c:13:other:nothing\n"
+    (leaf,) = results.judge(run("1..1\nnot ok 1 f.v.case\n", exit_status=1, stderr=stderr))
+    assert leaf.message == "a_test.c:12:case:Expected 1 (1) == n (0)"
+
+
+def test_known_failures() -> None:
+    known = [KnownFailure("kvm/prog/b*", "finding 2"), KnownFailure("kvm/*/a", "finding 3")]
+    leaves = results.judge(run("1..3\nok 1 a\nnot ok 2 bad\nok 3 c\n", exit_status=1), known)
+    assert [(leaf.status, leaf.known) for leaf in leaves] == [
+        (Status.XPASS, "finding 3"),
+        (Status.XFAIL, "finding 2"),
+        (Status.PASS, ""),
+    ]
+    assert results.verdict(leaves) == (Verdict.FAIL, 1)
+
+
+def test_known_failure_that_is_skipped_stays_skipped() -> None:
+    (leaf,) = results.judge(run("1..1\nok 1 a # SKIP\n"), [KnownFailure("*", "why")])
+    assert leaf.status is Status.SKIP
+
+
+def test_known_failure_without_a_leaf_is_told() -> None:
+    gone, there = KnownFailure("kvm/gone/*", "x"), KnownFailure("kvm/prog/[ab]", "y")
+    assert results.unmatched(results.judge(run()), [gone, there]) == (gone,)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([], (Verdict.NO_TESTS, 1)),
+        ([Status.SKIP], (Verdict.NO_TESTS, 1)),
+        ([Status.SKIP, Status.PASS], (Verdict.PASS, 0)),
+        ([Status.XFAIL], (Verdict.PASS, 0)),
+        ([Status.PASS, Status.XPASS], (Verdict.FAIL, 1)),
+        ([Status.PASS, Status.CRASH], (Verdict.FAIL, 1)),
+    ],
+)
+def test_verdict(found: list[Status], expected: tuple[Verdict, int]) -> None:
+    assert results.verdict(Leaf(str(at), each) for at, each in enumerate(found)) == expected
+
+
+def test_counts_have_every_status() -> None:
+    found = results.counts(results.judge(run()))
+    assert list(found) == list(Status)
+    assert found[Status.PASS] == 2
+    assert sum(found.values()) == 2
+
+
+def test_ids_are_harmless_bounded_and_unique() -> None:
+    names = ["a/b", "a/b", "\x1b[2J\u202e", "x" * 5000, "x" * 5001, "a/b#2"]
+    text = "".join(f"ok {at} {name}\n" for at, name in enumerate(names, 1))
+    ids = [leaf.id for leaf in results.judge(run(f"1..{len(names)}\n{text}"))]
+    assert ids[:2] == ["kvm/prog/a/b", "kvm/prog/a/b#2"]
+    assert ids[2] == "kvm/prog/\\u202e"
+    assert ids[5] == "kvm/prog/a/b#2#2"
+    assert len(set(ids)) == len(names)
+    assert all(len(each) <= results.MAX_ID for each in ids)
+
+
+def test_visible() -> None:
+    assert visible("plain é") == "plain é"
+    assert visible("a\x1b\n\x9b\u2028\ud800", keep="\n") == "a\\x1b\n\\x9b\\u2028\\ud800"
+
+
+runs = st.builds(
+    RawRun,
+    st.just("s"),
+    st.just("p"),
+    st.sampled_from(Outcome),
+    st.one_of(st.none(), st.integers(0, 255)),
+    st.one_of(st.none(), st.sampled_from(["SEGV", "KILL"])),
+    st.one_of(st.text(), st.sampled_from([GOOD, DIED, "1..0", "ok 1 a"])),
+    st.text(),
+    st.just(1.0),
+    st.lists(st.sampled_from([WARN, PANIC]), max_size=2).map(tuple),
+)
+
+
+@given(runs)
+def test_only_a_clean_end_can_be_good(raw: RawRun) -> None:
+    leaves = results.judge(raw)
+    assert leaves
+    assert len({leaf.id for leaf in leaves}) == len(leaves)
+    assert all(visible(leaf.id) == leaf.id for leaf in leaves)
+    clean = raw.outcome is Outcome.COMPLETED and raw.signal is None and raw.exit_status in (0, 4)
+    if not clean or raw.splats:
+        assert results.verdict(leaves) == (Verdict.FAIL, 1)

@@ -1,0 +1,66 @@
+"""What a ``series.yaml`` may say."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from toolkit.manifest import Manifest
+
+_OPTION = re.compile(r'CONFIG_[A-Za-z0-9_]+=(y|m|n|-?\d+|0x[0-9a-fA-F]+|".*")')
+_UNSET = re.compile(r"# CONFIG_[A-Za-z0-9_]+ is not set")
+_VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+def _option(text: str) -> str:
+    if not (_OPTION.fullmatch(text) or _UNSET.fullmatch(text)):
+        raise ValueError(f"{text!r} is not of the form CONFIG_NAME=y")
+    return text
+
+
+def _version(text: str) -> str:
+    if not _VERSION.fullmatch(text):
+        raise ValueError(f"{text!r} is no kernel version such as 6.12")
+    return text
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is no plain file name")
+    return text
+
+
+Option = Annotated[str, AfterValidator(_option)]
+Version = Annotated[str, AfterValidator(_version)]
+Name = Annotated[str, AfterValidator(_name)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Base(Manifest):
+    """The patches for one kernel, or for several that they fit."""
+
+    kernels: tuple[Version, ...] = ()  # 6.12 serves every 6.12.x; default: the base's own name
+    folder: Name | None = None  # default: the base's own name
+    order: tuple[Name, ...] = ()  # file names; default: sorted
+
+
+class Known(Manifest):
+    """A test that is expected to fail. ``test`` is a glob over suite/program/case."""
+
+    test: Text
+    reason: Text
+    review: str = ""  # the line of a review that names it
+
+
+class SeriesManifest(Manifest):
+    """A whole ``series.yaml``."""
+
+    title: Text
+    bases: dict[Name, Base | None] = Field(min_length=1)
+    kconfig: tuple[Option, ...] = ()
+    suites: tuple[Name, ...] = ()
+    known_failures: tuple[Known, ...] = ()
+    links: tuple[Text, ...] = ()
