@@ -125,7 +125,7 @@ class _Worktree:
         if file.is_symlink() or not file.is_dir():
             file.unlink(missing_ok=True)
         for parent in file.parents:
-            if parent == self.target or (self.base / parent.relative_to(self.target)).is_dir():
+            if parent == self.target:
                 break
             try:
                 parent.rmdir()

@@ -17,8 +17,6 @@ DOORBELL_VARIANT(ioeventfd_mmio, ioeventfd_api, BUS_MMIO);
 
 #define DATA		0x44332211
 #define BELLS		16
-#define LEAK_LOOPS	2000
-#define LEAK_LOOPS_SLOW	100000
 
 static void close_vm(FIXTURE_DATA(doorbell) *self)
 {
@@ -204,55 +202,6 @@ TEST_F(doorbell, wakes_a_sleeping_reader)
 	ASSERT_EQ(0, pthread_join(reader, &value));
 	EXPECT_EQ(1, (uintptr_t)value);
 	close(fd);
-}
-
-/* In KiB: what the kernel has allocated and could not give back */
-static long slab_unreclaimable(void)
-{
-	FILE *meminfo = fopen("/proc/meminfo", "re");
-	char line[128];
-	long kib = -1;
-
-	if (!meminfo)
-		return -1;
-	while (fgets(line, sizeof(line), meminfo))
-		if (sscanf(line, "SUnreclaim: %ld kB", &kib) == 1)
-			break;
-	fclose(meminfo);
-	return kib;
-}
-
-static void leak_loop(struct __test_metadata *_metadata,
-		      FIXTURE_DATA(doorbell) *self, int loops)
-{
-	int before_id = efd_next_id(), i, fd;
-	long before_kib = 0;
-
-	for (i = -loops / 10; i < loops; i++) {
-		if (!i)		/* warmed up: caches hold what they will */
-			before_kib = slab_unreclaimable();
-		ASSERT_FD(fd, efd_create(0));
-		ASSERT_RET(0, assign(self, any_data(self, 0, 4, fd)));
-		ASSERT_RET(0, deassign(self, any_data(self, 0, 4, fd)));
-		ASSERT_RET(0, assign(self, only_data(self, 0, 4, i, fd)));
-		ASSERT_RET(0, deassign(self, only_data(self, 0, 4, i, fd)));
-		close(fd);
-	}
-	EXPECT_EQ(before_id, efd_next_id());
-	TH_LOG("slab: %ld KiB more", slab_unreclaimable() - before_kib);
-	/* The smallest object is 8 bytes, but none of these is below 64 */
-	EXPECT_GT(loops * 64l / 1024, slab_unreclaimable() - before_kib);
-}
-
-TEST_F(doorbell, leak_loop)
-{
-	leak_loop(_metadata, self, LEAK_LOOPS);
-}
-
-TEST_F_TIMEOUT(doorbell, leak_loop_slow, 300)
-{
-	SKIP_UNLESS_SLOW();
-	leak_loop(_metadata, self, LEAK_LOOPS_SLOW);
 }
 
 TEST_HARNESS_MAIN

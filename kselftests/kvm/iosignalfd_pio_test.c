@@ -45,9 +45,10 @@ TEST_F(doorbell, string_write_with_datamatch)
 	EXPECT_RET(COUNT - COUNT / 4,
 		   guest_do(&self->vcpu, &io, exits, COUNT));
 	EXPECT_SIGNALS(COUNT / 4, self->fd);
-	for (i = 0; i < COUNT; i++)
+	for (i = 0; i < COUNT; i++) {
 		if (i % 4)
 			EXPECT_EQ(data[i], exits[left++].data);
+	}
 }
 
 TEST_F(doorbell, string_write_of_other_width_leaves)

@@ -2,7 +2,8 @@
 /*
  * The checking twins: each says what was wanted and what came. They expand to
  * the harness's EXPECT_ and ASSERT_ forms, so they work in a TEST_F() and in a
- * helper that is handed _metadata. Include this once for each program.
+ * helper that is handed _metadata. Those forms are two statements each: put braces
+ * around one in a loop or an if. Include this once for each program.
  */
 #ifndef KSELFTESTS_EXPECT_H
 #define KSELFTESTS_EXPECT_H
@@ -97,21 +98,27 @@
 		EXPECT_EQ(1, _exits)					\
 			TH_LOG("%s: wanted one exit, got %d (%s)",	\
 			       io_name(&_io), _exits, result_name(_exits)); \
-		if (_exits > 0)						\
+		if (_exits > 0) {					\
 			EXPECT_TRUE(exit_matches(&_exit, &_io))		\
 				TH_LOG("wanted %s as it was, got %s",	\
 				       io_name(&_io), exit_name(&_exit)); \
+		}							\
 	} while (0)
 
-/* The kernel said nothing that @watch was not told of */
+/*
+ * The kernel said nothing that @watch was not told of. This is for teardown,
+ * to which a failed ASSERT_ jumps with its handler still armed.
+ */
 #define EXPECT_SILENCE(watch)						\
 	do {								\
 		char _line[256] = "";					\
 		int _said;						\
 									\
-		while ((_said = kmsg_next(watch, _line, sizeof(_line))) > 0) \
+		_metadata->trigger = 0;					\
+		while ((_said = kmsg_next(watch, _line, sizeof(_line))) > 0) { \
 			EXPECT_EQ(0, _said)				\
 				TH_LOG("the kernel said: %s", _line);	\
+		}							\
 		EXPECT_RET(0, _said);					\
 	} while (0)
 

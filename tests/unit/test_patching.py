@@ -202,7 +202,8 @@ def test_the_caller_s_git_settings_play_no_part(
     home = tmp_path / "home"
     home.mkdir()
     (home / ".gitconfig").write_text(
-        "[apply]\n\twhitespace = error-all\n\tignoreWhitespace = change\n[core]\n\tautocrlf = true\n"
+        "[apply]\n\twhitespace = error-all\n\tignoreWhitespace = change\n"
+        "[core]\n\tautocrlf = true\n"
     )
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))

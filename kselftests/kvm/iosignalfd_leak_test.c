@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A registration that comes and goes for ever costs nothing: neither eventfd
+ * contexts, see efd_id(), nor slab memory.
+ */
+#include "doorbell_fixture.h"
+
+DOORBELL_VARIANT(iosignalfd, iosignalfd_api, BUS_PIO);
+DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_PIO);
+
+#define LEAK_LOOPS	2000
+#define LEAK_LOOPS_SLOW	100000
+
+/* In KiB: what the kernel has allocated and could not give back */
+static long slab_unreclaimable(void)
+{
+	FILE *meminfo = fopen("/proc/meminfo", "re");
+	char line[128];
+	long kib = -1;
+
+	if (!meminfo)
+		return -1;
+	while (fgets(line, sizeof(line), meminfo))
+		if (sscanf(line, "SUnreclaim: %ld kB", &kib) == 1)
+			break;
+	fclose(meminfo);
+	return kib;
+}
+
+static void leak_loop(struct __test_metadata *_metadata,
+		      FIXTURE_DATA(doorbell) *self, int loops)
+{
+	int before_id = efd_next_id(), i, fd;
+	struct doorbell bell;
+	long before_kib = 0;
+
+	for (i = -loops / 10; i < loops; i++) {
+		if (!i)		/* warmed up: caches hold what they will */
+			before_kib = slab_unreclaimable();
+		ASSERT_FD(fd, efd_create(0));
+		bell = i % 2 ? any_data(self, 0, 4, fd)
+			     : only_data(self, 0, 4, 1, fd);
+		ASSERT_RET(0, assign(self, bell));
+		ASSERT_RET(0, deassign(self, bell));
+		close(fd);
+	}
+	EXPECT_EQ(before_id, efd_next_id());
+	TH_LOG("slab: %ld KiB more", slab_unreclaimable() - before_kib);
+	/* The smallest object is 8 bytes, but none of these is below 64 */
+	EXPECT_GT(loops * 64l / 1024, slab_unreclaimable() - before_kib);
+}
+
+/* What was refused is forgotten, and so is what was allocated for it */
+TEST_F(doorbell, refusals_leak_no_memory)
+{
+	long before_kib = 0;
+	int i;
+
+	ASSERT_RET(0, assign(self, only_data(self, 0, 4, 1, self->fd)));
+	for (i = -LEAK_LOOPS / 10; i < LEAK_LOOPS; i++) {
+		if (!i)
+			before_kib = slab_unreclaimable();
+		EXPECT_RET(-EEXIST, assign(self, only_data(self, 0, 4, 1, self->fd)));
+		EXPECT_RET(-EEXIST, assign(self, any_data(self, 0, 4, self->fd)));
+		EXPECT_RET(-ENOENT, deassign(self, only_data(self, 0, 4, 2, self->fd)));
+	}
+	EXPECT_GT(LEAK_LOOPS * 64l / 1024, slab_unreclaimable() - before_kib);
+}
+
+TEST_F(doorbell, leak_loop)
+{
+	leak_loop(_metadata, self, LEAK_LOOPS);
+}
+
+TEST_F_TIMEOUT(doorbell, leak_loop_slow, 300)
+{
+	SKIP_UNLESS_SLOW();
+	leak_loop(_metadata, self, LEAK_LOOPS_SLOW);
+}
+
+TEST_HARNESS_MAIN
