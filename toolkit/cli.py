@@ -187,7 +187,7 @@ def build(root: Path | None, /, patch: str | None, **options: Any) -> None:
 @click.pass_obj
 def boot(root: Path | None, /, patch: str | None, **options: Any) -> None:
     """Boot a patched kernel, load its modules, and print its uname."""
-    with _run(root, patch, options) as (run, _), run.boot() as (_, session):
+    with _run(root, patch, options) as (run, _), run.testbed.boot() as (_, session):
         uname = session.check("uname -a", deadline=run.deadline).text
     click.echo(uname.strip())
 
@@ -207,7 +207,7 @@ def shell(
     """
     from toolkit import terminal
 
-    with _run(root, patch, options) as (run, _), run.boot() as (_, session):
+    with _run(root, patch, options) as (run, _), run.testbed.boot() as (_, session):
         status = terminal.interact(session, shlex.join(command), run.deadline)
     sys.exit(status)
 

@@ -30,7 +30,7 @@ FAILED = "toolkit: failed"  # begins the line that says why it never will
 _PROFILE = "profile.json"
 _BUILDER = 1  # raised when the same inputs are made into another image
 
-GuestPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._@+-]+)+$")]
+GuestPath = Annotated[str, StringConstraints(pattern=r"^(/\.?[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+$")]
 Mode = Annotated[str, StringConstraints(pattern=r"^0?[0-7]{3,4}$")]
 PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]+$")]
 ProgramName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._+-]+$")]
@@ -140,7 +140,7 @@ def templates(folder: Path) -> dict[str, str]:
 
 
 def context(name: str, parsed: ImageManifest) -> dict[str, Any]:
-    """Return the names that templates may use; CONTRIBUTING.md lists them."""
+    """Return the names that templates may use; vm-images/README.md lists them."""
     return {
         "name": name,
         "network": parsed.network.model_dump(),

@@ -57,7 +57,6 @@ class Machine:
         self._scanner = ConsoleScanner()
         self._lock = threading.Lock()
         self._expected: list[_Expectation] = []
-        self._splats: list[Splat] = []
         self._ready = self.expect(READY)
         self._fatal = threading.Event()
         self._stop = threading.Event()
@@ -75,7 +74,7 @@ class Machine:
                 break
             self._stop.wait(_POLL)
         with self._lock:
-            self._add(self._scanner.close())
+            self._notice(self._scanner.close())
 
     def _read_console(self) -> bool:
         try:
@@ -89,7 +88,7 @@ class Machine:
         with self._lock:
             self._offset += len(chunk)
             # The scanner first: who waits for words on the console wants what came before them.
-            self._add(self._scanner.feed(chunk))
+            self._notice(self._scanner.feed(chunk))
             self._expected = [item for item in self._expected if not item.found_in(chunk)]
         return True
 
@@ -100,15 +99,14 @@ class Machine:
             self._expected.append(expectation)
         return expectation.event
 
-    def _add(self, splats: list[Splat]) -> None:
-        self._splats += splats
+    def _notice(self, splats: list[Splat]) -> None:
         if any(splat.fatal for splat in splats):
             self._fatal.set()
 
     def splats(self) -> tuple[Splat, ...]:
         """Return what the kernel has complained of so far."""
         with self._lock:
-            return tuple(self._splats)
+            return tuple(self._scanner.splats)
 
     def settle(self) -> tuple[Splat, ...]:
         """Return the splats of a machine that died, once its last words are read."""

@@ -6,15 +6,13 @@ it have not yet done, so that a subcommand just calls the last one it needs.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import datetime
 import fnmatch
 import functools
 import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -24,8 +22,6 @@ from toolkit import (
     hostprobe,
     image,
     kconfig,
-    keys,
-    machine,
     patching,
     process,
     qemu,
@@ -49,9 +45,7 @@ from toolkit.errors import (
     ToolkitError,
     UserError,
 )
-from toolkit.guest import GuestSession
 from toolkit.kbuild import Builder
-from toolkit.machine import Machine
 from toolkit.model import (
     Accelerator,
     Fragment,
@@ -59,8 +53,8 @@ from toolkit.model import (
     KernelBase,
     KernelBuild,
     KernelConfig,
+    KnownFailure,
     Leaf,
-    MachineSpec,
     Observer,
     PatchedTree,
     PatchSeries,
@@ -72,10 +66,10 @@ from toolkit.model import (
     Verdict,
 )
 from toolkit.paths import Paths
+from toolkit.testbed import Testbed
 
 DEFAULT_KERNEL = "debian:6.12"
 DEFAULT_IMAGE = "minimal"
-BOOT_SECONDS = 180.0  # from QEMU's start to SSH, under emulation on a busy host
 PROBE_SECONDS = 60.0
 
 T = TypeVar("T")
@@ -259,66 +253,23 @@ class Run:
         tree, kernel = self.tree, self.kernel
         return self.stage("selftests", work)
 
-    # --- machines --------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def boot(self) -> Iterator[tuple[Machine, GuestSession]]:
-        """Boot a machine with the kernel's modules loaded and the suites in place."""
-        kernel, guest, accelerator, built = (
-            self.kernel,
-            self.image,
-            self.accelerator,
-            self.built_suites,
+    @functools.cached_property
+    def testbed(self) -> Testbed:
+        """Where machines with all of this come from."""
+        return Testbed(
+            arch=self.arch,
+            kernel=self.kernel,
+            image=self.image,
+            accelerator=self.accelerator,
+            suites=self.built_suites,
+            folder=self.folder,
+            observer=self.observer,
+            deadline=self.deadline,
+            stages=self.stages,
+            on_boot_splats=self._keep_boot_splats,
         )
-        self._machines += 1
-        number = f"-{self._machines}" if self._machines > 1 else ""
-        with contextlib.ExitStack() as stack:
-            name = f"boot{number}"
-            self.observer.stage_started(name)
-            began = time.monotonic()
-            # Socket paths are short (unix(7): 108 bytes), so they do not go into the run folder.
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-")))
-            made = keys.make_keys(self.folder / f"keys{number}", guest.host_key_type)
-            spec = MachineSpec(
-                binary=process.find(self.arch.qemu, self.arch.qemu_package),
-                accelerator=accelerator,
-                machine_type=guest.machine_type,
-                memory_mib=guest.memory_mib,
-                cpus=guest.cpus,
-                kernel=kernel.image,
-                initrd=guest.initrd,
-                disk=guest.disk,
-                cmdline=guest.cmdline,
-                devices=guest.devices,
-                fw_cfg=made.fw_cfg,
-                console_log=self.folder / f"console{number}.log",
-                qmp_socket=scratch / "qmp.sock",
-            )
-            script = self.folder / f"qemu{number}.sh"
-            script.write_text(qemu.script(spec, made.client_key))
-            script.chmod(0o755)
-            limit = self.deadline.sooner(BOOT_SECONDS)
-            vm = stack.enter_context(machine.start(spec, limit))
-            vm.wait_ready(limit)
-            session = stack.enter_context(
-                GuestSession.connect(
-                    vm.ssh_port,
-                    user=guest.user,
-                    client_key=made.client_key,
-                    host_key=base64.b64decode(made.host_public.split()[1]),
-                    deadline=limit,
-                    alive=vm.dead,
-                )
-            )
-            selftests.load_kernel(session, kernel, limit)
-            for suite in built:
-                selftests.install(session, suite.suite.name, suite.path, limit)
-            record = StageRecord(
-                name, round(time.monotonic() - began, 3), False, f"ssh port {vm.ssh_port}"
-            )
-            self.stages.append(record)
-            self.observer.stage_finished(record)
-            yield vm, session
+
+    # --- tests -----------------------------------------------------------------------
 
     def programs(self) -> tuple[TestProgram, ...]:
         """Return the test programs asked for; :class:`UserError` when a glob matches none."""
@@ -341,38 +292,44 @@ class Run:
         """Run the programs and keep their leaves and splats."""
 
         def work() -> tuple[None, bool, str]:
-            for done, raw in enumerate(
-                selftests.run(
-                    programs,
-                    self.boot,
-                    environment={"KSFT_SLOW": "1"} if self.request.slow else {},
-                    deadline=self.deadline,
-                    on_line=lambda program, line: self.observer.stage_progress(
-                        "test", done_now[0], len(programs), f"{program.name}: {line}"
-                    ),
-                ),
-                1,
+            for raw in selftests.run(
+                programs,
+                testbed.boot,
+                environment={"KSFT_SLOW": "1"} if self.request.slow else {},
+                deadline=self.deadline,
+                on_line=progress,
             ):
-                done_now[0] = done
-                self._keep(raw)
+                self._keep(raw, known)
             return None, False, f"{len(self.leaves)} cases"
 
-        _ = self.kernel, self.image, self.accelerator  # stages of their own, before the tests
-        programs = self.programs()
-        done_now = [0]
-        self.stage("test", work)
+        def progress(program: TestProgram, line: str) -> None:
+            done = programs.index(program)
+            self.observer.stage_progress("test", done, len(programs), f"{program.name}: {line}")
 
-    def _keep(self, raw: RawRun) -> None:
+        testbed, programs = self.testbed, self.programs()
+        known = self.series.known_failures if self.series else ()
+        self.stage("test", work)
+        if not self.request.tests:
+            for entry in results.unmatched(self.leaves, known):
+                self.observer.notice(f"known failure {entry.test}: no test is called so any more")
+
+    def _keep(self, raw: RawRun, known: Sequence[KnownFailure]) -> None:
         logs = self.folder / "tests" / raw.suite
         logs.mkdir(parents=True, exist_ok=True)
         (logs / f"{raw.program}.log").write_text(raw.stdout)
         if raw.stderr:
             (logs / f"{raw.program}.stderr.log").write_text(raw.stderr)
-        known = self.series.known_failures if self.series else ()
         self.splats += raw.splats
         for leaf in results.judge(raw, known):
             self.leaves.append(leaf)
             self.observer.test_finished(leaf)
+
+    def _keep_boot_splats(self, name: str, splats: tuple[Splat, ...]) -> None:
+        """A kernel that complains while booting fails the run, too."""
+        if splats:
+            self.splats += splats
+            self.leaves.append(results.dmesg_leaf(name, splats))
+            self.observer.test_finished(self.leaves[-1])
 
     # --- the end ---------------------------------------------------------------------
 

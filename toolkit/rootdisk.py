@@ -21,11 +21,16 @@ from pathlib import Path
 
 from toolkit import process
 from toolkit.deadline import Deadline
-from toolkit.errors import InfrastructureError
+from toolkit.errors import InfrastructureError, ToolFailedError
 from toolkit.model import Observer
 
 # One line for each index that apt uses: who made the release, and where it is.
 _TARGETS = "$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
+
+NO_ROOT_HINT = (
+    "without root it needs user name spaces, the package uidmap, and a line for your user in "
+    "/etc/subuid and /etc/subgid"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +135,20 @@ def build(recipe: Recipe, disk: Path, observer: Observer, deadline: Deadline) ->
         work.chmod(0o755)
         files, archive, tree = work / "files.tar", work / "root.tar", work / "root"
         files.write_bytes(overlay(recipe.files, recipe.folders))
-        process.run(
-            mmdebstrap_argv(recipe, mmdebstrap, archive, files),
-            input="".join(f"{line}\n" for line in found).encode(),
-            deadline=deadline,
-            merge=True,
-            on_line=_Progress(observer),
-        )
+        try:
+            process.run(
+                mmdebstrap_argv(recipe, mmdebstrap, archive, files),
+                input="".join(f"{line}\n" for line in found).encode(),
+                deadline=deadline,
+                merge=True,
+                on_line=_Progress(observer),
+            )
+        except ToolFailedError as error:
+            raise InfrastructureError(
+                f"mmdebstrap cannot make a {recipe.suite} root file system",
+                hint="" if root else NO_ROOT_HINT,
+                detail=error.detail,
+            ) from error
         observer.stage_progress("image", 0, None, "writing the disk image")
         tree.mkdir()
         unpack = shlex.join(["tar", "-xpf", str(archive), "-C", str(tree), "--numeric-owner"])

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from toolkit import modalias
 from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError, MachineLostError
 from toolkit.guest import GuestSession
@@ -22,8 +23,7 @@ from toolkit.machine import Machine
 from toolkit.model import KernelBuild, Outcome, RawRun, TestProgram
 
 FOLDER = "/kselftest"  # where suites lie in the guest
-# Load what the hardware asks for, as udev's coldplug does: this picks kvm_amd or kvm_intel.
-_COLDPLUG = "sort -u $(find /sys/devices -name modalias) | xargs -r modprobe -a -b -q; true"
+_DEVICES = "cat $(find /sys/devices -name modalias)"
 _EVIDENCE = "for key in w l; do echo $key >/proc/sysrq-trigger; done"
 _EVIDENCE_SECONDS = 5.0
 _STREAM_LIMIT = 8 << 20  # bytes of output kept from one program
@@ -34,11 +34,17 @@ Boot = Callable[[], AbstractContextManager[Booted]]
 
 
 def load_kernel(session: GuestSession, kernel: KernelBuild, deadline: Deadline) -> None:
-    """Give the guest the modules of its kernel and load those its hardware asks for."""
+    """Give the guest the modules of its kernel and load those its hardware asks for.
+
+    That is what udev does when a machine starts, and it picks kvm_amd or kvm_intel.
+    """
     if kernel.modules is None:
         return
     session.put_archive(kernel.modules.read_bytes(), "/", deadline=deadline)
-    session.check(_COLDPLUG, deadline=deadline)
+    devices = session.check(_DEVICES, deadline=deadline).text.splitlines()
+    names = modalias.wanted(modalias.read_aliases(kernel.modules), devices)
+    if names:
+        session.check(f"modprobe -a {shlex.join(names)}", deadline=deadline)
 
 
 def install(session: GuestSession, suite: str, path: Path, deadline: Deadline) -> None:

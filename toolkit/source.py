@@ -341,7 +341,6 @@ class Tree:
         latest = cache.root / KIND / f"latest-{digest(str(path))}.json"
 
         def fill(tree: Path) -> None:
-            tree.mkdir()
             previous = _latest(latest, cache)
 
             def report(done: int, total: int | None) -> None:

@@ -28,6 +28,7 @@ from toolkit.model import PatchedTree
 # What a path holds: b"x" or b"-" for the right to execute and then the content, b"l" and then
 # where a symbolic link points to, or None for nothing.
 _Wanted = bytes | None
+_NONE = (0, 0, -1)  # device, inode and size of what is not there
 
 
 @dataclass
@@ -75,23 +76,23 @@ class _Worktree:
         if state.base != self.tree.base.key:
             paths |= self._differences()
         now: dict[str, list[Any]] = {}
-        changes: dict[str, _Wanted] = {}
+        changes: list[str] = []
         for path in sorted(paths):
             wanted = self._wanted(path)
             known = [_digest(wanted), _stamp(self.target / path)]
             if state.files.get(path) != known and _read(self.target / path) != wanted:
-                changes[path] = wanted
+                changes.append(path)
             elif path in self.tree.files:
                 now[path] = known
         final = _State(self.tree.base.key, now)
         if changes:
-            self._save(_State(state.base, now, sorted(changes)))
+            self._save(_State(state.base, now, changes))
             self._change(changes)
-            for path in changes.keys() & self.tree.files.keys():
-                now[path] = [_digest(changes[path]), _stamp(self.target / path)]
+            for path in self.tree.files.keys() & set(changes):
+                now[path] = [_digest(self._wanted(path)), _stamp(self.target / path)]
         if final != state:
             self._save(final)
-        return list(changes)
+        return changes
 
     def _wanted(self, path: str) -> _Wanted:
         file = self.tree.files.get(path)
@@ -99,16 +100,18 @@ class _Worktree:
             return _read(self.base / path)
         return None if file.content is None else (b"-", b"x")[file.executable] + file.content
 
-    def _change(self, changes: dict[str, _Wanted]) -> None:
-        # What goes, goes first: a file may stand where a folder is wanted, and the other way.
-        for path, wanted in changes.items():
-            if wanted is None:
-                self._remove(path)
+    def _change(self, paths: list[str]) -> None:
         self.aside.unlink(missing_ok=True)
-        for path, wanted in changes.items():
-            if wanted is not None:
-                self.deadline.check("updating the work tree")
-                self._put(path, wanted)
+        # What goes, goes first: a file may stand where a folder is wanted, and the other way.
+        gone = [path for path in paths if self._wanted(path) is None]
+        for path in gone:
+            self._remove(path)
+        for path in sorted(set(paths) - set(gone)):
+            self.deadline.check("updating the work tree")
+            # Read again rather than kept: another base may differ in most of its files.
+            wanted = self._wanted(path)
+            assert wanted is not None  # the base does not change
+            self._put(path, wanted)
 
     def _put(self, path: str, wanted: bytes) -> None:
         # Renamed into place, never written to: the old file may be a link to the base's own.
@@ -151,13 +154,14 @@ class _Worktree:
     def _differences(self) -> set[str]:
         """Return the paths at which target and base differ; hard links are known to be equal."""
         ours, theirs = dict(_walk(self.target)), dict(_walk(self.base))
-        self.deadline.check("comparing the work tree with its base")
-        return {
-            path
-            for path in ours.keys() | theirs.keys()
-            if ours.get(path) != theirs.get(path)
-            and _read(self.target / path) != _read(self.base / path)
-        }
+        found = set()
+        for path in ours.keys() | theirs.keys():
+            (*file, size), (*base_file, base_size) = ours.get(path, _NONE), theirs.get(path, _NONE)
+            if file != base_file:
+                self.deadline.check("comparing the work tree with its base")
+                if size != base_size or _read(self.target / path) != _read(self.base / path):
+                    found.add(path)
+        return found
 
     # --- the state --------------------------------------------------------------------------
 
@@ -176,8 +180,8 @@ class _Worktree:
         temporary.rename(self.state_file)
 
 
-def _walk(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield each file below ``root`` with what identifies it on the disk."""
+def _walk(root: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """Yield each file below ``root`` with what identifies it on the disk, and its size."""
     folders = [""]
     while folders:
         prefix = folders.pop()
@@ -187,7 +191,7 @@ def _walk(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
                     folders.append(f"{prefix}{entry.name}/")
                 else:
                     info = entry.stat(follow_symlinks=False)
-                    yield prefix + entry.name, (info.st_dev, info.st_ino)
+                    yield prefix + entry.name, (info.st_dev, info.st_ino, info.st_size)
 
 
 def _read(file: Path) -> _Wanted:

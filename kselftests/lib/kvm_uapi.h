@@ -7,8 +7,6 @@
 #ifndef KSELFTESTS_KVM_UAPI_H
 #define KSELFTESTS_KVM_UAPI_H
 
-#include <stddef.h>
-
 #include <linux/kvm.h>
 
 #ifndef KVM_IOSIGNALFD
@@ -38,15 +36,15 @@ struct kvm_iosignalfd {
 _Static_assert(sizeof(struct kvm_iosignalfd) == 64, "a 64-byte structure");
 _Static_assert(sizeof(struct kvm_iosignalfd) == sizeof(struct kvm_ioeventfd),
 	       "same size as ioeventfd");
-_Static_assert(offsetof(struct kvm_iosignalfd, datamatch) == 0 &&
-	       offsetof(struct kvm_iosignalfd, addr) == 8 &&
-	       offsetof(struct kvm_iosignalfd, len) == 16 &&
-	       offsetof(struct kvm_iosignalfd, fd) == 20 &&
-	       offsetof(struct kvm_iosignalfd, flags) == 24 &&
-	       offsetof(struct kvm_iosignalfd, pad) == 28,
+_Static_assert(__builtin_offsetof(struct kvm_iosignalfd, datamatch) == 0 &&
+	       __builtin_offsetof(struct kvm_iosignalfd, addr) == 8 &&
+	       __builtin_offsetof(struct kvm_iosignalfd, len) == 16 &&
+	       __builtin_offsetof(struct kvm_iosignalfd, fd) == 20 &&
+	       __builtin_offsetof(struct kvm_iosignalfd, flags) == 24 &&
+	       __builtin_offsetof(struct kvm_iosignalfd, pad) == 28,
 	       "no hole, for 32-bit and 64-bit callers alike");
-_Static_assert(offsetof(struct kvm_ioeventfd, pad) ==
-	       offsetof(struct kvm_iosignalfd, pad), "same layout as ioeventfd");
+_Static_assert(__builtin_offsetof(struct kvm_ioeventfd, pad) ==
+	       __builtin_offsetof(struct kvm_iosignalfd, pad), "same layout as ioeventfd");
 _Static_assert((int)KVM_IOSIGNALFD_FLAG_DATAMATCH == KVM_IOEVENTFD_FLAG_DATAMATCH &&
 	       (int)KVM_IOSIGNALFD_FLAG_PIO == KVM_IOEVENTFD_FLAG_PIO &&
 	       (int)KVM_IOSIGNALFD_FLAG_DEASSIGN == KVM_IOEVENTFD_FLAG_DEASSIGN,

@@ -47,7 +47,7 @@ LEVELS = (
     {"check"},
     {"cli"},
 )
-PAIRS: set[tuple[str, str]] = {
+PAIRS: set[tuple[str, str]] = {("image", "initramfs"), ("image", "rootdisk"), 
     ("series", "manifest"),
     ("series", "series_files"),
     ("series", "series_manifest"),

@@ -253,7 +253,7 @@ def test_what_git_formats_comes_out_again(
         git(work, "commit", "-q", "--allow-empty", "-m", f"state {number}")
         if number == 0:
             subprocess.run(["cp", "-a", work, first], check=True)
-    git(work, "format-patch", "-q", "-M" if rename else "--no-renames", "--root", "-o", out,
+    git(work, "format-patch", "-q", "-M" if rename else "--no-renames", "--root", "-o", str(out),
         f"HEAD~{len(states) - 1}..")  # fmt: skip
     patches = [path.read_bytes() for path in sorted(out.iterdir())]
     patches = [content for content in patches if b"\ndiff --git" in content]

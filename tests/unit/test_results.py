@@ -194,11 +194,6 @@ def test_ids_are_harmless_bounded_and_unique() -> None:
     assert all(len(each) <= results.MAX_ID for each in ids)
 
 
-def test_visible() -> None:
-    assert visible("plain é") == "plain é"
-    assert visible("a\x1b\n\x9b\u2028\ud800", keep="\n") == "a\\x1b\n\\x9b\\u2028\\ud800"
-
-
 runs = st.builds(
     RawRun,
     st.just("s"),

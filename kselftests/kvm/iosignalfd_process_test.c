@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who may register, and what happens to a doorbell when processes come, go and
+ * hand descriptors to each other.
+ */
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "doorbell_fixture.h"
+
+DOORBELL_VARIANT(iosignalfd_pio, iosignalfd_api, BUS_PIO);
+DOORBELL_VARIANT(iosignalfd_mmio, iosignalfd_api, BUS_MMIO);
+DOORBELL_VARIANT(ioeventfd_pio, ioeventfd_api, BUS_PIO);
+DOORBELL_VARIANT(ioeventfd_mmio, ioeventfd_api, BUS_MMIO);
+
+#define DATA		0x44332211
+#define PATIENCE	5000	/* ms */
+#define NOBODY		65534
+
+/* A child that does not outlive the case */
+static pid_t fork_child(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
+/* How the child ended: its exit status, or minus the signal that killed it */
+static int wait_child(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		return 255;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+union control {
+	struct cmsghdr align;
+	char space[CMSG_SPACE(sizeof(int))];
+};
+
+static int send_fd(int sock, int fd)
+{
+	union control control = {};
+	char byte = 0;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
+}
+
+static int receive_fd(int sock)
+{
+	union control control = {};
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg;
+	int fd;
+
+	if (recvmsg(sock, &msg, 0) != 1)
+		return -errno;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (!cmsg || cmsg->cmsg_type != SCM_RIGHTS)
+		return -EBADMSG;
+	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
+	return fd;
+}
+
+/* kvm_vm_ioctl() lets in the process that made the VM and nobody else */
+static bool gets_eio(const FIXTURE_DATA(doorbell) *self, int vm_fd)
+{
+	struct doorbell bell = any_data(self, 0, 4, self->fd);
+	struct doorbell other = any_data(self, 8, 4, self->fd);
+	struct doorbell bad = any_data(self, 0, 3, -1);
+
+	return doorbell_assign(self->api, vm_fd, &other) == -EIO &&
+	       doorbell_assign(self->api, vm_fd, &bad) == -EIO &&
+	       doorbell_deassign(self->api, vm_fd, &bell) == -EIO;
+}
+
+TEST_F(doorbell, child_gets_eio)
+{
+	pid_t pid;
+
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, self->fd)));
+	pid = fork_child();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(!gets_eio(self, self->vm.fd));
+	EXPECT_EQ(0, wait_child(pid));
+
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+	EXPECT_SIGNALS(1, self->fd);
+	EXPECT_EXIT(&self->vcpu, write_at(self, 8, 4, DATA));
+}
+
+TEST_F(doorbell, vm_by_scm_rights_gets_eio)
+{
+	int sockets[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, self->fd)));
+	pid = fork_child();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		close(self->vm.fd);
+		_exit(!gets_eio(self, receive_fd(sockets[1])));
+	}
+	EXPECT_RET(0, send_fd(sockets[0], self->vm.fd));
+	EXPECT_EQ(0, wait_child(pid));
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+	EXPECT_SIGNALS(1, self->fd);
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
+/* The consumer of a doorbell is usually another process: vhost, SPDK */
+TEST_F(doorbell, child_hears_the_doorbell)
+{
+	struct guest_io io = write_at(self, 0, 4, DATA);
+	pid_t pid;
+
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, self->fd)));
+	pid = fork_child();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(efd_wait(self->fd, 10, PATIENCE));
+	io.times = 10;
+	EXPECT_NO_EXIT(&self->vcpu, io);
+	EXPECT_EQ(10, wait_child(pid));
+	EXPECT_SIGNALS(0, self->fd);
+}
+
+TEST_F(doorbell, eventfd_by_scm_rights)
+{
+	struct guest_io io = write_at(self, 0, 4, DATA);
+	int sockets[2], fd;
+	pid_t pid;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
+	pid = fork_child();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		fd = efd_create(0);
+		if (fd < 0 || send_fd(sockets[1], fd))
+			_exit(255);
+		_exit(efd_wait(fd, 7, PATIENCE));
+	}
+	ASSERT_FD(fd, receive_fd(sockets[0]));
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, fd)));
+	io.times = 7;
+	EXPECT_NO_EXIT(&self->vcpu, io);
+	EXPECT_EQ(7, wait_child(pid));
+
+	/* The process that made it is gone; the eventfd is not */
+	EXPECT_NO_EXIT(&self->vcpu, io);
+	EXPECT_SIGNALS(7, fd);
+	EXPECT_RET(0, deassign(self, any_data(self, 0, 4, fd)));
+	close(fd);
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
+/* A VM of the child's own, that rings the parent's eventfd until it is killed */
+static int ring_for_ever(FIXTURE_DATA(doorbell) *self)
+{
+	struct doorbell bell = any_data(self, 0, 4, self->fd);
+	struct guest_io io = write_at(self, 0, 4, DATA);
+	struct vcpu vcpu;
+	struct vm vm;
+	int unheard = efd_create(0), ret;
+
+	ret = vm_init(&vm);
+	if (!ret)
+		ret = vcpu_init(&vcpu, &vm, 0);
+	if (!ret)
+		ret = doorbell_assign(self->api, vm.fd, &bell);
+	bell.addr += 8;
+	bell.fd = unheard;
+	if (!ret)
+		ret = doorbell_assign(self->api, vm.fd, &bell);
+	if (!ret) {
+		io.times = UINT64_MAX;
+		guest_do(&vcpu, &io, NULL, 0);
+	}
+	return 1;
+}
+
+TEST_F(doorbell, sigkill_in_mid_run)
+{
+	int before = efd_next_id();
+	pid_t pid = fork_child();
+
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(ring_for_ever(self));
+	EXPECT_LE(100, efd_wait(self->fd, 100, PATIENCE));
+	EXPECT_LT(before, efd_next_id());
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(-SIGKILL, wait_child(pid));
+
+	/* The VM is gone: nobody rings, and nothing of it is left */
+	EXPECT_LE(0, efd_take(self->fd));
+	usleep(10000);
+	EXPECT_SIGNALS(0, self->fd);
+	EXPECT_EQ(before, efd_next_id());
+}
+
+/* Like all of KVM it takes no privilege but that of the descriptor */
+TEST_F(doorbell, unprivileged_user)
+{
+	ASSERT_EQ(0, setresgid(NOBODY, NOBODY, NOBODY));
+	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, NOBODY));
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, self->fd)));
+	EXPECT_RET(-EEXIST, assign(self, any_data(self, 0, 4, self->fd)));
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+	EXPECT_SIGNALS(1, self->fd);
+	ASSERT_RET(0, deassign(self, any_data(self, 0, 4, self->fd)));
+	EXPECT_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+}
+
+TEST_HARNESS_MAIN

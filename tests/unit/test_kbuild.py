@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit import kbuild
+from toolkit.arch import X86_64
+from toolkit.cache import Cache
+from toolkit.deadline import Deadline
+from toolkit.errors import BuildError, InfrastructureError, UserError
+from toolkit.kconfig import parse_fragment
+from toolkit.model import KernelBase, PatchedFile, PatchedTree, Silent
+
+# A kernel for people in a hurry: the targets that the toolkit asks for, and what it reads after.
+MAKEFILE = """
+VERSION = 6
+PATCHLEVEL = 12
+SUBLEVEL = 1
+tinyconfig:
+\t@echo '# CONFIG_MODULES is not set' > $(O)/.config
+olddefconfig:
+\t@grep -v DROP $(O)/.config > $(O)/new; mv $(O)/new $(O)/.config
+bzImage modules headers:
+\t@echo '  CC      init/$@.o'
+\t@cat code.c; grep -q broken code.c && { echo 'code.c:1:1: error: broken' >&2; exit 1; } || true
+\t@mkdir -p $(O)/arch/x86/boot $(O)/include/config $(O)/usr/include/linux
+\t@cp code.c $(O)/arch/x86/boot/bzImage; cp code.c $(O)/vmlinux; touch $(O)/System.map
+\t@echo 6.12.1 > $(O)/include/config/kernel.release
+\t@cp code.c $(O)/usr/include/linux/kvm.h; touch $(O)/usr/include/linux/.kvm.h.cmd
+modules_install:
+\t@mkdir -p $(INSTALL_MOD_PATH)/lib/modules/6.12.1
+\t@cp code.c $(INSTALL_MOD_PATH)/lib/modules/6.12.1/kvm.ko
+\t@ln -s $(O) $(INSTALL_MOD_PATH)/lib/modules/6.12.1/build
+.PHONY: bzImage modules headers
+"""
+
+
+def lay(tree: PatchedTree, target: Path, deadline: Deadline) -> None:
+    target.mkdir(exist_ok=True)
+    (target / "Makefile").write_text(MAKEFILE)
+    for name, file in tree.files.items():
+        assert file.content is not None
+        (target / name).write_bytes(file.content)
+
+
+def a_tree(code: str = "int x;", **files: str) -> PatchedTree:
+    base = KernelBase("tree:fake", "6.12.1", Path("/nowhere"), "base")
+    contents = {"code.c": code, **files}
+    return PatchedTree(
+        base, None, {n: PatchedFile(t.encode()) for n, t in contents.items()}, f"tree-{contents}"
+    )
+
+
+@pytest.fixture
+def builder(tmp_path: Path) -> kbuild.Builder:
+    return kbuild.Builder(Cache(tmp_path / "cache"), X86_64, lay, 2, Silent())
+
+
+def soon() -> Deadline:
+    return Deadline.after(60)
+
+
+def test_builds_once_and_keeps_what_later_stages_take(
+    builder: kbuild.Builder, tmp_path: Path
+) -> None:
+    fragment = parse_fragment("CONFIG_MODULES=y\nCONFIG_KVM=m", "suite kvm")
+    config, found = builder.configure(a_tree(), [fragment], soon())
+    assert not found
+    assert "CONFIG_KVM=m" in config.text
+    log = tmp_path / "build.log"
+    build, found = builder.build(a_tree(), config, soon(), log)
+    assert (found, build.release) == (False, "6.12.1")
+    assert build.image.read_text() == "int x;"
+    assert (build.headers / "include/linux/kvm.h").exists()
+    assert not (build.headers / "include/linux/.kvm.h.cmd").exists()
+    assert build.modules is not None
+    with tarfile.open(build.modules) as archive:
+        names = archive.getnames()
+    assert "lib/modules/6.12.1/kvm.ko" in names
+    assert "lib/modules/6.12.1/build" not in names
+    assert "CC      init/bzImage.o" in log.read_text()
+    again, found = builder.build(a_tree(), config, soon(), tmp_path / "second.log")
+    assert (found, again) == (True, build)
+    assert (tmp_path / "second.log").read_text() == log.read_text()
+
+
+def test_c_code_does_not_run_kconfig_again_and_a_kconfig_file_does(
+    builder: kbuild.Builder,
+) -> None:
+    fragment = parse_fragment("CONFIG_KVM=y", "suite kvm")
+    builder.configure(a_tree(), [fragment], soon())
+    assert builder.configure(a_tree("int y;"), [fragment], soon())[1]
+    assert not builder.configure(a_tree(Kconfig="config NEW"), [fragment], soon())[1]
+
+
+def test_a_dropped_option_is_refused_and_nothing_is_cached(builder: kbuild.Builder) -> None:
+    fragment = parse_fragment("CONFIG_DROP_ME=y", "suite kvm")
+    for _ in range(2):
+        with pytest.raises(UserError, match="Kconfig dropped CONFIG_DROP_ME=y, which suite kvm"):
+            builder.configure(a_tree(), [fragment], soon())
+
+
+def test_a_build_break_shows_the_compilers_lines_and_keeps_the_log(
+    builder: kbuild.Builder, tmp_path: Path
+) -> None:
+    config, _ = builder.configure(a_tree(), [], soon())
+    log = tmp_path / "build.log"
+    with pytest.raises(BuildError) as caught:
+        builder.build(a_tree("broken"), config, soon(), log)
+    assert any("code.c:1:1: error: broken" in line for line in caught.value.detail)
+    assert "error: broken" in log.read_text()
+    assert builder.build(a_tree(), config, soon(), log)[0].release == "6.12.1"
+
+
+def test_the_hosts_faults_are_not_the_kernels() -> None:
+    full = kbuild.explain_failure(["ld: final link failed: No space left on device"], None)
+    assert isinstance(full, InfrastructureError)
+    assert "cache prune" in full.hint
+    missing = kbuild.explain_failure(["/bin/sh: 1: flex: not found"], None)
+    assert isinstance(missing, InfrastructureError)
+    assert "needs flex" in missing.what
+
+
+def test_the_context_of_an_error_is_kept_and_noise_is_not() -> None:
+    lines = [
+        "  CC      virt/kvm/kvm_main.o",
+        "virt/kvm/kvm_main.c: In function 'f':",
+        "virt/kvm/kvm_main.c:5:3: error: implicit declaration of function 'g'",
+        "    5 |   g();",
+        "      |   ^",
+        "  CC      fs/open.o",
+        "make[4]: *** [scripts/Makefile.build:229: virt/kvm/kvm_main.o] Error 1",
+    ]
+    detail = kbuild.explain_failure(lines, None).detail
+    assert detail == (*lines[1:5], lines[6])
+
+
+@given(st.lists(st.text(max_size=80), max_size=30))
+def test_any_output_gives_an_error_to_raise(lines: list[str]) -> None:
+    error = kbuild.explain_failure(lines, None)
+    assert isinstance(error, BuildError | InfrastructureError)
