@@ -4,8 +4,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from fake_tree import make_tree, soon
 
+from tests.unit.fake_tree import make_tree, soon
 from toolkit.archive import deb_member, unpack
 from toolkit.errors import InfrastructureError, UserError
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from toolkit import deadline as module
 from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError
 
@@ -10,7 +9,7 @@ from toolkit.errors import DeadlineError
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("toolkit.deadline.time.monotonic", lambda: now[0])
     return now
 
 

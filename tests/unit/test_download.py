@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_tree import soon
 
+from tests.unit.fake_tree import soon
 from toolkit.deadline import Deadline
 from toolkit.download import download, sha256_of
 from toolkit.errors import DeadlineError, InfrastructureError, UserError

@@ -1,10 +1,10 @@
 import contextlib
 
 import pytest
-from fake_elf import build
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.fake_elf import build
 from toolkit.elf import Wants, wants
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import paramiko
+import paramiko.common
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -38,15 +39,15 @@ class Server(paramiko.ServerInterface):
         self.client = client
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        return paramiko.OPEN_SUCCEEDED
+        return int(paramiko.common.OPEN_SUCCEEDED)
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         if username == "root" and key == self.client:
-            return paramiko.AUTH_SUCCESSFUL
-        return paramiko.AUTH_FAILED
+            return int(paramiko.common.AUTH_SUCCESSFUL)
+        return int(paramiko.common.AUTH_FAILED)
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         threading.Thread(target=self._serve, args=(channel, command), daemon=True).start()
@@ -82,7 +83,8 @@ class Server(paramiko.ServerInterface):
             message.add_boolean(False)
             message.add_string("")
             message.add_string("")
-            channel.transport._send_user_message(message)  # type: ignore[attr-defined]
+            transport: Any = channel.get_transport()
+            transport._send_user_message(message)
         elif command != b"exit 77":
             channel.send_exit_status(child.returncode)
         channel.close()
@@ -197,8 +199,12 @@ def test_a_command_that_talks_while_it_is_fed_does_not_block(endpoint: Endpoint)
 
 
 def test_nobody_listening_ends_at_the_deadline(endpoint: Endpoint) -> None:
-    endpoint.listener.close()
-    with pytest.raises(DeadlineError, match="connecting over SSH"):
+    with (
+        socket.socket() as bound,  # but it does not listen
+        pytest.raises(DeadlineError, match="connecting over SSH"),
+    ):
+        bound.bind(("127.0.0.1", 0))
+        endpoint.port = bound.getsockname()[1]
         endpoint.connect(deadline=Deadline.after(0.3))
 
 

@@ -2,8 +2,8 @@ import gzip
 import stat
 
 import pytest
-from fake_elf import build
 
+from tests.unit.fake_elf import build
 from toolkit import cpio, initramfs
 from toolkit.debs import Member
 from toolkit.errors import UserError

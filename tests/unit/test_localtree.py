@@ -3,8 +3,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fake_tree import git, make_tree, soon
 
+from tests.unit.fake_tree import git, make_tree, soon
 from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError
 from toolkit.localtree import Listing, listing, snapshot

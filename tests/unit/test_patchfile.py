@@ -3,10 +3,10 @@ import contextlib
 import quopri
 
 import pytest
-from fake_tree import create, edit, mail
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.fake_tree import create, edit, mail
 from toolkit import patchfile
 from toolkit.errors import UserError
 from toolkit.model import Patch

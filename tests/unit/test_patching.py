@@ -4,10 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fake_tree import create, edit, git, mail, make_base, series, soon
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.fake_tree import create, edit, git, mail, make_base, series, soon
 from toolkit import patching
 from toolkit.errors import UserError
 from toolkit.model import KernelBase, PatchedTree

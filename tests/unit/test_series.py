@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from fake_tree import create, edit, mail
 
+from tests.unit.fake_tree import create, edit, mail
 from toolkit import series
 from toolkit.errors import UserError
 from toolkit.model import KnownFailure

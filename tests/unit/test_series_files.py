@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from fake_tree import create, edit, mail
 
+from tests.unit.fake_tree import create, edit, mail
 from toolkit.errors import UserError
 from toolkit.series_files import PatchFiles, read_folder, read_mbox
 

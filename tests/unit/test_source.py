@@ -5,8 +5,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from fake_tree import FILES, git, make_tree, soon
 
+from tests.unit.fake_tree import FILES, git, make_tree, soon
 from toolkit import debs, localtree, source
 from toolkit.cache import Cache
 from toolkit.errors import InfrastructureError, ToolMissingError, UserError

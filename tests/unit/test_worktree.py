@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_tree import make_base, make_tree, soon
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.fake_tree import make_base, make_tree, soon
 from toolkit.errors import InfrastructureError
 from toolkit.model import KernelBase, PatchedFile, PatchedTree
 from toolkit.worktree import materialise

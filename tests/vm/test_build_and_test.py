@@ -11,7 +11,8 @@ from pathlib import Path
 import jsonschema
 import junitparser
 import pytest
-from conftest import PROJECT, Toolkit
+
+from tests.vm.conftest import PROJECT, Toolkit
 
 SCHEMA = PROJECT / "toolkit/schemas/result-v1.json"
 

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import DATA, Ended, Toolkit
+
+from tests.vm.conftest import DATA, Ended, Toolkit
 
 SERIES = DATA / "series"
 PASS = ("--suite", "selfcheck", "--test", "pass_test.sh")
