@@ -12,6 +12,7 @@ from toolkit.arch import host_arch
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
 from toolkit.errors import ToolMissingError
+from toolkit.kbuild import KERNEL
 
 _NEEDED_BYTES = 8 << 30  # one base unpacked twice, one build folder, what it left in the store
 
@@ -64,7 +65,7 @@ def examine_accelerator(cache: Cache, deadline: Deadline, *, again: bool) -> Ite
         yield Finding(False, f"accelerator: none, since {error.what}")
         return
     newest = cache.newest("build")
-    kernel = newest / "kernel" if newest else None
+    kernel = newest / KERNEL if newest else None
     chosen, remembered = hostprobe.probe("auto", binary, kernel, cache, deadline, again=again)
     when = "remembered" if remembered else "tried just now"
     yield Finding(None, f"accelerator: {chosen.name} ({chosen.reason}; {when})")

@@ -58,6 +58,7 @@ _HOST_FAULTS = {
     "virtual memory exhausted": "free some memory, or lower --jobs, and run again",
 }
 _DETAIL_LINES = 30
+KERNEL = "kernel"  # what QEMU boots, in a build's entry
 
 
 @dataclass(slots=True)
@@ -96,7 +97,8 @@ class Builder:
     @contextlib.contextmanager
     def work_tree(self, tree: PatchedTree, deadline: Deadline) -> Iterator[WorkTree]:
         """Lend the work folder of the tree's base, locked against other runs."""
-        with self.cache.work("kernel", tree.base.key, deadline=deadline) as folder:
+        lineage = tree.base.lineage or tree.base.key
+        with self.cache.work("kernel", lineage, deadline=deadline) as folder:
             yield WorkTree(folder, tree, self.materialise, deadline)
 
     def compiler(self, deadline: Deadline) -> str:
@@ -171,7 +173,8 @@ class Builder:
         """
         for program, package in NEEDED.items():
             process.find(program, package)
-        key = digest(tree.key, config.key, self.compiler(deadline), self.arch.name)
+        target = [self.arch.name, self.arch.image]
+        key = digest(tree.key, config.key, self.compiler(deadline), target)
 
         def fill(folder: Path) -> None:
             with self.work_tree(tree, deadline) as work:
@@ -192,17 +195,17 @@ class Builder:
         log: Path,
     ) -> None:
         source, output = work.source(), work.output(config)
-        output.mkdir(exist_ok=True)
-        if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
+        if not output.exists():
+            _seed(output, config, deadline)
+        if (output / ".config").read_text() != config.text:
             (output / ".config").write_text(config.text)
-        targets = [self.arch.image_target, "modules", "headers"]
+        targets = [self.arch.image, "modules", "headers"]
         progress = _Progress(self.observer, output)
         self.make(source, output, targets, deadline, log=log, on_line=progress)
         progress.remember()
         release = (output / "include/config/kernel.release").read_text().strip()
-        shutil.copyfile(output / self.arch.image, folder / "kernel")
-        for name in ("vmlinux", "System.map"):
-            shutil.copyfile(output / name, folder / name)
+        shutil.copyfile(output / self.arch.image, folder / KERNEL)
+        shutil.copyfile(output / "System.map", folder / "System.map")
         (folder / "config").write_text(config.text)
         shutil.copytree(output / "usr/include", folder / "headers/include", ignore=_no_headers)
         if "CONFIG_MODULES=y" in config.text.splitlines():
@@ -257,6 +260,28 @@ class Builder:
             raise explain_failure(lines, log) from error
 
 
+def _seed(output: Path, config: KernelConfig, deadline: Deadline) -> None:
+    """Make a new build folder: a copy of the one whose configuration is nearest, if any.
+
+    kbuild tracks each option by itself (scripts/basic/fixdep.c), so what the two configurations
+    agree on is not compiled again. The rename at the end keeps half a copy from being used.
+    """
+    options = set(config.text.splitlines())
+    near, far = None, len(options)
+    for other in output.parent.glob("out-*/.config"):
+        distance = len(options ^ set(other.read_text().splitlines()))
+        if distance < far:
+            near, far = other.parent, distance
+    temporary = output.with_name(f".{output.name}")
+    Cache.remove_tree(temporary)
+    if near:
+        process.run(["cp", "-a", "--reflink=auto", str(near), str(temporary)], deadline=deadline)
+    else:
+        temporary.mkdir()
+        (temporary / ".config").write_text("")
+    temporary.rename(output)
+
+
 def explain_failure(
     lines: Sequence[str], log: Path | None, *, what: str = "the kernel does not build"
 ) -> BuildError | InfrastructureError:
@@ -297,7 +322,7 @@ def _load_build(path: Path, key: str) -> KernelBuild:
         path=path,
         key=key,
         release=json.loads((path / "build.json").read_text())["release"],
-        image=path / "kernel",
+        image=path / KERNEL,
         modules=modules if modules.exists() else None,
         headers=path / "headers",
         config=path / "config",

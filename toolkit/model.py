@@ -95,12 +95,17 @@ class PatchSeries:
 
 @dataclass(frozen=True, slots=True)
 class KernelBase:
-    """An unpacked, pristine kernel source. ``key`` changes whenever its content does."""
+    """An unpacked, pristine kernel source. ``key`` changes whenever its content does.
+
+    Bases of one ``lineage`` follow each other in one work folder, as the states of a tree that
+    somebody edits do; "" means that the base is alone.
+    """
 
     name: str  # debian:6.12
     release: str  # 6.12.117, from its Makefile
     path: Path
     key: str
+    lineage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import os
 import re
 import urllib.parse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -365,7 +365,7 @@ class Tree:
             temporary = latest.with_suffix(f".{os.getpid()}")
             temporary.write_text(json.dumps(key))
             temporary.rename(latest)
-        return base, found
+        return replace(base, lineage=digest("tree", str(path))), found
 
 
 class _ChangedError(Exception):

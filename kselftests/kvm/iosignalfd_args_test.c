@@ -279,7 +279,7 @@ TEST_F(doorbell, refusal_leaks_no_eventfd)
 	int before, i, fd;
 
 	ASSERT_RET(0, assign(self, bell));
-	before = efd_next_id();
+	before = efd_mark();
 	ASSERT_LE(0, before);
 	for (i = 0; i < 50; i++) {
 		ASSERT_FD(fd, efd_create(0));
@@ -288,7 +288,7 @@ TEST_F(doorbell, refusal_leaks_no_eventfd)
 		EXPECT_RET(-ENOENT, deassign(self, any_data(self, 0, 4, fd)));
 		close(fd);
 	}
-	EXPECT_EQ(before, efd_next_id());
+	EXPECT_EQ(before, efd_mark());
 }
 
 TEST_HARNESS_MAIN

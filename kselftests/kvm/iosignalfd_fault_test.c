@@ -51,7 +51,7 @@ static void assign_under_faults(struct __test_metadata *_metadata,
 
 	ASSERT_FD(neighbour, efd_create(0));
 	ASSERT_RET(0, assign(self, any_data(self, NEIGHBOUR, 4, neighbour)));
-	before = efd_next_id();
+	before = efd_mark();
 
 	for (nth = 1; failed && nth < FAULTS_MAX; nth++) {
 		ASSERT_RET(0, fault_arm(nth));
@@ -67,7 +67,7 @@ static void assign_under_faults(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, failed);
 	ASSERT_RET(0, deassign(self, bell));
 	close(neighbour);
-	EXPECT_EQ(before, efd_next_id());
+	EXPECT_EQ(before, efd_mark());
 }
 
 TEST_F(doorbell, assign_wildcard)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A registration that comes and goes for ever costs nothing: neither eventfd
- * contexts, see efd_id(), nor slab memory.
+ * contexts, see efd_mark(), nor slab memory.
  */
 #include "doorbell_fixture.h"
 
@@ -30,7 +30,7 @@ static long slab_unreclaimable(void)
 static void leak_loop(struct __test_metadata *_metadata,
 		      FIXTURE_DATA(doorbell) *self, int loops)
 {
-	int before_id = efd_next_id(), i, fd;
+	int before_id = efd_mark(), i, fd;
 	struct doorbell bell;
 	long before_kib = 0;
 
@@ -44,7 +44,7 @@ static void leak_loop(struct __test_metadata *_metadata,
 		ASSERT_RET(0, deassign(self, bell));
 		close(fd);
 	}
-	EXPECT_EQ(before_id, efd_next_id());
+	EXPECT_EQ(before_id, efd_mark());
 	TH_LOG("slab: %ld KiB more", slab_unreclaimable() - before_kib);
 	/* The smallest object is 8 bytes, but none of these is below 64 */
 	EXPECT_GT(loops * 64l / 1024, slab_unreclaimable() - before_kib);

@@ -2,7 +2,7 @@
 /*
  * A registration holds a reference on its eventfd: no less, so that the fd may be
  * closed; and no longer than it lives, so that nothing leaks. A leaked context
- * shows as a number that never comes back, see efd_id().
+ * never lets the mark fall again, see efd_mark().
  */
 #include <poll.h>
 #include <pthread.h>
@@ -30,19 +30,18 @@ TEST_F(doorbell, all_fds_closed_then_written)
 	struct guest_io io = write_at(self, 0, 4, DATA);
 	int before, fd;
 
-	before = efd_next_id();
+	before = efd_mark();
 	ASSERT_FD(fd, efd_create(0));
-	EXPECT_EQ(before, efd_id(fd));
 	ASSERT_RET(0, assign(self, any_data(self, 0, 4, fd)));
 	close(fd);
 
 	io.times = 100;
 	EXPECT_NO_EXIT(&self->vcpu, io);
-	EXPECT_LT(before, efd_next_id());
+	EXPECT_LT(before, efd_mark());
 	EXPECT_RET(-EEXIST, assign(self, any_data(self, 0, 4, self->fd)));
 
 	close_vm(self);
-	EXPECT_EQ(before, efd_next_id());
+	EXPECT_EQ(before, efd_mark());
 }
 
 /* One closed descriptor of two is no reason to stop */
@@ -62,7 +61,7 @@ TEST_F(doorbell, duplicate_hears_after_close)
 
 TEST_F(doorbell, deassign_drops_the_eventfd)
 {
-	int before = efd_next_id(), i, fd;
+	int before = efd_mark(), i, fd;
 
 	for (i = 0; i < BELLS; i++) {
 		ASSERT_FD(fd, efd_create(0));
@@ -70,12 +69,12 @@ TEST_F(doorbell, deassign_drops_the_eventfd)
 		ASSERT_RET(0, deassign(self, any_data(self, 8 * i, 4, fd)));
 		close(fd);
 	}
-	EXPECT_EQ(before, efd_next_id());
+	EXPECT_EQ(before, efd_mark());
 }
 
 TEST_F(doorbell, deassign_drops_the_eventfd_of_a_datamatch)
 {
-	int before = efd_next_id(), fds[BELLS], i;
+	int before = efd_mark(), fds[BELLS], i;
 
 	for (i = 0; i < BELLS; i++) {
 		ASSERT_FD(fds[i], efd_create(0));
@@ -85,12 +84,12 @@ TEST_F(doorbell, deassign_drops_the_eventfd_of_a_datamatch)
 		ASSERT_RET(0, deassign(self, only_data(self, 0, 4, i, fds[i])));
 		close(fds[i]);
 	}
-	EXPECT_EQ(before, efd_next_id());
+	EXPECT_EQ(before, efd_mark());
 }
 
 TEST_F(doorbell, teardown_with_live_registrations)
 {
-	int before = efd_next_id(), i, fd;
+	int before = efd_mark(), i, fd;
 
 	for (i = 0; i < BELLS; i++) {
 		ASSERT_FD(fd, efd_create(0));
@@ -103,15 +102,15 @@ TEST_F(doorbell, teardown_with_live_registrations)
 		ASSERT_RET(0, assign(self, only_data(self, 8 * i, 2, 2, fd)));
 		close(fd);
 	}
-	EXPECT_LT(before, efd_next_id());
+	EXPECT_LT(before, efd_mark());
 	close_vm(self);
-	EXPECT_EQ(before, efd_next_id());
+	EXPECT_EQ(before, efd_mark());
 }
 
 /* The vCPU keeps the VM, so its doorbells ring until it is closed as well */
 TEST_F(doorbell, vcpu_keeps_registrations)
 {
-	int before = efd_next_id(), fd, twin;
+	int before = efd_mark(), fd, twin;
 
 	ASSERT_FD(fd, efd_create(0));
 	ASSERT_RET(0, assign(self, any_data(self, 0, 4, fd)));
@@ -123,9 +122,9 @@ TEST_F(doorbell, vcpu_keeps_registrations)
 	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
 	EXPECT_SIGNALS(1, twin);
 	close(twin);
-	EXPECT_LT(before, efd_next_id());
+	EXPECT_LT(before, efd_mark());
 	vcpu_destroy(&self->vcpu);
-	EXPECT_EQ(before, efd_next_id());
+	EXPECT_EQ(before, efd_mark());
 }
 
 TEST_F(doorbell, eventfd_outlives_the_vm)

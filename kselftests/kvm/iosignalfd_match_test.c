@@ -82,6 +82,24 @@ TEST_F(doorbell, datamatch_ignores_bits_above_width)
 	}
 }
 
+/* No number here has a sign */
+TEST_F(doorbell, datamatch_of_all_ones)
+{
+	uint32_t len;
+
+	for_each_len(len, self->max_len) {
+		struct doorbell bell;
+
+		bell = only_data(self, 0, len, cut(~0ull, len), self->fd);
+		ASSERT_RET(0, assign(self, bell));
+		EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, len, ~0ull));
+		EXPECT_SIGNALS(1, self->fd);
+		EXPECT_EXIT(&self->vcpu, write_at(self, 0, len, ~0ull >> 1 << 1));
+		EXPECT_SIGNALS(0, self->fd);
+		ASSERT_RET(0, deassign(self, bell));
+	}
+}
+
 TEST_F(doorbell, datamatch_of_zero)
 {
 	ASSERT_RET(0, assign(self, only_data(self, 0, 4, 0, self->fd)));
@@ -165,9 +183,11 @@ TEST_F(doorbell, many_datamatches_at_one_address)
 	int fds[256];
 	size_t i, j;
 
+	/* 37 and 256 have no common divisor: each once, and in no order */
 	for (i = 0; i < ARRAY_SIZE(fds); i++) {
-		ASSERT_FD(fds[i], efd_create(0));
-		ASSERT_RET(0, assign(self, only_data(self, 0, 2, i, fds[i])));
+		j = i * 37 % ARRAY_SIZE(fds);
+		ASSERT_FD(fds[j], efd_create(0));
+		ASSERT_RET(0, assign(self, only_data(self, 0, 2, j, fds[j])));
 	}
 	for (i = 0; i < ARRAY_SIZE(fds); i += 17) {
 		EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 2, i));

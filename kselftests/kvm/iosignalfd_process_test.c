@@ -205,14 +205,14 @@ static int ring_for_ever(FIXTURE_DATA(doorbell) *self)
 
 TEST_F(doorbell, sigkill_in_mid_run)
 {
-	int before = efd_next_id();
+	int before = efd_mark();
 	pid_t pid = fork_child();
 
 	ASSERT_LE(0, pid);
 	if (!pid)
 		_exit(ring_for_ever(self));
 	EXPECT_LE(100, efd_wait(self->fd, 100, PATIENCE));
-	EXPECT_LT(before, efd_next_id());
+	EXPECT_LT(before, efd_mark());
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	EXPECT_EQ(-SIGKILL, wait_child(pid));
 
@@ -220,7 +220,7 @@ TEST_F(doorbell, sigkill_in_mid_run)
 	EXPECT_LE(0, efd_take(self->fd));
 	usleep(10000);
 	EXPECT_SIGNALS(0, self->fd);
-	EXPECT_EQ(before, efd_next_id());
+	EXPECT_EQ(before, efd_mark());
 }
 
 /* Like all of KVM it takes no privilege but that of the descriptor */

@@ -53,7 +53,7 @@ int64_t efd_wait(int fd, int64_t want, int ms)
 	}
 }
 
-int efd_id(int fd)
+static int efd_id(int fd)
 {
 	char path[64], line[128];
 	int id = -ENOENT;
@@ -70,14 +70,18 @@ int efd_id(int fd)
 	return id;
 }
 
-int efd_next_id(void)
+int efd_mark(void)
 {
-	int fd = efd_create(0);
-	int id;
+	int fds[EFD_PROBES], mark = -EMFILE, opened;
 
-	if (fd < 0)
-		return fd;
-	id = efd_id(fd);
-	close(fd);
-	return id;
+	for (opened = 0; opened < EFD_PROBES; opened++) {
+		fds[opened] = efd_create(0);
+		if (fds[opened] < 0)
+			break;
+	}
+	if (opened == EFD_PROBES)
+		mark = efd_id(fds[EFD_PROBES - 1]);
+	while (opened--)
+		close(fds[opened]);
+	return mark;
 }

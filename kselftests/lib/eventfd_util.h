@@ -15,14 +15,13 @@ int64_t efd_take(int fd);
 int64_t efd_wait(int fd, int64_t want, int ms);
 
 /*
- * The number that the kernel gave this eventfd's context: the lowest free one,
- * given back when the last reference to the context goes (fs/eventfd.c,
- * eventfd_free_ctx()). So a context that somebody forgot to put shows for ever
- * as a number that never comes back.
+ * A mark that rises by one for each eventfd context alive, closed or not, and
+ * falls when the last reference to one goes. Contexts are numbered, lowest free
+ * number first (fs/eventfd.c, do_eventfd()); this is the highest number among
+ * EFD_PROBES new ones, so it sees up to that many gaps. One that somebody forgot
+ * to put shows for ever.
  */
-int efd_id(int fd);
-
-/* The number that a new eventfd would get */
-int efd_next_id(void);
+#define EFD_PROBES	64
+int efd_mark(void);
 
 #endif /* KSELFTESTS_EVENTFD_UTIL_H */

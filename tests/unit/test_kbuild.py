@@ -24,18 +24,18 @@ tinyconfig:
 \t@echo '# CONFIG_MODULES is not set' > $(O)/.config
 olddefconfig:
 \t@grep -v DROP $(O)/.config > $(O)/new; mv $(O)/new $(O)/.config
-bzImage modules headers:
+vmlinux modules headers:
 \t@echo '  CC      init/$@.o'
 \t@cat code.c; grep -q broken code.c && { echo 'code.c:1:1: error: broken' >&2; exit 1; } || true
-\t@mkdir -p $(O)/arch/x86/boot $(O)/include/config $(O)/usr/include/linux
-\t@cp code.c $(O)/arch/x86/boot/bzImage; cp code.c $(O)/vmlinux; touch $(O)/System.map
+\t@mkdir -p $(O)/include/config $(O)/usr/include/linux
+\t@cp code.c $(O)/vmlinux; touch $(O)/System.map
 \t@echo 6.12.1 > $(O)/include/config/kernel.release
 \t@cp code.c $(O)/usr/include/linux/kvm.h; touch $(O)/usr/include/linux/.kvm.h.cmd
 modules_install:
 \t@mkdir -p $(INSTALL_MOD_PATH)/lib/modules/6.12.1
 \t@cp code.c $(INSTALL_MOD_PATH)/lib/modules/6.12.1/kvm.ko
 \t@ln -s $(O) $(INSTALL_MOD_PATH)/lib/modules/6.12.1/build
-.PHONY: bzImage modules headers
+.PHONY: vmlinux modules headers
 """
 
 
@@ -82,10 +82,35 @@ def test_builds_once_and_keeps_what_later_stages_take(
         names = archive.getnames()
     assert "lib/modules/6.12.1/kvm.ko" in names
     assert "lib/modules/6.12.1/build" not in names
-    assert "CC      init/bzImage.o" in log.read_text()
+    assert "CC      init/vmlinux.o" in log.read_text()
     again, found = builder.build(a_tree(), config, soon(), tmp_path / "second.log")
     assert (found, again) == (True, build)
     assert (tmp_path / "second.log").read_text() == log.read_text()
+
+
+def test_a_new_configuration_starts_from_the_nearest_build(
+    builder: kbuild.Builder, tmp_path: Path
+) -> None:
+    options = "\n".join(f"CONFIG_{number}=y" for number in range(20))
+    first, _ = builder.configure(a_tree(), [parse_fragment(options, "f")], soon())
+    builder.build(a_tree(), first, soon(), tmp_path / "log")
+    (folder,) = (tmp_path / "cache/work/kernel").glob("*/out-*")
+    (folder / "kept.o").write_text("an object")
+    second, _ = builder.configure(a_tree(), [parse_fragment(f"{options}\nCONFIG_B=y", "f")], soon())
+    builder.build(a_tree(), second, soon(), tmp_path / "log")
+    folders = list((tmp_path / "cache/work/kernel").glob("*/out-*"))
+    assert len(folders) == 2
+    assert all((each / "kept.o").exists() for each in folders)
+    assert "CONFIG_B=y" in "".join((each / ".config").read_text() for each in folders)
+
+
+def test_edits_of_one_tree_share_their_work_folder(builder: kbuild.Builder, tmp_path: Path) -> None:
+    for key in ("before", "after"):
+        base = KernelBase("tree:fake", "6.12.1", Path("/nowhere"), key, lineage="fake")
+        tree = PatchedTree(base, None, {"code.c": PatchedFile(b"int x;")}, key)
+        config, _ = builder.configure(tree, [], soon())
+        assert not builder.build(tree, config, soon(), tmp_path / "log")[1]
+    assert len(list((tmp_path / "cache/work/kernel").glob("*/src"))) == 1
 
 
 def test_c_code_does_not_run_kconfig_again_and_a_kconfig_file_does(
