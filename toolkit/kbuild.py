@@ -58,6 +58,7 @@ _HOST_FAULTS = {
     "virtual memory exhausted": "free some memory, or lower --jobs, and run again",
 }
 _DETAIL_LINES = 30
+NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
 KERNEL = "kernel"  # what QEMU boots, in a build's entry
 
 
@@ -80,7 +81,19 @@ class WorkTree:
         return path
 
     def output(self, config: KernelConfig) -> Path:
-        """Return the build folder for a configuration."""
+        """Return the build folder for a configuration: one of its own, or that of a near one.
+
+        kbuild tracks each option by itself (scripts/basic/fixdep.c), so where two configurations
+        differ in little, going back and forth between them compiles little.
+        """
+        options = set(config.text.splitlines())
+        distances = {
+            other.parent: len(options ^ set(other.read_text().splitlines()))
+            for other in self.folder.glob("out-*/.config")
+        }
+        near = min(distances, key=lambda folder: (distances[folder], folder.name), default=None)
+        if near and distances[near] <= NEAR:
+            return near
         return self.folder / f"out-{config.key[:16]}"
 
 
@@ -195,9 +208,8 @@ class Builder:
         log: Path,
     ) -> None:
         source, output = work.source(), work.output(config)
-        if not output.exists():
-            _seed(output, config, deadline)
-        if (output / ".config").read_text() != config.text:
+        output.mkdir(exist_ok=True)
+        if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
             (output / ".config").write_text(config.text)
         targets = [self.arch.image, "modules", "headers"]
         progress = _Progress(self.observer, output)
@@ -258,28 +270,6 @@ class Builder:
         except ToolFailedError as error:
             lines = log.read_text(errors="replace").splitlines() if log else list(error.detail)
             raise explain_failure(lines, log) from error
-
-
-def _seed(output: Path, config: KernelConfig, deadline: Deadline) -> None:
-    """Make a new build folder: a copy of the one whose configuration is nearest, if any.
-
-    kbuild tracks each option by itself (scripts/basic/fixdep.c), so what the two configurations
-    agree on is not compiled again. The rename at the end keeps half a copy from being used.
-    """
-    options = set(config.text.splitlines())
-    near, far = None, len(options)
-    for other in output.parent.glob("out-*/.config"):
-        distance = len(options ^ set(other.read_text().splitlines()))
-        if distance < far:
-            near, far = other.parent, distance
-    temporary = output.with_name(f".{output.name}")
-    Cache.remove_tree(temporary)
-    if near:
-        process.run(["cp", "-a", "--reflink=auto", str(near), str(temporary)], deadline=deadline)
-    else:
-        temporary.mkdir()
-        (temporary / ".config").write_text("")
-    temporary.rename(output)
 
 
 def explain_failure(

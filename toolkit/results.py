@@ -34,8 +34,10 @@ MAX_ID = 300
 MAX_MESSAGE = 4000
 STDERR_LINES = 20
 
-# kselftest_harness.h, __TH_LOG: "# FILE:LINE:CASE:what was wanted", on standard error.
-_HARNESS_LOG = re.compile(r"# +[^\s:]+:[0-9]+:([^\s:]+):")
+# kselftest_harness.h on standard error: "# FILE:LINE:CASE:what was wanted" of __TH_LOG, and what
+# __wait_for_test says of a case that did not end by itself.
+_HARNESS_LOG = re.compile(r"# +[^\s:]+:[0-9]+:([^\s:]+):|# ([^\s:]+): Test terminated ")
+_BY_TIMEOUT, _BY_SIGNAL = ": Test terminated by timeout", ": Test terminated unexpectedly by signal"
 
 
 def judge(run: RawRun, known: Sequence[KnownFailure] = ()) -> tuple[Leaf, ...]:
@@ -185,10 +187,11 @@ def _leaves(run: RawRun, cases: list[_Case]) -> Iterator[Leaf]:
     said = _harness_logs(run.stderr)
     taken: set[str] = set()
     seconds = run.seconds if len(cases) == 1 else None
-    for path, status, message in cases:
-        full = message
+    for path, first, message in cases:
+        full, status = message, first
         if status.bad and path:
-            full = _join(message, *said.get(path[-1].rpartition(".")[2], ()))
+            logs = said.get(path[-1].rpartition(".")[2], ())
+            full, status = _join(message, *logs), _sharpened(status, logs)
         yield Leaf(
             _unique("/".join(map(_name, (run.suite, run.program, *path))), taken),
             status,
@@ -197,13 +200,23 @@ def _leaves(run: RawRun, cases: list[_Case]) -> Iterator[Leaf]:
         )
 
 
+def _sharpened(status: Status, logs: Sequence[str]) -> Status:
+    """Return what a FAIL really was, where the harness ended the case itself."""
+    if status is Status.FAIL and any(_BY_TIMEOUT in line for line in logs):
+        return Status.TIMEOUT
+    if status is Status.FAIL and any(_BY_SIGNAL in line for line in logs):
+        return Status.CRASH
+    return status
+
+
 def _harness_logs(stderr: str) -> Mapping[str, list[str]]:
     """Return the lines of kselftest_harness.h's assertions by the name of the case."""
     found: dict[str, list[str]] = defaultdict(list)
     for line in stderr.split("\n"):
         match = _HARNESS_LOG.match(line)
-        if match and len(found[match[1]]) < STDERR_LINES:
-            found[match[1]].append(line[:MAX_MESSAGE].removeprefix("# "))
+        name = match and (match[1] or match[2])
+        if name and len(found[name]) < STDERR_LINES:
+            found[name].append(line[:MAX_MESSAGE].removeprefix("# "))
     return found
 
 

@@ -113,6 +113,13 @@ TEST_F(doorbell, nonzero_pad)
 	for (i = 0; i < sizeof(args.pad); i++) {
 		args = sound_args(self);
 		args.pad[i] = 1 << (i % 8);
+		EXPECT_RET(want, doorbell_ioctl(self->api, self->vm.fd, &args));
+		args.flags |= KVM_IOSIGNALFD_FLAG_DEASSIGN;
+		EXPECT_RET(want, doorbell_ioctl(self->api, self->vm.fd, &args));
+	}
+	for (i = 0; i < sizeof(args.pad); i += sizeof(args.pad) - 1) {
+		args = sound_args(self);
+		args.pad[i] = 1;
 		expect_both(_metadata, self, args, want, want);
 	}
 }

@@ -100,6 +100,27 @@ TEST_F(doorbell, assign_second_datamatch)
 	close(other);
 }
 
+/* A registration that failed for want of memory takes no place of the limit */
+TEST_F(doorbell, failures_do_not_count)
+{
+	int limit, i, failed;
+
+	if (!self->api->limited)
+		return;
+	SKIP_WITHOUT_FAULTS();
+	limit = vm_check_extension(&self->vm, self->api->cap);
+	for (i = 0; i < limit - 1; i++)
+		ASSERT_RET(0, assign(self, only_data(self, 0, 4, i, self->fd)));
+	for (i = 0; i < 3; i++) {
+		ASSERT_RET(0, fault_arm(1));
+		EXPECT_RET(-ENOMEM, assign(self, any_data(self, 8, 4, self->fd)));
+		failed = fault_disarm();
+		ASSERT_EQ(1, failed);
+	}
+	EXPECT_RET(0, assign(self, any_data(self, 8, 4, self->fd)));
+	EXPECT_RET(-ENOSPC, assign(self, any_data(self, 16, 4, self->fd)));
+}
+
 /* The same for a deassign; one that needs no memory may also just succeed */
 static void deassign_under_faults(struct __test_metadata *_metadata,
 				  FIXTURE_DATA(doorbell) *self,

@@ -8,12 +8,11 @@
 
 DOORBELL_VARIANT(iosignalfd_pio, iosignalfd_api, BUS_PIO);
 DOORBELL_VARIANT(iosignalfd_mmio, iosignalfd_api, BUS_MMIO);
-DOORBELL_VARIANT(ioeventfd_pio, ioeventfd_api, BUS_PIO);
 DOORBELL_VARIANT(ioeventfd_mmio, ioeventfd_api, BUS_MMIO);
 
 #define DATA	0x44332211
 #define BATCH	50		/* writes between two looks at the stop flag */
-#define ROUNDS	40
+#define ROUNDS	24
 #define PATIENCE 2000		/* ms for the guest to get as far as a write */
 #define VCPUS	4
 

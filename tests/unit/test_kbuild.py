@@ -88,20 +88,26 @@ def test_builds_once_and_keeps_what_later_stages_take(
     assert (tmp_path / "second.log").read_text() == log.read_text()
 
 
-def test_a_new_configuration_starts_from_the_nearest_build(
+def test_only_near_configurations_share_a_build_folder(
     builder: kbuild.Builder, tmp_path: Path
 ) -> None:
-    options = "\n".join(f"CONFIG_{number}=y" for number in range(20))
-    first, _ = builder.configure(a_tree(), [parse_fragment(options, "f")], soon())
-    builder.build(a_tree(), first, soon(), tmp_path / "log")
-    (folder,) = (tmp_path / "cache/work/kernel").glob("*/out-*")
-    (folder / "kept.o").write_text("an object")
-    second, _ = builder.configure(a_tree(), [parse_fragment(f"{options}\nCONFIG_B=y", "f")], soon())
-    builder.build(a_tree(), second, soon(), tmp_path / "log")
-    folders = list((tmp_path / "cache/work/kernel").glob("*/out-*"))
-    assert len(folders) == 2
-    assert all((each / "kept.o").exists() for each in folders)
-    assert "CONFIG_B=y" in "".join((each / ".config").read_text() for each in folders)
+    def build(options: range) -> None:
+        text = "\n".join(f"CONFIG_{number}=y" for number in options)
+        config, _ = builder.configure(a_tree(), [parse_fragment(text, "f")], soon())
+        builder.build(a_tree(), config, soon(), tmp_path / "log")
+        assert any(
+            each.read_text() == config.text
+            for each in (tmp_path / "cache/work/kernel").glob("*/out-*/.config")
+        )
+
+    def folders() -> int:
+        return len(list((tmp_path / "cache/work/kernel").glob("*/out-*")))
+
+    build(range(5))
+    build(range(6))
+    assert folders() == 1
+    build(range(200))
+    assert folders() == 2
 
 
 def test_edits_of_one_tree_share_their_work_folder(builder: kbuild.Builder, tmp_path: Path) -> None:

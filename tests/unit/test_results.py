@@ -217,3 +217,18 @@ def test_only_a_clean_end_can_be_good(raw: RawRun) -> None:
     clean = raw.outcome is Outcome.COMPLETED and raw.signal is None and raw.exit_status in (0, 4)
     if not clean or raw.splats:
         assert results.verdict(leaves) == (Verdict.FAIL, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("by timeout", Status.TIMEOUT),
+        ("unexpectedly by signal 11", Status.CRASH),
+        ("by assertion", Status.FAIL),
+    ],
+)
+def test_a_case_that_the_harness_ended_says_how(words: str, status: Status) -> None:
+    stderr = f"# case: Test terminated {words}\n# other: Test terminated by timeout\n"
+    (leaf,) = results.judge(run("1..1\nnot ok 1 f.v.case\n", exit_status=1, stderr=stderr))
+    assert leaf.status is status
+    assert leaf.message == f"case: Test terminated {words}"
