@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit import __version__
+from toolkit import __version__, options
 from toolkit.errors import (
     EXIT_INFRASTRUCTURE,
     EXIT_INTERRUPTED,
@@ -25,77 +26,6 @@ from toolkit.errors import (
 # Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
 if TYPE_CHECKING:
     from toolkit.pipeline import Request, Run
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-EPILOG_BUILD = """\b
-Examples:
-  toolkit build-and-test --patch v4
-  toolkit build-and-test --patch iosignalfd/v4 --kernel debian:6.1 --accel tcg
-  toolkit build-and-test --patch ./my-series --suite kvm --test 'iosignalfd_*'
-  toolkit build-and-test --patch series.mbox --kernel git:$HOME/linux@v6.12
-"""
-
-_KERNEL_HELP = "The base: debian:6.12, tarball:PATH-or-URL#sha256=…, git:PATH@REV or tree:PATH."
-
-
-def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    def add(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return add
-
-
-def _complete_series(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    from toolkit import paths, series
-
-    names: list[str] = []
-    with contextlib.suppress(ToolkitError, OSError):
-        for name in series.names(paths.resolve().patches):
-            names += [name, name.rpartition("/")[2]]
-    return sorted({name for name in names if name.startswith(incomplete)})
-
-
-_patch = click.option(
-    "--patch",
-    "-p",
-    metavar="SERIES",
-    shell_complete=_complete_series,
-    help="v4, topic/v4, a folder of patches, or an mbox file.",
-)
-_kernel = click.option(
-    "--kernel", "-k", default="debian:6.12", show_default=True, metavar="SOURCE", help=_KERNEL_HELP
-)
-_run_options = _options(
-    _kernel,
-    click.option("--suite", "-s", "suites", multiple=True, help="A suite; default: the series'."),
-    click.option("--profile", metavar="NAME", help="A debug profile, such as debug."),
-    click.option("--jobs", "-j", type=click.IntRange(1), help="Parallel jobs; default: all cores."),
-    click.option("--cold", is_flag=True, help="Ignore what the cache has."),
-    click.option(
-        "--run-dir",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Where to put results; default: a new folder under the XDG state folder.",
-    ),
-)
-_machine_options = _options(
-    click.option("--image", default="minimal", show_default=True, help="minimal, debian, …"),
-    click.option(
-        "--accel",
-        type=click.Choice(["auto", "kvm", "tcg"]),
-        default="auto",
-        show_default=True,
-        help="auto proves that KVM can do the job, and else takes TCG.",
-    ),
-)
-_test_options = _options(
-    click.option(
-        "--test", "-t", "tests", multiple=True, metavar="GLOB", help="Only these programs."
-    ),
-    click.option("--slow", is_flag=True, help="Run the cases marked slow, too."),
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -123,105 +53,118 @@ def cli(context: click.Context, root: Path | None) -> None:
 # --- runs ----------------------------------------------------------------------------------
 
 
-@cli.command("build-and-test", epilog=EPILOG_BUILD)
-@_patch
-@_run_options
-@_machine_options
-@_test_options
+@cli.command("build-and-test", epilog=options.EXAMPLES)
+@options.PATCH
+@options.RUN
+@options.MACHINE
+@options.TESTS
 @click.pass_obj
-def build_and_test(root: Path | None, /, patch: str | None, **options: Any) -> None:
+def build_and_test(root: Path | None, /, patch: str | None, **given: Any) -> None:
     """Apply a series, build it, boot it and run its selftests.
 
     Without --patch the unpatched base is tested; name a --suite then.
     """
     from toolkit import pipeline
 
-    with _run(root, patch, options) as (run, finish):
+    with _run(root, patch, given) as (run, finish):
         finish(pipeline.build_and_test(run))
 
 
 @cli.command()
-@_patch
-@_run_options
-@_machine_options
-@_test_options
+@options.PATCH
+@options.RUN
+@options.MACHINE
+@options.TESTS
+@options.SAVED
 @click.pass_obj
-def test(root: Path | None, /, patch: str | None, **options: Any) -> None:
-    """Run selftests against a kernel that `build` has built; it builds what is missing."""
+def test(root: Path | None, /, patch: str | None, **given: Any) -> None:
+    """Run selftests against a kernel that `build` has built.
+
+    With --from that is a folder from this or another machine, and nothing is built; without it
+    what is missing is built.
+    """
     from toolkit import pipeline
 
-    with _run(root, patch, options) as (run, finish):
+    with _run(root, patch, given) as (run, finish):
         finish(pipeline.build_and_test(run))
 
 
 @cli.command()
-@_kernel
+@options.KERNEL
 @click.option("--cold", is_flag=True, help="Ignore what the cache has.")
 @click.pass_obj
-def fetch(root: Path | None, /, **options: Any) -> None:
+def fetch(root: Path | None, /, **given: Any) -> None:
     """Fetch, verify and unpack a kernel source, and print where it lies."""
-    with _run(root, None, options) as (run, _):
+    with _run(root, None, given) as (run, _):
         path = run.base.path
     click.echo(path)
 
 
 @cli.command()
-@_patch
-@_run_options
-@_machine_options
+@options.PATCH
+@options.RUN
+@options.MACHINE
+@click.option(
+    "--save",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Copy all that testing needs into this new folder, for `test --from` on any host.",
+)
 @click.pass_obj
-def build(root: Path | None, /, patch: str | None, **options: Any) -> None:
+def build(root: Path | None, /, patch: str | None, save: Path | None, **given: Any) -> None:
     """Build a patched kernel and its selftests, and print where they lie."""
-    with _run(root, patch, options) as (run, _):
-        built = run.kernel
-        suites = run.built_suites
-    click.echo(built.path)
-    for suite in suites:
+    from toolkit import bundle
+
+    with _run(root, patch, given) as (run, _):
+        built, suites = run.kernel, run.built_suites
+        if save:
+            bundle.save(run.bundle(), save)
+    click.echo(save or built.path)
+    for suite in () if save else suites:
         click.echo(suite.path)
 
 
 @cli.command()
-@_patch
-@_run_options
-@_machine_options
+@options.PATCH
+@options.RUN
+@options.MACHINE
+@options.SAVED
 @click.pass_obj
-def boot(root: Path | None, /, patch: str | None, **options: Any) -> None:
+def boot(root: Path | None, /, patch: str | None, **given: Any) -> None:
     """Boot a patched kernel, load its modules, and print its uname."""
-    with _run(root, patch, options) as (run, _), run.testbed.boot() as (_, session):
+    with _run(root, patch, given) as (run, _), run.testbed.boot() as (_, session):
         uname = session.check("uname -a", deadline=run.deadline).text
     click.echo(uname.strip())
 
 
 @cli.command()
-@_patch
-@_run_options
-@_machine_options
+@options.PATCH
+@options.RUN
+@options.MACHINE
+@options.SAVED
 @click.argument("command", nargs=-1)
 @click.pass_obj
-def shell(
-    root: Path | None, /, patch: str | None, command: tuple[str, ...], **options: Any
-) -> None:
+def shell(root: Path | None, /, patch: str | None, command: tuple[str, ...], **given: Any) -> None:
     """Open a shell in a booted machine, or run COMMAND there.
 
     The machine goes away when the shell ends; its exit status becomes the toolkit's.
     """
     from toolkit import terminal
 
-    with _run(root, patch, options) as (run, _), run.testbed.boot() as (_, session):
+    with _run(root, patch, given) as (run, _), run.testbed.boot() as (_, session):
         status = terminal.interact(session, shlex.join(command), run.deadline)
     sys.exit(status)
 
 
 @contextlib.contextmanager
 def _run(
-    root: Path | None, patch: str | None, options: dict[str, Any]
+    root: Path | None, patch: str | None, given: dict[str, Any]
 ) -> Iterator[tuple[Run, Callable[[Any], None]]]:
     """Give a run with its folder and display, and a function that shows its result and exits."""
     from toolkit import display, paths, pipeline
 
     places = paths.resolve(root)
-    request = _request(patch, options)
-    wanted = options.get("run_dir")
+    request = _request(patch, given)
+    wanted = given.get("run_dir")
     if wanted is None:
         folder = paths.new_run_dir(places.runs, patch or request.kernel)
     else:
@@ -237,12 +180,12 @@ def _run(
         sys.exit(outcome[0].exit_code)
 
 
-def _request(patch: str | None, options: dict[str, Any]) -> Request:
+def _request(patch: str | None, given: dict[str, Any]) -> Request:
     from toolkit import pipeline
 
-    names = ("kernel", "suites", "image", "profile", "accel", "jobs", "cold", "tests", "slow")
-    given = {name: options[name] for name in names if options.get(name) is not None}
-    return pipeline.Request(patch=patch, command=_repeatable(sys.argv), **given)
+    fields = {field.name for field in dataclasses.fields(pipeline.Request)} - {"patch", "command"}
+    known = {name: value for name, value in given.items() if name in fields and value is not None}
+    return pipeline.Request(patch=patch, command=_repeatable(sys.argv), **known)
 
 
 def _repeatable(argv: list[str]) -> tuple[str, ...]:
@@ -278,7 +221,7 @@ def series_list(root: Path | None) -> None:
 
 
 @series.command("show")
-@click.argument("name", shell_complete=_complete_series)
+@click.argument("name", shell_complete=options.complete_series)
 @click.pass_obj
 def series_show(root: Path | None, /, name: str) -> None:
     """Show a series: its title, bases, patches, needs and known failures."""
@@ -290,15 +233,15 @@ def series_show(root: Path | None, /, name: str) -> None:
 
 
 @series.command("check")
-@click.argument("name", shell_complete=_complete_series)
-@_run_options
+@click.argument("name", shell_complete=options.complete_series)
+@options.RUN
 @click.pass_obj
-def series_check(root: Path | None, /, name: str, **options: Any) -> None:
+def series_check(root: Path | None, /, name: str, **given: Any) -> None:
     """Check each patch: checkpatch --strict, its build, and W=1 and sparse for what is new."""
     from toolkit import check
     from toolkit.display import printable
 
-    with _run(root, name, options) as (run, _):
+    with _run(root, name, given) as (run, _):
         table = check.check(run)
     for line in table.lines():
         click.echo(printable(line))

@@ -230,6 +230,15 @@ class TestProgram:
 
 
 @dataclass(frozen=True, slots=True)
+class BuiltSuite:
+    """A suite ready to be copied into a guest: ``path`` holds what ``make install`` gave."""
+
+    name: str
+    path: Path
+    programs: tuple[TestProgram, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RawRun:
     """What running one test program gave, before anybody parses it."""
 

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import toolkit
 from toolkit import (
+    bundle,
     hostprobe,
     image,
     kconfig,
@@ -34,6 +35,7 @@ from toolkit import (
     worktree,
 )
 from toolkit.arch import host_arch
+from toolkit.bundle import Bundle
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
 from toolkit.errors import (
@@ -48,6 +50,7 @@ from toolkit.errors import (
 from toolkit.kbuild import Builder
 from toolkit.model import (
     Accelerator,
+    BuiltSuite,
     Fragment,
     GuestImage,
     KernelBase,
@@ -91,6 +94,7 @@ class Request:
     slow: bool = False
     seconds: float = 7200.0  # the whole run may take this long
     command: tuple[str, ...] = ()  # repeats the run
+    saved: Path | None = None  # a folder of build --save: nothing is built then
 
 
 class Run:
@@ -112,6 +116,23 @@ class Run:
         self._began = time.monotonic()
         self._started = datetime.datetime.now(datetime.UTC)
         self.builder = Builder(self.cache, self.arch, worktree.materialise, request.jobs, observer)
+
+        if request.saved:
+            self._take(bundle.load(request.saved))
+
+    def _take(self, saved: Bundle) -> None:
+        """Have the stages up to the built selftests done already."""
+        self.base, self.series = saved.base, saved.series
+        self.kernel, self.image = saved.kernel, saved.image
+        wanted = self.request.suites
+        self.built_suites = tuple(
+            each for each in saved.suites if not wanted or each.name in wanted
+        )
+        (self.folder / "kernel.config").write_text(saved.kernel.config.read_text())
+
+    def bundle(self) -> Bundle:
+        """Return what has been built, to be saved; builds what is missing."""
+        return Bundle(self.kernel, self.image, self.built_suites, self.base, self.series)
 
     def stage(self, name: str, work: Callable[[], tuple[T, bool, str]]) -> T:
         """Run a stage: ``work`` returns its result, whether it was found, and a word on it."""
@@ -235,10 +256,10 @@ class Run:
         return chosen
 
     @functools.cached_property
-    def built_suites(self) -> tuple[suites.BuiltSuite, ...]:
+    def built_suites(self) -> tuple[BuiltSuite, ...]:
         """The selftests, built against the tree's own headers."""
 
-        def work() -> tuple[tuple[suites.BuiltSuite, ...], bool, str]:
+        def work() -> tuple[tuple[BuiltSuite, ...], bool, str]:
             made = [
                 suites.build(self.builder, suite, tree, kernel, self.deadline)
                 for suite in self.wanted_suites

@@ -19,7 +19,7 @@ from toolkit.deadline import Deadline
 from toolkit.errors import ToolFailedError, UserError
 from toolkit.kbuild import Builder, explain_failure
 from toolkit.kconfig import parse_fragment
-from toolkit.model import Fragment, KernelBuild, PatchedTree, TestProgram
+from toolkit.model import BuiltSuite, Fragment, KernelBuild, PatchedTree, TestProgram
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
 SHARED = "lib"  # C helpers of every suite; no suite itself
@@ -35,15 +35,6 @@ class Suite:
     path: Path
     timeout: float
     fragment: Fragment
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltSuite:
-    """A suite ready to be copied into a guest: ``path`` holds what ``make install`` gave."""
-
-    suite: Suite
-    path: Path
-    programs: tuple[TestProgram, ...]
 
 
 def find(folder: Path, name: str) -> Suite:
@@ -128,7 +119,7 @@ def build(
         TestProgram(suite.name, name, suite.timeout)
         for name in json.loads((path / "programs.json").read_text())
     )
-    return BuiltSuite(suite, path / "installed", programs), found
+    return BuiltSuite(suite.name, path / "installed", programs), found
 
 
 def _make(argv: Sequence[str], deadline: Deadline, log: Path) -> None:

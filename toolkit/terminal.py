@@ -24,13 +24,13 @@ _CHUNK = 1 << 15
 def interact(session: GuestSession, command: str, deadline: Deadline) -> int:
     """Run ``command``, or a login shell when it is empty, and return its exit status.
 
-    On a terminal the guest gets one too, of the same size, in raw mode. Else the command's
-    output is passed on as it is; a shell then reads its commands from standard input.
+    On a terminal the guest gets one too, of the same size, in raw mode. Else what comes on
+    standard input goes to the command, and its output is passed on as it is.
     """
     if sys.stdin.isatty() and sys.stdout.isatty():
         with session.open_channel(deadline) as channel, _raw_terminal():
             return _wire(channel, command)
-    data = b"" if sys.stdin.isatty() or command else sys.stdin.buffer.read()
+    data = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
     result = session.run(
         command or "sh -l",
         deadline=deadline,

