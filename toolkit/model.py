@@ -251,6 +251,7 @@ class RawRun:
     stderr: str
     seconds: float
     splats: tuple[Splat, ...] = ()
+    marks: tuple[float, ...] = ()  # when each result line came, in seconds after the start
     note: str = ""  # why it is TIMED_OUT, PANICKED or LOST
 
 

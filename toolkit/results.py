@@ -55,7 +55,7 @@ def judge(run: RawRun, known: Sequence[KnownFailure] = ()) -> tuple[Leaf, ...]:
         cases = _interrupted(run, cases)
     if run.splats:
         cases.append((("dmesg",), *_splat_status(run.splats)))
-    return tuple(mark_known(_leaves(run, cases), known))
+    return tuple(mark_known(_leaves(run, cases, _durations(run, tree)), known))
 
 
 def dmesg_leaf(prefix: str, splats: Sequence[Splat]) -> Leaf:
@@ -183,10 +183,25 @@ def _splat_status(splats: Sequence[Splat]) -> tuple[Status, str]:
     return status, "\n".join(dict.fromkeys(splat.title for splat in splats))
 
 
-def _leaves(run: RawRun, cases: list[_Case]) -> Iterator[Leaf]:
+def _durations(run: RawRun, tree: TestNode) -> Mapping[tuple[str, ...], float]:
+    """Return how long each case of the top level took, from when its line came.
+
+    Nothing where lines and cases do not correspond one to one.
+    """
+    if len(run.marks) != len(tree.children):
+        return {}
+    names = [(child.name,) for child in tree.children if not child.children]
+    starts = (0.0, *run.marks)
+    took = [round(end - start, 3) for start, end in zip(starts, run.marks, strict=False)]
+    return dict(zip(names, took, strict=True)) if len(names) == len(took) else {}
+
+
+def _leaves(
+    run: RawRun, cases: list[_Case], took: Mapping[tuple[str, ...], float]
+) -> Iterator[Leaf]:
     said = _harness_logs(run.stderr)
     taken: set[str] = set()
-    seconds = run.seconds if len(cases) == 1 else None
+    whole = run.seconds if len(cases) == 1 else None
     for path, first, message in cases:
         full, status = message, first
         if status.bad and path:
@@ -196,7 +211,7 @@ def _leaves(run: RawRun, cases: list[_Case]) -> Iterator[Leaf]:
             _unique("/".join(map(_name, (run.suite, run.program, *path))), taken),
             status,
             _message(full),
-            seconds,
+            took.get(path, whole),
         )
 
 

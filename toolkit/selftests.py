@@ -7,6 +7,7 @@ splat costs exactly that program, the next one gets a fresh machine.
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import shlex
 import time
@@ -26,6 +27,7 @@ FOLDER = "/kselftest"  # where suites lie in the guest
 _DEVICES = "cat $(find /sys/devices -name modalias)"
 _EVIDENCE = "for key in w l; do echo $key >/proc/sysrq-trigger; done"
 _EVIDENCE_SECONDS = 5.0
+_RESULT = re.compile(rb"(not )?ok\b")
 _STREAM_LIMIT = 8 << 20  # bytes of output kept from one program
 
 OnLine = Callable[[TestProgram, str], None]
@@ -114,8 +116,8 @@ def run_program(
 ) -> RawRun:
     """Run one program to its end, its timeout or the machine's death."""
     before = len(machine.splats())
-    output = _Output(lambda line: on_line(program, line))
     began = time.monotonic()
+    output = _Output(lambda line: on_line(program, line), began)
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
     command = (
         f"cd {FOLDER}/{shlex.quote(program.suite)} && "
@@ -147,6 +149,7 @@ def run_program(
         stderr=output.text(output.err),
         seconds=time.monotonic() - began,
         splats=machine.splats()[before:],
+        marks=tuple(output.marks),
         note=note,
     )
 
@@ -175,14 +178,18 @@ class _Output:
     """Both streams of a program, bounded, with standard output cut into lines as it comes."""
 
     on_line: Callable[[str], None]
+    began: float
     out: bytearray = field(default_factory=bytearray)
     err: bytearray = field(default_factory=bytearray)
+    marks: list[float] = field(default_factory=list)
     pending: bytes = b""
 
     def stdout(self, chunk: bytes) -> None:
         self.out += chunk[: max(0, _STREAM_LIMIT - len(self.out))]
         *lines, self.pending = (self.pending + chunk).split(b"\n")
         for line in lines:
+            if _RESULT.match(line):
+                self.marks.append(round(time.monotonic() - self.began, 3))
             self.on_line(line.decode(errors="replace"))
 
     def stderr(self, chunk: bytes) -> None:

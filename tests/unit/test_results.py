@@ -232,3 +232,10 @@ def test_a_case_that_the_harness_ended_says_how(words: str, status: Status) -> N
     (leaf,) = results.judge(run("1..1\nnot ok 1 f.v.case\n", exit_status=1, stderr=stderr))
     assert leaf.status is status
     assert leaf.message == f"case: Test terminated {words}"
+
+
+def test_each_case_took_the_time_between_two_lines() -> None:
+    leaves = results.judge(run("1..3\nok 1 a\nok 2 b # SKIP no\nok 3 c\n", marks=(0.5, 0.75, 2.0)))
+    assert [leaf.seconds for leaf in leaves] == [0.5, 0.25, 1.25]
+    cut = results.judge(run("1..3\nok 1 a\nok 2 b\n", marks=(0.5, 0.75)))
+    assert [leaf.seconds for leaf in cut] == [None] * 3

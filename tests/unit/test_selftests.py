@@ -123,6 +123,7 @@ def test_good_programs_share_one_machine_and_lines_come_whole() -> None:
     runs = bench.run("a", "b", lines=lines)
     assert [run.outcome for run in runs] == [Outcome.COMPLETED] * 2
     assert runs[0].stdout == "ok 1 fine\nok 2 too\n"
+    assert len(runs[0].marks) == 2
     assert lines[:2] == ["a: ok 1 fine", "a: ok 2 too"]
     assert len(bench.sessions) == 1
     assert bench.sessions[0].commands[0] == ("cd /kselftest/kvm && exec env KSFT_SLOW='1 2' ./a")

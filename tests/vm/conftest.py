@@ -85,6 +85,7 @@ class Toolkit:
         *words: str,
         root: Path | None = None,
         wrapper: Sequence[str] = (),
+        stdin: Path = Path(os.devnull),
         **env: str,
     ) -> Started:
         """Start ``toolkit WORDS`` under the command ``wrapper``, with ``env`` added."""
@@ -97,7 +98,7 @@ class Toolkit:
             line,
             cwd=self.tmp,
             env={**os.environ, "PYTHONPATH": str(PROJECT), MARK: self.mark, **env},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin.open("rb"),
             stdout=subprocess.PIPE,
             stderr=err.open("w"),
             text=True,
@@ -109,10 +110,11 @@ class Toolkit:
         *words: str,
         root: Path | None = None,
         wrapper: Sequence[str] = (),
+        stdin: Path = Path(os.devnull),
         **env: str,
     ) -> Ended:
         """Do the same, and wait for its end."""
-        return self.start(*words, root=root, wrapper=wrapper, **env).finish()
+        return self.start(*words, root=root, wrapper=wrapper, stdin=stdin, **env).finish()
 
     def processes(self, name: str = "") -> list[int]:
         """Return the processes of this test that still run; ``name``: only those called so."""

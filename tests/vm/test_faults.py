@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,7 +113,7 @@ STAGES = {
 def test_an_interrupt_in_each_stage(
     toolkit: Toolkit, seeded: Path, tmp_path: Path, stage: str
 ) -> None:
-    env: dict[str, str] = {}
+    env: dict[str, Any] = {}
     if stage == "fetch":
         env["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     elif kind := STAGES[stage]:

@@ -1,0 +1,64 @@
+"""A CI runner with nested virtualisation, simulated: the toolkit inside a machine that has SVM.
+
+There `--accel auto` must choose KVM by itself, and the suite must pass under it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import tarfile
+from pathlib import Path
+
+from tests.vm.conftest import DATA, PROJECT, Toolkit
+
+# What `toolkit test --from` imports beyond the standard library; Debian's Python runs the same
+# wheels as this one when their versions agree.
+PACKAGES = (
+    *("annotated_types", "bcrypt", "cffi", "click", "cryptography", "filelock", "invoke", "jinja2"),
+    *("junitparser", "markdown_it", "markupsafe", "mdurl", "nacl", "paramiko", "platformdirs"),
+    *("pydantic", "pydantic_core", "pygments", "qemu", "rich", "typing_inspection", "yaml"),
+)
+MODULES = ("_cffi_backend", "typing_extensions")
+COMMAND = """
+set -e
+mkdir /opt/t && tar -x -C /opt/t
+cd /opt/t/project
+export PYTHONPATH=/opt/t/project:/opt/t/packages
+python3 -m toolkit.cli test --from /opt/t/saved --test '*args*' --run-dir /opt/t/run >&2
+cat /opt/t/run/result.json
+"""
+
+
+def test_auto_chooses_kvm_where_it_works(toolkit: Toolkit, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    built = toolkit.run("build", "--patch", "v4", "--save", str(saved))
+    assert built.code == 0, built
+    archive = tmp_path / "all.tar"
+    pack(archive, saved)
+    runner = ("--image", str(DATA / "images/runner"), "--patch", "v4")
+    ended = toolkit.run("shell", *runner, "--", "sh", "-c", COMMAND, stdin=archive)
+    assert ended.code == 0, ended
+    inner = json.loads(ended.out)
+    assert inner["accelerator"] == "kvm", inner["accelerator_reason"]
+    assert inner["verdict"] == "pass"
+    statuses = [leaf["status"] for leaf in inner["leaves"]]
+    assert statuses.count("pass") >= 15
+
+
+def pack(archive: Path, saved: Path) -> None:
+    with tarfile.open(archive, "w") as tar:
+        tar.add(saved, "saved")
+        for name in ("toolkit", "patches", "kselftests", "vm-images"):
+            tar.add(PROJECT / name, f"project/{name}", filter=without_caches)
+        for name in PACKAGES:
+            (folder,) = importlib.import_module(name).__path__
+            tar.add(folder, f"packages/{name}", filter=without_caches)
+        for name in MODULES:
+            file = importlib.import_module(name).__file__
+            assert file
+            tar.add(file, f"packages/{Path(file).name}")
+
+
+def without_caches(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if member.name.endswith("__pycache__") else member
