@@ -44,6 +44,7 @@ static const char * const noise[] = {
 	"hrtimer: interrupt took ",		/* kernel/time/hrtimer.c */
 	"clocksource: ",			/* kernel/time/clocksource.c */
 	"tsc: Refined TSC clocksource ",	/* arch/x86/kernel/tsc.c, after boot */
+	"input: ",				/* a device found late, input.c */
 	/*
 	 * arch/x86/kvm/x86.c, set_tsc_khz(): for each new vCPU, if the host's
 	 * TSC was calibrated anew since KVM was loaded
