@@ -17,7 +17,7 @@ from toolkit.cache import Cache
 from toolkit.errors import EXIT_KERNEL, EXIT_OK, BuildError, UserError
 from toolkit.kbuild import WorkTree
 from toolkit.model import Patch, PatchedTree
-from toolkit.pipeline import Run
+from toolkit.run import Run
 
 _DIAGNOSTIC = re.compile(r"^(\S+?\.[chS]):\d+:(?:\d+:)? (?:fatal )?(?:error|warning): ?(.*)")
 # virt/kvm has no Makefile of its own: virt/kvm/Makefile.kvm is included by each arch's kvm folder.

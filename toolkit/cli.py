@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolkit import __version__, options
+from toolkit import __version__, options, text
 from toolkit.errors import (
     EXIT_INFRASTRUCTURE,
     EXIT_INTERRUPTED,
     EXIT_USER,
-    InfrastructureError,
     ToolkitError,
+    of_os_error,
 )
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
 if TYPE_CHECKING:
-    from toolkit.pipeline import Request, Run
+    from toolkit.run import Request, Run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -160,7 +160,8 @@ def _run(
     root: Path | None, patch: str | None, given: dict[str, Any]
 ) -> Iterator[tuple[Run, Callable[[Any], None]]]:
     """Give a run with its folder and display, and a function that shows its result and exits."""
-    from toolkit import display, paths, pipeline
+    from toolkit import display, paths
+    from toolkit.run import Run
 
     places = paths.resolve(root)
     request = _request(patch, given)
@@ -172,7 +173,7 @@ def _run(
         folder.mkdir(parents=True, exist_ok=True)
     with display.open_display(sys.stderr) as observer:
         observer.notice(f"run folder: {folder}")
-        run = pipeline.Run(request, places, folder, observer)
+        run = Run(request, places, folder, observer)
         outcome: list[Any] = []
         yield run, outcome.append
     if outcome:
@@ -181,11 +182,11 @@ def _run(
 
 
 def _request(patch: str | None, given: dict[str, Any]) -> Request:
-    from toolkit import pipeline
+    from toolkit.run import Request
 
-    fields = {field.name for field in dataclasses.fields(pipeline.Request)} - {"patch", "command"}
+    fields = {field.name for field in dataclasses.fields(Request)} - {"patch", "command"}
     known = {name: value for name, value in given.items() if name in fields and value is not None}
-    return pipeline.Request(patch=patch, command=_repeatable(sys.argv), **known)
+    return Request(patch=patch, command=_repeatable(sys.argv), **known)
 
 
 def _repeatable(argv: list[str]) -> tuple[str, ...]:
@@ -293,9 +294,9 @@ def cache_list(root: Path | None) -> None:
     for entry in entries:
         used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
         click.echo(
-            f"{_size(entry.size):>9}  {used}  {entry.kind + '/' + entry.key:<45}  {entry.label}"
+            f"{text.size(entry.size):>9}  {used}  {entry.kind + '/' + entry.key:<45}  {entry.label}"
         )
-    click.echo(f"{_size(sum(entry.size for entry in entries)):>9}  in {len(entries)} entries")
+    click.echo(f"{text.size(sum(entry.size for entry in entries)):>9}  in {len(entries)} entries")
 
 
 @cache.command("prune")
@@ -305,10 +306,10 @@ def cache_list(root: Path | None) -> None:
 @click.pass_obj
 def cache_prune(root: Path | None, keep_within: str) -> None:
     """Remove the least recently used entries until the rest fits into SIZE."""
-    removed = _cache(root).prune(_bytes(keep_within))
+    removed = _cache(root).prune(text.parse_size(keep_within))
     for entry in removed:
-        click.echo(f"removed {entry.kind}/{entry.key} ({_size(entry.size)})")
-    click.echo(f"{_size(sum(entry.size for entry in removed))} freed")
+        click.echo(f"removed {entry.kind}/{entry.key} ({text.size(entry.size)})")
+    click.echo(f"{text.size(sum(entry.size for entry in removed))} freed")
 
 
 @cli.command()
@@ -327,31 +328,6 @@ def _cache(root: Path | None) -> Any:
     from toolkit.cache import Cache
 
     return Cache(paths.resolve(root).cache)
-
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
-
-def _bytes(text: str) -> int:
-    number = text.upper().removesuffix("IB").removesuffix("B")
-    unit = number[-1:] if number[-1:] in _UNITS else ""
-    try:
-        value = float(number.removesuffix(unit))
-    except ValueError:
-        value = -1
-    if value < 0 or value == float("inf"):
-        raise click.BadParameter(
-            f"{text!r} is no size: write 500M or 20G", param_hint="--keep-within"
-        )
-    return int(value * _UNITS[unit])
-
-
-def _size(number: int) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number //= 1024
-    return f"{number:.0f} GiB"
 
 
 # --- the edge ------------------------------------------------------------------------------
@@ -378,7 +354,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_INFRASTRUCTURE)
     except OSError as error:
-        _show(_of_os_error(error))
+        _show(of_os_error(error))
         sys.exit(EXIT_INFRASTRUCTURE)
 
 
@@ -390,20 +366,6 @@ def _stop_children() -> None:
     from toolkit import process
 
     process.stop_all()
-
-
-def _of_os_error(error: OSError) -> InfrastructureError:
-    import errno
-
-    hints = {
-        errno.ENOSPC: "free some disk space (toolkit cache prune) and run again",
-        errno.EDQUOT: "free some of your disk quota (toolkit cache prune) and run again",
-        errno.EACCES: "check who owns the folder, or set XDG_CACHE_HOME to one that you may write",
-    }
-    where = f": {error.filename}" if error.filename else ""
-    return InfrastructureError(
-        f"{error.strerror or error}{where}", hint=hints.get(error.errno or 0, "")
-    )
 
 
 def _show(error: ToolkitError) -> None:

@@ -19,6 +19,7 @@ into exit codes.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,3 +115,17 @@ class DeadlineError(InfrastructureError):
 
 class MachineLostError(InfrastructureError):
     """QEMU or the connection to the guest went away without a word from the kernel."""
+
+
+_OS_HINTS = {
+    errno.ENOSPC: "free some disk space (toolkit cache prune) and run again",
+    errno.EDQUOT: "free some of your disk quota (toolkit cache prune) and run again",
+    errno.EACCES: "check who owns it, or set XDG_CACHE_HOME to a folder that you may write",
+}
+
+
+def of_os_error(error: OSError) -> InfrastructureError:
+    """Return the toolkit's error for one of the operating system's, with what to do about it."""
+    where = f": {error.filename}" if error.filename else ""
+    hint = _OS_HINTS.get(error.errno or 0, "")
+    return InfrastructureError(f"{error.strerror or error}{where}", hint=hint)

@@ -7,7 +7,6 @@ kernel panics. QEMU is an ordinary child bound to the toolkit's life (:mod:`tool
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,6 +35,7 @@ class _Expectation:
     tail: bytes = b""
 
     def found_in(self, chunk: bytes) -> bool:
+        """Take the next piece of the console; set the event if the words are there now."""
         text = self.tail + chunk
         if self.words in text:
             self.event.set()
@@ -48,7 +48,7 @@ class Machine:
     """A running QEMU. Made by :func:`start`, which also stops it."""
 
     def __init__(
-        self, spec: MachineSpec, child: subprocess.Popen[bytes], monitor: Monitor, port: int
+        self, spec: MachineSpec, child: process.Child, monitor: Monitor, port: int
     ) -> None:
         self.spec = spec
         self.ssh_port = port
@@ -184,8 +184,7 @@ class Machine:
         if self._child.poll() is None:
             with contextlib.suppress(MachineLostError):
                 self._monitor.command("quit")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(_QUIT)
+            process.wait(self._child, _QUIT)
         self._monitor.close()
         process.stop(self._child)
         self._stop.set()

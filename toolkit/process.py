@@ -28,6 +28,8 @@ from typing import IO, Any
 from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError, InfrastructureError, ToolFailedError, ToolMissingError
 
+Child = subprocess.Popen[bytes]
+
 TAIL_LINES = 40  # how much of a failed tool's output its error carries
 READ_SIZE = 1 << 16
 PIPE = subprocess.PIPE  # for start(), whose caller reads the stream itself
@@ -100,7 +102,7 @@ class _Spawner:
     """
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future[Any]]]
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Child], Future[Any]]]
         self._jobs = queue.SimpleQueue()
         threading.Thread(target=self._work, name="spawner", daemon=True).start()
 
@@ -112,8 +114,8 @@ class _Spawner:
             except OSError as error:
                 future.set_exception(error)
 
-    def spawn(self, job: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-        future: Future[subprocess.Popen[bytes]] = Future()
+    def spawn(self, job: Callable[[], Child]) -> Child:
+        future: Future[Child] = Future()
         self._jobs.put((job, future))
         while True:
             try:
@@ -126,7 +128,7 @@ class _Spawner:
 
 _spawner: _Spawner | None = None
 _spawner_lock = threading.Lock()
-_children: set[subprocess.Popen[bytes]] = set()
+_children: set[Child] = set()
 
 
 def start(
@@ -138,7 +140,7 @@ def start(
     stdout: IO[bytes] | int = subprocess.DEVNULL,
     stderr: IO[bytes] | int = subprocess.DEVNULL,
     death_signal: str = "KILL",
-) -> subprocess.Popen[bytes]:
+) -> Child:
     """Start ``argv`` and return at once; the caller stops it with :func:`stop`.
 
     ``env`` is applied to the caller's environment, see :func:`environment`. ``death_signal`` is
@@ -170,26 +172,33 @@ def start(
     return child
 
 
-def name_of(child: subprocess.Popen[bytes]) -> str:
+def name_of(child: Child) -> str:
     """Return the name of the program that ``child`` runs, without setpriv's part."""
     argv = child.args
     assert isinstance(argv, list)
     return Path(argv[argv.index("--") + 1]).name
 
 
-def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
+def _signal_group(child: Child, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)
 
 
-def stop(child: subprocess.Popen[bytes], grace: Grace | None = None) -> int:
+def wait(child: Child, seconds: float) -> bool:
+    """Wait until a child has ended, for ``seconds`` at most; return whether it has."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def stop(child: Child, grace: Grace | None = None) -> int:
     """Stop a child and its process group: terminate, then kill; return its exit status."""
     grace = grace or Grace()
     if child.poll() is None:
         _signal_group(child, signal.SIGTERM)
-        try:
-            child.wait(grace.terminate)
-        except subprocess.TimeoutExpired:
+        if not wait(child, grace.terminate):
             _signal_group(child, signal.SIGKILL)
             child.wait(grace.kill)
     # The leader is gone; whatever it left in its group goes too.
@@ -256,7 +265,7 @@ def run(
 
 
 def _collect(
-    child: subprocess.Popen[bytes],
+    child: Child,
     deadline: Deadline,
     sink: IO[bytes] | None,
     on_line: Callable[[str], None] | None,

@@ -1,8 +1,11 @@
-"""Text that strangers wrote, made harmless."""
+"""Text that strangers wrote, made harmless; and sizes, as people write them."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+
+from toolkit.errors import UserError
 
 # Control characters, format characters (direction overrides, zero widths), lone surrogates, and
 # the separators that some programs take for a line's end. Unassigned ones include U+FFFE and
@@ -29,3 +32,27 @@ def _escaped(character: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+def size(number: float) -> str:
+    """Return a number of bytes as a person reads it: 1536 is ``2 KiB``."""
+    unit = 0
+    while number >= 1024 and unit < len(_UNITS) - 1:
+        number /= 1024
+        unit += 1
+    return f"{number:.1f} {_UNITS[unit]}" if unit > 2 else f"{number:.0f} {_UNITS[unit]}"
+
+
+def parse_size(words: str) -> int:
+    """Return the bytes that ``500M``, ``1.5G`` or ``20GiB`` stand for.
+
+    Raises :class:`UserError` for anything else.
+    """
+    match = _SIZE.fullmatch(words.strip())
+    if match is None:
+        raise UserError(f"{words!r} is no size", hint="write it as 500M or 20G")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))

@@ -164,14 +164,6 @@ def test_every_command_has_help(tmp_path: Path) -> None:
     assert "Examples:" in call(tmp_path, "build-and-test", "--help").stdout
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("0", 0), ("500M", 500 << 20), ("1.5G", 3 << 29), ("20GiB", 20 << 30), ("7", 7)],
-)
-def test_sizes(text: str, size: int) -> None:
-    assert cli._bytes(text) == size
-
-
 def test_the_repeatable_command_leaves_out_its_folder() -> None:
     argv = ["/x/toolkit", "test", "--run-dir", "a", "-p", "v4", "--run-dir=b"]
     assert cli._repeatable(argv) == ("toolkit", "test", "-p", "v4")

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parents[2] / "toolkit"
 LEVELS = [
     set(level.split())
     for level in """
-    __init__ errors model text
-  / deadline
+    __init__ errors model
+  / deadline text
   / arch cache console cpio elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
   / archive bundle debs download localtree manifest qmp results series_files
@@ -22,8 +22,8 @@ LEVELS = [
     rootdisk series_manifest source worktree
   / doctor image selftests series suites terminal
   / testbed
-  / pipeline
-  / check options
+  / run
+  / check options pipeline
   / cli
     """.split("/")  # noqa: SIM905 - a list of quoted words is hard to read
 ]

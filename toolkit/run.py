@@ -1,0 +1,381 @@
+"""One run: its request, its folder, and its stages, each timed and recorded.
+
+Each property of :class:`Run` is a stage, computed on first use; it asks for the stages before
+it, so that a subcommand just names the last one it needs.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fnmatch
+import functools
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import toolkit
+from toolkit import (
+    bundle,
+    hostprobe,
+    image,
+    kconfig,
+    patching,
+    process,
+    qemu,
+    results,
+    selftests,
+    series,
+    source,
+    suites,
+    worktree,
+)
+from toolkit.arch import host_arch
+from toolkit.bundle import Bundle
+from toolkit.cache import Cache
+from toolkit.deadline import Deadline
+from toolkit.errors import (
+    UserError,
+)
+from toolkit.kbuild import Builder
+from toolkit.model import (
+    Accelerator,
+    BuiltSuite,
+    Fragment,
+    GuestImage,
+    KernelBase,
+    KernelBuild,
+    KernelConfig,
+    KnownFailure,
+    Leaf,
+    Observer,
+    PatchedTree,
+    PatchSeries,
+    RawRun,
+    RunResult,
+    Splat,
+    StageRecord,
+    TestProgram,
+    Verdict,
+)
+from toolkit.paths import Paths
+from toolkit.testbed import Testbed
+
+DEFAULT_KERNEL = "debian:6.12"
+DEFAULT_IMAGE = "minimal"
+PROBE_SECONDS = 60.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the caller wants of a run. ``patch`` None means the unpatched base."""
+
+    patch: str | None
+    kernel: str = DEFAULT_KERNEL
+    suites: tuple[str, ...] = ()  # empty: those the series names
+    image: str = DEFAULT_IMAGE
+    profile: str | None = None
+    accel: str = "auto"
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cold: bool = False
+    tests: tuple[str, ...] = ()  # globs over program names; empty: all
+    slow: bool = False
+    seconds: float = 7200.0  # the whole run may take this long
+    command: tuple[str, ...] = ()  # repeats the run
+    saved: Path | None = None  # a folder of build --save: nothing is built then
+
+
+class Run:
+    """One run: its request, its folder, and what its stages have made so far."""
+
+    def __init__(self, request: Request, paths: Paths, folder: Path, observer: Observer) -> None:
+        self.request = request
+        self.paths = paths
+        self.folder = folder
+        self.observer = observer
+        self.arch = host_arch()
+        self.cache = Cache(paths.cache, cold=request.cold)
+        self.deadline = Deadline.after(request.seconds)
+        self.stages: list[StageRecord] = []
+        self.leaves: list[Leaf] = []
+        self.splats: list[Splat] = []
+        self.qemu_version = ""
+        self._machines = 0
+        self._began = time.monotonic()
+        self._started = datetime.datetime.now(datetime.UTC)
+        self.builder = Builder(self.cache, self.arch, worktree.materialise, request.jobs, observer)
+
+        if request.saved:
+            self._take(bundle.load(request.saved))
+
+    def _take(self, saved: Bundle) -> None:
+        """Have the stages up to the built selftests done already."""
+        self.base, self.series = saved.base, saved.series
+        self.kernel, self.image = saved.kernel, saved.image
+        wanted = self.request.suites
+        self.built_suites = tuple(
+            each for each in saved.suites if not wanted or each.name in wanted
+        )
+        (self.folder / "kernel.config").write_text(saved.kernel.config.read_text())
+
+    def bundle(self) -> Bundle:
+        """Return what has been built, to be saved; builds what is missing."""
+        return Bundle(self.kernel, self.image, self.built_suites, self.base, self.series)
+
+    def stage(self, name: str, work: Callable[[], tuple[T, bool, str]]) -> T:
+        """Run a stage: ``work`` returns its result, whether it was found, and a word on it."""
+        self.observer.stage_started(name)
+        began = time.monotonic()
+        value, cached, detail = work()
+        record = StageRecord(name, round(time.monotonic() - began, 3), cached, detail)
+        self.stages.append(record)
+        self.observer.stage_finished(record)
+        return value
+
+    # --- the stages ------------------------------------------------------------------
+
+    @functools.cached_property
+    def base(self) -> KernelBase:
+        """The unpacked kernel source."""
+
+        def work() -> tuple[KernelBase, bool, str]:
+            provider = source.provider(self.request.kernel)
+            base, found = provider.fetch(self.cache, self.observer, self.deadline)
+            return base, found, f"{base.name}, Linux {base.release}"
+
+        return self.stage("fetch", work)
+
+    @functools.cached_property
+    def series(self) -> PatchSeries | None:
+        """The series, in the form for this kernel; None for the unpatched base."""
+        if self.request.patch is None:
+            return None
+        return series.resolve(self.request.patch, self.paths.patches, self.base.release)
+
+    @functools.cached_property
+    def tree(self) -> PatchedTree:
+        """The base with the series applied."""
+
+        def work() -> tuple[PatchedTree, bool, str]:
+            tree = patching.apply(base, wanted, self.deadline)
+            if wanted is None:
+                return tree, False, "no patches"
+            count = len(wanted.patches)
+            return tree, False, f"{wanted.name}, {count} patches, {len(tree.files)} files"
+
+        base, wanted = self.base, self.series
+        return self.stage("patch", work)
+
+    @functools.cached_property
+    def wanted_suites(self) -> tuple[suites.Suite, ...]:
+        """The suites asked for, else those that the series names."""
+        names = self.request.suites or (self.series.suites if self.series else ())
+        return tuple(suites.find(self.paths.suites, name) for name in names)
+
+    @functools.cached_property
+    def fragments(self) -> tuple[Fragment, ...]:
+        """Who asks for which options: image, suites, series, profile, in this order."""
+        image_config = image.kernel_config(self.request.image, self.paths.images)
+        found = [kconfig.parse_fragment(image_config.read_text(), f"image {self.request.image}")]
+        found += [suite.fragment for suite in self.wanted_suites]
+        if self.series and self.series.kconfig:
+            text = "\n".join(self.series.kconfig)
+            found.append(kconfig.parse_fragment(text, f"series {self.series.name}"))
+        if self.request.profile:
+            found.append(_profile(self.paths.profiles, self.request.profile))
+        return tuple(found)
+
+    @functools.cached_property
+    def config(self) -> KernelConfig:
+        """The kernel configuration, checked against what was asked."""
+
+        def work() -> tuple[KernelConfig, bool, str]:
+            config, found = self.builder.configure(tree, fragments, self.deadline)
+            (self.folder / "kernel.config").write_text(config.text)
+            return config, found, f"tinyconfig and {sum(len(f.options) for f in fragments)} options"
+
+        tree, fragments = self.tree, self.fragments
+        return self.stage("configure", work)
+
+    @functools.cached_property
+    def kernel(self) -> KernelBuild:
+        """The built kernel, modules and headers."""
+
+        def work() -> tuple[KernelBuild, bool, str]:
+            log = self.folder / "build.log"
+            build, found = self.builder.build(tree, config, self.deadline, log)
+            return build, found, f"Linux {build.release}"
+
+        tree, config = self.tree, self.config
+        return self.stage("build", work)
+
+    @functools.cached_property
+    def image(self) -> GuestImage:
+        """The guest's user land."""
+
+        def work() -> tuple[GuestImage, bool, str]:
+            made, found = image.build_image(
+                self.request.image, self.paths.images, self.cache, self.observer, self.deadline
+            )
+            return made, found, made.name
+
+        return self.stage("image", work)
+
+    @functools.cached_property
+    def accelerator(self) -> Accelerator:
+        """What runs the machines, and why."""
+
+        def work() -> tuple[Accelerator, bool, str]:
+            binary = process.find(self.arch.qemu, self.arch.qemu_package)
+            version = process.run([binary, "--version"], deadline=self.deadline).text
+            self.qemu_version = qemu.parse_version(version)
+            chosen, found = hostprobe.probe(
+                self.request.accel,
+                binary,
+                kernel.image,
+                self.cache,
+                self.deadline.sooner(PROBE_SECONDS),
+            )
+            return chosen, found, chosen.name
+
+        kernel = self.kernel
+        chosen = self.stage("accelerator", work)
+        self.observer.notice(f"accelerator: {chosen.name} ({chosen.reason})")
+        return chosen
+
+    @functools.cached_property
+    def built_suites(self) -> tuple[BuiltSuite, ...]:
+        """The selftests, built against the tree's own headers."""
+
+        def work() -> tuple[tuple[BuiltSuite, ...], bool, str]:
+            made = [
+                suites.build(self.builder, suite, tree, kernel, self.deadline)
+                for suite in self.wanted_suites
+            ]
+            count = sum(len(built.programs) for built, _ in made)
+            return (
+                tuple(built for built, _ in made),
+                all(found for _, found in made),
+                (f"{count} programs"),
+            )
+
+        tree, kernel = self.tree, self.kernel
+        return self.stage("selftests", work)
+
+    @functools.cached_property
+    def testbed(self) -> Testbed:
+        """Where machines with all of this come from."""
+        return Testbed(
+            arch=self.arch,
+            kernel=self.kernel,
+            image=self.image,
+            accelerator=self.accelerator,
+            suites=self.built_suites,
+            folder=self.folder,
+            observer=self.observer,
+            deadline=self.deadline,
+            stages=self.stages,
+            on_boot_splats=self._keep_boot_splats,
+        )
+
+    # --- tests -----------------------------------------------------------------------
+
+    def programs(self) -> tuple[TestProgram, ...]:
+        """Return the test programs asked for; :class:`UserError` when a glob matches none."""
+        every = [program for suite in self.built_suites for program in suite.programs]
+        for glob in self.request.tests:
+            if not any(fnmatch.fnmatchcase(program.name, glob) for program in every):
+                raise UserError(
+                    f"no test program is called {glob!r}",
+                    hint=f"there is: {', '.join(program.name for program in every) or 'none'}",
+                )
+        if not self.request.tests:
+            return tuple(every)
+        return tuple(
+            program
+            for program in every
+            if any(fnmatch.fnmatchcase(program.name, glob) for glob in self.request.tests)
+        )
+
+    def test(self) -> None:
+        """Run the programs and keep their leaves and splats."""
+
+        def work() -> tuple[None, bool, str]:
+            for raw in selftests.run(
+                programs,
+                testbed.boot,
+                environment={"KSFT_SLOW": "1"} if self.request.slow else {},
+                deadline=self.deadline,
+                on_line=progress,
+            ):
+                self._keep(raw, known)
+            return None, False, f"{len(self.leaves)} cases"
+
+        def progress(program: TestProgram, line: str) -> None:
+            done = programs.index(program)
+            self.observer.stage_progress("test", done, len(programs), f"{program.name}: {line}")
+
+        testbed, programs = self.testbed, self.programs()
+        known = self.series.known_failures if self.series else ()
+        self.stage("test", work)
+        if not self.request.tests:
+            for entry in results.unmatched(self.leaves, known):
+                self.observer.notice(f"known failure {entry.test}: no test is called so any more")
+
+    def _keep(self, raw: RawRun, known: Sequence[KnownFailure]) -> None:
+        logs = self.folder / "tests" / raw.suite
+        logs.mkdir(parents=True, exist_ok=True)
+        (logs / f"{raw.program}.log").write_text(raw.stdout)
+        if raw.stderr:
+            (logs / f"{raw.program}.stderr.log").write_text(raw.stderr)
+        self.splats += raw.splats
+        for leaf in results.judge(raw, known):
+            self.leaves.append(leaf)
+            self.observer.test_finished(leaf)
+
+    def _keep_boot_splats(self, name: str, splats: tuple[Splat, ...]) -> None:
+        """A kernel that complains while booting fails the run, too."""
+        if splats:
+            self.splats += splats
+            self.leaves.append(results.dmesg_leaf(name, splats))
+            self.observer.test_finished(self.leaves[-1])
+
+    # --- the end ---------------------------------------------------------------------
+
+    def result(self, verdict: Verdict, exit_code: int, message: str = "") -> RunResult:
+        """Return everything known of the run."""
+        done = self.__dict__  # cached properties that were reached
+        base, tree_series = done.get("base"), done.get("series")
+        kernel, accelerator = done.get("kernel"), done.get("accelerator")
+        return RunResult(
+            verdict=verdict,
+            exit_code=exit_code,
+            command=self.request.command,
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - self._began, 3),
+            toolkit=toolkit.__version__,
+            message=message,
+            series=tree_series.name if tree_series else (self.request.patch or ""),
+            patches=tuple(patch.subject for patch in tree_series.patches) if tree_series else (),
+            kernel=base.name if base else self.request.kernel,
+            release=kernel.release if kernel else (base.release if base else ""),
+            accelerator=accelerator.name if accelerator else "",
+            accelerator_reason=accelerator.reason if accelerator else "",
+            qemu=self.qemu_version,
+            stages=tuple(self.stages),
+            leaves=tuple(self.leaves),
+            splats=tuple(self.splats),
+        )
+
+
+def _profile(folder: Path, name: str) -> Fragment:
+    known = sorted(path.stem for path in folder.glob("*.config"))
+    if name not in known:
+        raise UserError(
+            f"there is no profile {name!r}", hint=f"there is: {', '.join(known) or 'none'}"
+        )
+    return kconfig.parse_fragment((folder / f"{name}.config").read_text(), f"profile {name}")
