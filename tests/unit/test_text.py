@@ -60,7 +60,6 @@ def test_what_is_no_size_is_refused(words: str) -> None:
         (5 << 20, "5 MiB"),
         (3 << 29, "1.5 GiB"),
         (1 << 50, "1024.0 TiB"),
-,
     ],
 )
 def test_sizes_are_written(number: int, words: str) -> None:
