@@ -1,0 +1,78 @@
+"""Show that the selftests bite: put small faults into a series, and see which case catches each.
+
+    python -m tests.mutate                    every fault in tests/data/faults/iosignalfd
+    python -m tests.mutate '0*' '48-*'        some of them
+
+Each fault is a patch on top of the series. Only what it touches is rebuilt, and its run ends with
+the first case that fails. Prints a table; exit code 1 when a fault survives that is not listed in
+SURVIVORS.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from toolkit import paths, pipeline
+from toolkit.errors import KernelError, ToolkitError
+from toolkit.model import Leaf, Patch, Silent
+from toolkit.run import Request, Run
+
+SERIES = "iosignalfd/v4"
+FAULTS = Path(__file__).parent / "data/faults/iosignalfd"
+SURVIVORS = {
+    "51-no-grace-period-for-table": "a use after free that only KASAN sees",
+}
+
+
+class Caught(Exception):  # noqa: N818 - it is no error
+    """The first bad leaf of a run."""
+
+
+class Hunter(Silent):
+    """Ends a run at its first bad leaf."""
+
+    def test_finished(self, leaf: Leaf) -> None:
+        if leaf.status.bad:
+            raise Caught(f"{leaf.id} ({leaf.status})")
+
+
+def hunt(fault: Path) -> str:
+    """Run the series with one fault; return what caught it, or "" when nothing did."""
+    with tempfile.TemporaryDirectory(prefix="toolkit-mutate-") as folder:
+        run = Run(Request(patch=SERIES), paths.resolve(), Path(folder), Hunter())
+        series = run.series
+        assert series is not None
+        seeded = Patch(fault.name, fault.stem, fault.read_bytes(), fault)
+        run.series = replace(series, patches=(*series.patches, seeded))
+        try:
+            pipeline.build_and_test(run)
+        except Caught as caught:
+            return str(caught)
+        except KernelError as error:
+            return f"({error.what})"
+    return ""
+
+
+def main(globs: list[str]) -> int:
+    survived = 0
+    for fault in sorted(FAULTS.glob("*.patch")):
+        if globs and not any(fnmatch.fnmatchcase(fault.stem, glob) for glob in globs):
+            continue
+        try:
+            caught = hunt(fault)
+        except ToolkitError as error:
+            caught = f"NOT RUN: {error.what}"
+        if not caught:
+            reason = SURVIVORS.get(fault.stem)
+            survived += reason is None
+            caught = f"SURVIVED: {reason or 'nothing caught it'}"
+        print(f"{fault.stem:<40} {caught}", flush=True)
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
