@@ -31,6 +31,8 @@ _SEVERITY = {status: rank for rank, status in enumerate(Status)}
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])|\x00")
 _STAMP = re.compile(r"(?:<[0-9]{1,2}>)?\[ *[0-9]+\.[0-9]+\](?:\[ *[TC][0-9]+\])? ?")
 _LEAD = re.compile(r"[ #]*")
+# kselftest_harness.h, before its first case: it says nothing of that case.
+_PREAMBLE = re.compile(r"Starting \d+ tests from \d+ test cases\.")
 _VERSION = re.compile(r"K?TAP version [0-9]{1,3}\s*$")
 _PLAN = re.compile(r"1\.\.([0-9]{1,9})\s*(?:#\s*(.*))?$")
 _RESULT = re.compile(r"(not )?ok\b(?:\s+([0-9]{1,9})(?=[\s#-]|$))?(?=\s|#|$)\s*(.*)$", re.DOTALL)
@@ -131,7 +133,7 @@ class _Document:
     def say(self, text: str) -> None:
         """Remember a diagnostic for the next result."""
         text = text.rstrip()
-        if text:
+        if text and not _PREAMBLE.fullmatch(text):
             self.diagnostics.append(text[:MESSAGE_LINE_CHARS])
 
     def message(self, *first: str) -> str:

@@ -32,7 +32,8 @@ def argv(spec: MachineSpec) -> list[str]:
 def script(spec: MachineSpec, client_key: Path) -> str:
     """Return a shell script that boots the same machine with its console on the terminal."""
     line = shlex.join([*_common(spec, ssh_port="SSH_PORT"), "-serial", "mon:stdio"])
-    line = line.replace("SSH_PORT", "'\"$SSH_PORT\"'")
+    # The -netdev word holds nothing that shlex would quote, so a variable in it is expanded.
+    line = line.replace("SSH_PORT", '"$SSH_PORT"')
     return (
         "#!/bin/sh\n"
         "# Boots this run's machine by hand. The terminal is its console; ctrl-a x ends it.\n"

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from pathlib import Path
 
 import pytest
 
-from toolkit import qemu
+from toolkit import process, qemu
+from toolkit.deadline import Deadline
 from toolkit.errors import InfrastructureError
 from toolkit.model import Accelerator, MachineSpec
 
@@ -55,8 +55,9 @@ def test_kvm_takes_its_own_cpu() -> None:
 
 def test_the_script_is_the_same_machine_with_its_console_on_the_terminal() -> None:
     text = qemu.script(SPEC, Path("/run/my keys/client"))
-    body = text[text.index("exec ") + 5 :].replace("\\\n", " ").replace('"$SSH_PORT"', "2222")
-    words = shlex.split(body)
+    body = text[text.index("exec ") :].replace("exec ", "printf '%s\\n' ", 1)
+    done = process.run(["sh", "-c", body], deadline=Deadline.after(20), env={"SSH_PORT": "2222"})
+    words = done.text.splitlines()
     assert value(words, "-serial") == "mon:stdio"
     assert "hostfwd=tcp:127.0.0.1:2222-:22" in value(words, "-netdev")
     assert value(words, "-append") == "console=ttyS0 panic=-1"
