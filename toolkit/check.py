@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -128,7 +128,14 @@ def _diagnose(
         return None, False, "W=1 and sparse"
 
     run.stage("lint", work)
-    return Counter(f"{m[1]}: {m[2]}" for line in said if (m := _DIAGNOSTIC.match(line)))
+    return Counter(_diagnostics(said))
+
+
+def _diagnostics(lines: Iterable[str]) -> Iterator[str]:
+    """Yield what compiler and sparse complain of, without the number of the line."""
+    for line in lines:
+        if match := _DIAGNOSTIC.match(line):
+            yield f"{match[1]}: {match[2]}"
 
 
 def _lint_folder(work: WorkTree, config: str, *, fresh: bool) -> Path:
