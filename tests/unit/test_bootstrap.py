@@ -1,0 +1,81 @@
+"""./bootstrap on hosts that it cannot set up, and on one where nothing is left to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+TOOLS = ("sh", "dirname", "cut", "sort", "cat", "cksum", "id", "env")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    root = tmp_path / "checkout"
+    (root / "toolkit").mkdir(parents=True)
+    shutil.copy(PROJECT / "bootstrap", root)
+    shutil.copy(PROJECT / "pyproject.toml", root)
+    return root
+
+
+def call(
+    checkout: Path, programs: str, *words: str, path: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    (checkout / "toolkit/host-programs.txt").write_text(programs)
+    bin_folder = checkout / "bin"
+    bin_folder.mkdir()
+    for tool in TOOLS:
+        found = shutil.which(tool)
+        assert found
+        (bin_folder / tool).symlink_to(found)
+    (bin_folder / "python3").symlink_to(sys.executable)
+    return subprocess.run(
+        [str(checkout / "bootstrap"), *words],
+        env={**os.environ, "PATH": path or str(bin_folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_without_apt_it_names_what_is_missing(checkout: Path) -> None:
+    programs = (
+        "# a list\nsh  dash  is there\nqemu-x  qemu-system-x86  is not\n/no/file  pkg  nor this\n"
+    )
+    done = call(checkout, programs, "true")
+    assert done.returncode == 2
+    assert "neither Debian nor Ubuntu" in done.stderr
+    assert "qemu-x (Debian package qemu-system-x86)" in done.stderr
+    assert "/no/file (Debian package pkg)" in done.stderr
+    assert "dash" not in done.stderr
+
+
+def test_without_a_command_it_says_how_it_is_used(checkout: Path) -> None:
+    done = call(checkout, "")
+    assert done.returncode == 2
+    assert "name a command to run" in done.stderr
+
+
+def test_with_nothing_to_do_it_runs_the_command_and_passes_its_status(checkout: Path) -> None:
+    (checkout / ".venv/bin").mkdir(parents=True)
+    python = checkout / "bin/python3"
+    pyproject = (checkout / "pyproject.toml").read_bytes()
+    checksum = subprocess.run(["cksum"], input=pyproject, capture_output=True, check=True).stdout
+    stamp = f"{python}\n{checkout}\n{checksum.decode()}"
+    (checkout / ".venv/.bootstrap").write_text(stamp)
+    done = call(checkout, "sh  dash  is there\n", "sh", "-c", "echo $PATH; exit 7")
+    assert done.returncode == 7, done.stderr
+    assert done.stdout.startswith(f"{checkout}/.venv/bin:")
+    assert done.stderr == ""
+
+
+def test_the_list_names_a_package_and_a_purpose_for_each_program() -> None:
+    for line in (PROJECT / "toolkit/host-programs.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            assert len(line.split(None, 2)) == 3, line
