@@ -19,6 +19,7 @@ from toolkit.errors import (
     EXIT_INFRASTRUCTURE,
     EXIT_INTERRUPTED,
     EXIT_USER,
+    KernelError,
     ToolkitError,
     of_os_error,
 )
@@ -378,6 +379,8 @@ def _show(error: ToolkitError) -> None:
     click.echo(printable(error.what), err=True)
     if error.hint:
         click.echo(f"  {printable(error.hint)}", err=True)
+    if isinstance(error, KernelError) and error.log:
+        click.echo(f"  log: {error.log}", err=True)
 
 
 if __name__ == "__main__":

@@ -253,7 +253,14 @@ class Run:
 
         def work() -> tuple[tuple[BuiltSuite, ...], bool, str]:
             made = [
-                suites.build(self.builder, suite, tree, kernel, self.deadline)
+                suites.build(
+                    self.builder,
+                    suite,
+                    tree,
+                    kernel,
+                    log=self.folder / f"selftests-{suite.name}.log",
+                    deadline=self.deadline,
+                )
                 for suite in self.wanted_suites
             ]
             count = sum(len(built.programs) for built, _ in made)

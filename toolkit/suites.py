@@ -76,11 +76,18 @@ def _timeout(settings: Path) -> float:
 
 
 def build(
-    builder: Builder, suite: Suite, tree: PatchedTree, kernel: KernelBuild, deadline: Deadline
+    builder: Builder,
+    suite: Suite,
+    tree: PatchedTree,
+    kernel: KernelBuild,
+    *,
+    log: Path,
+    deadline: Deadline,
 ) -> tuple[BuiltSuite, bool]:
     """Build a suite against the tree's headers; return it and whether it was found.
 
-    Raises :class:`BuildError` with the compiler's lines.
+    ``log`` receives the output of make, if it runs. Raises :class:`BuildError` with the
+    compiler's lines.
     """
     key = digest(
         _content(suite.path),
@@ -106,7 +113,6 @@ def build(
                 *(f"KHDR_INCLUDES=-isystem {kernel.headers}/include", f"OUTPUT={objects}"),
                 f"ARCH={builder.arch.srcarch}",
             ]
-            log = folder / "build.log"
             installed = folder / "installed"
             _make([*argv, "all"], deadline, log)
             _make([*argv, "install", f"INSTALL_PATH={installed}"], deadline, log)
