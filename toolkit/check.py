@@ -95,10 +95,10 @@ def _build(run: Run, tree: PatchedTree, name: str) -> tuple[str, ...]:
             log = run.folder / f"build-{name}.log"
             _, found = run.builder.build(tree, run.config, run.deadline, log)
         except BuildError as error:
-            return (error.what, *error.detail), False, error.what
-        return (), found, ""
+            return (error.what, *error.detail), False, f"{name}: {error.what}"
+        return (), found, name
 
-    return run.stage(name, work)
+    return run.stage("build", work)
 
 
 def _folders(tree: PatchedTree, srcarch: str) -> list[str]:
