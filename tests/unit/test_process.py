@@ -126,7 +126,9 @@ def test_an_interrupt_stops_the_child(tmp_path: Path) -> None:
         except KeyboardInterrupt:
             print("interrupted", flush=True)
     """)
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
+    # Where the tests run in the background, a shell has SIGINT ignored for all below it.
+    line = ["env", "--default-signal=INT", sys.executable, "-c", program]
+    with subprocess.Popen(line, stdout=subprocess.PIPE) as parent:
         for _ in range(500):
             if pidfile.exists() and pidfile.read_text().strip():
                 break

@@ -91,7 +91,8 @@ class Toolkit:
         """Start ``toolkit WORDS`` under the command ``wrapper``, with ``env`` added."""
         self.calls += 1
         folder, err = self.tmp / f"run{self.calls}", self.tmp / f"err{self.calls}"
-        line = [*wrapper, sys.executable, "-m", "toolkit.cli"]
+        # Where the tests run in the background, a shell has SIGINT ignored for all below it.
+        line = ["env", "--default-signal=INT", *wrapper, sys.executable, "-m", "toolkit.cli"]
         line += ["--root", str(root)] if root else []
         line += [words[0], "--run-dir", str(folder), *words[1:]]
         process = subprocess.Popen(
