@@ -54,6 +54,9 @@ def pack(archive: Path, saved: Path) -> None:
         for name in PACKAGES:
             (folder,) = importlib.import_module(name).__path__
             tar.add(folder, f"packages/{name}", filter=without_caches)
+        site_packages = Path(importlib.import_module("yaml").__path__[0]).parent
+        for info in site_packages.glob("*.dist-info"):
+            tar.add(info, f"packages/{info.name}")  # some ask for their own version
         for name in MODULES:
             file = importlib.import_module(name).__file__
             assert file
