@@ -79,6 +79,9 @@ MACHINE = several(
         show_default=True,
         help="auto proves that KVM can do the job, and else takes TCG.",
     ),
+    click.option(
+        "--append", multiple=True, metavar="WORD", help="A word for the kernel's command line."
+    ),
 )
 SAVED = click.option(
     "--from",

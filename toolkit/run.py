@@ -84,6 +84,7 @@ class Request:
     cold: bool = False
     tests: tuple[str, ...] = ()  # globs over program names; empty: all
     slow: bool = False
+    append: tuple[str, ...] = ()  # further words for the kernel's command line
     seconds: float = 7200.0  # the whole run may take this long
     command: tuple[str, ...] = ()  # repeats the run
     saved: Path | None = None  # a folder of build --save: nothing is built then
@@ -287,6 +288,7 @@ class Run:
             deadline=self.deadline,
             stages=self.stages,
             on_boot_splats=self._keep_boot_splats,
+            append=self.request.append,
         )
 
     # --- tests -----------------------------------------------------------------------

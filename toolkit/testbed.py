@@ -47,6 +47,7 @@ class Testbed:
     deadline: Deadline
     stages: list[StageRecord]
     on_boot_splats: Callable[[str, tuple[Splat, ...]], None]
+    append: tuple[str, ...] = ()
     booted: int = field(default=0, init=False)
 
     @contextlib.contextmanager
@@ -102,7 +103,7 @@ class Testbed:
             kernel=self.kernel.image,
             initrd=self.image.initrd,
             disk=self.image.disk,
-            cmdline=self.image.cmdline,
+            cmdline=(*self.image.cmdline, *self.append),
             devices=self.image.devices,
             fw_cfg=fw_cfg,
             console_log=self.folder / f"console{number}.log",

@@ -20,12 +20,14 @@ PACKAGES = (
     *("pydantic", "pydantic_core", "pygments", "qemu", "rich", "typing_inspection", "yaml"),
 )
 MODULES = ("_cffi_backend", "typing_extensions")
+# The inner kernel goes without XSAVE: what KVM offers of it on an emulated CPU does not add up, and
+# the kernel warns (fpu__init_system_xstate in arch/x86/kernel/fpu/xstate.c).
 COMMAND = """
 set -e
 mkdir /opt/t && tar -x -C /opt/t
 cd /opt/t/project
 export PYTHONPATH=/opt/t/project:/opt/t/packages
-python3 -m toolkit.cli test --from /opt/t/saved --test '*args*' --run-dir /opt/t/run >&2
+python3 -m toolkit.cli test --from /opt/t/saved --test '*args*' --append noxsave --run-dir /opt/t/run >&2
 cat /opt/t/run/result.json
 """
 
