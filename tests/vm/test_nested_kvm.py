@@ -27,7 +27,8 @@ set -e
 mkdir /opt/t && tar -x -C /opt/t
 cd /opt/t/project
 export PYTHONPATH=/opt/t/project:/opt/t/packages
-python3 -m toolkit.cli test --from /opt/t/saved --test '*args*' --append noxsave --run-dir /opt/t/run >&2
+run="--run-dir /opt/t/run --append noxsave"
+python3 -m toolkit.cli test --from /opt/t/saved --test '*args*' $run >&2
 cat /opt/t/run/result.json
 """
 
