@@ -61,7 +61,11 @@ KERNEL = click.option(
 RUN = several(
     KERNEL,
     click.option("--suite", "-s", "suites", multiple=True, help="A suite; default: the series'."),
-    click.option("--profile", metavar="NAME", help="A debug profile, such as debug."),
+    click.option(
+        "--profile",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A file of further kernel options (CONFIG_KASAN=y …); they override all others.",
+    ),
     click.option("--jobs", "-j", type=click.IntRange(1), help="Parallel jobs; default: all cores."),
     click.option("--cold", is_flag=True, help="Ignore what the cache has."),
     click.option(

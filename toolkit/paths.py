@@ -39,11 +39,6 @@ class Paths:
         """The guest images."""
         return self.root / "vm-images"
 
-    @property
-    def profiles(self) -> Path:
-        """The debug profiles, which are part of the package."""
-        return Path(__file__).parent / "profiles"
-
 
 def resolve(root: Path | None = None) -> Paths:
     """Return the folders; ``root`` overrides $TOOLKIT_ROOT, which overrides the checkout.

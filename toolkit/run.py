@@ -78,7 +78,7 @@ class Request:
     kernel: str = DEFAULT_KERNEL
     suites: tuple[str, ...] = ()  # empty: those the series names
     image: str = DEFAULT_IMAGE
-    profile: str | None = None
+    profile: Path | None = None
     accel: str = "auto"
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     cold: bool = False
@@ -187,7 +187,7 @@ class Run:
             text = "\n".join(self.series.kconfig)
             found.append(kconfig.parse_fragment(text, f"series {self.series.name}"))
         if self.request.profile:
-            found.append(_profile(self.paths.profiles, self.request.profile))
+            found.append(_profile(self.request.profile))
         return tuple(found)
 
     @functools.cached_property
@@ -381,10 +381,8 @@ class Run:
         )
 
 
-def _profile(folder: Path, name: str) -> Fragment:
-    known = sorted(path.stem for path in folder.glob("*.config"))
-    if name not in known:
-        raise UserError(
-            f"there is no profile {name!r}", hint=f"there is: {', '.join(known) or 'none'}"
-        )
-    return kconfig.parse_fragment((folder / f"{name}.config").read_text(), f"profile {name}")
+def _profile(path: Path) -> Fragment:
+    try:
+        return kconfig.parse_fragment(path.read_text(), f"profile {path}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the profile {path}: {error}") from error

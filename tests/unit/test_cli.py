@@ -105,6 +105,7 @@ def test_a_run_that_fails_early_still_leaves_its_result(tmp_path: Path, tree: Pa
         (("build-and-test", "--kernel", "nonsense"), "nonsense"),
         (("build-and-test", "--no-such-option"), "no-such-option"),
         (("build-and-test", "--accel", "xen"), "xen"),
+        (("build-and-test", "--profile", "missing.config"), "missing.config"),
         (("no-such-command",), "no-such-command"),
         (("cache", "prune", "--keep-within", "lots"), "lots"),
         (("series", "show", "v99"), "v99"),

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolkit import kconfig, paths
+from toolkit.errors import BootError, BuildError, InfrastructureError, KernelError, UserError
+from toolkit.model import Silent, Verdict
+from toolkit.pipeline import verdict_of
+from toolkit.run import Request, Run
+
+PROJECT = Path(__file__).parents[2]
+
+
+def a_run(tmp_path: Path, request: Request) -> Run:
+    return Run(request, paths.resolve(PROJECT), tmp_path, Silent())
+
+
+def test_a_profile_has_the_last_word(tmp_path: Path) -> None:
+    profile = tmp_path / "debug.config"
+    profile.write_text("CONFIG_KVM=y\nCONFIG_KASAN=y\n")
+    run = a_run(tmp_path, Request(patch=None, suites=("kvm",), profile=profile))
+    merged = kconfig.merge(run.fragments)
+    assert merged["CONFIG_KVM"] == ("y", f"profile {profile}")
+    assert merged["CONFIG_KVM_AMD"] == ("m", "kselftests/kvm/config")
+    assert merged["CONFIG_VIRTIO_NET"][1] == "image minimal"
+
+
+def test_a_profile_that_cannot_be_read_is_the_callers_fault(tmp_path: Path) -> None:
+    run = a_run(tmp_path, Request(patch=None, profile=tmp_path / "none"))
+    with pytest.raises(UserError, match="cannot read the profile"):
+        _ = run.fragments
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (BuildError("x"), Verdict.BUILD_BREAK),
+        (BootError("x"), Verdict.BOOT_FAILURE),
+        (KernelError("x"), Verdict.FAIL),
+        (UserError("x"), Verdict.USER_ERROR),
+        (InfrastructureError("x"), Verdict.INFRASTRUCTURE),
+    ],
+)
+def test_every_error_has_its_verdict(error: Exception, verdict: Verdict) -> None:
+    assert verdict_of(error) is verdict  # type: ignore[arg-type]
+
+
+def test_a_run_that_did_nothing_has_a_result_all_the_same(tmp_path: Path) -> None:
+    request = Request(patch="v4", command=("toolkit", "test"))
+    result = a_run(tmp_path, request).result(Verdict.INTERRUPTED, 130, "interrupted")
+    assert (result.series, result.kernel, result.exit_code) == ("v4", "debian:6.12", 130)
+    assert result.leaves == ()
+    assert result.stages == ()
