@@ -10,6 +10,8 @@ import json
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from tests.vm.conftest import DATA, PROJECT, Toolkit
 
 # What `toolkit test --from` imports beyond the standard library; Debian's Python runs the same
@@ -33,6 +35,7 @@ cat /opt/t/run/result.json
 """
 
 
+@pytest.mark.nested
 def test_auto_chooses_kvm_where_it_works(toolkit: Toolkit, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     built = toolkit.run("build", "--patch", "v4", "--save", str(saved))
