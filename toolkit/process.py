@@ -3,7 +3,8 @@
 Every child leads a process group of its own, so that ^C at the terminal reaches the toolkit
 alone and the toolkit decides in which order things stop. Every child is also bound to the
 toolkit's life with the parent-death signal (prctl(2), set by util-linux' setpriv): even after
-``kill -9`` of the toolkit nothing of it stays behind.
+``kill -9`` of the toolkit nothing of it stays behind, but for a child in the milliseconds before
+setpriv has run.
 """
 
 from __future__ import annotations
