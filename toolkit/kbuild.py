@@ -136,11 +136,7 @@ class Builder:
         asked = kconfig.render(merged)
         key = digest(
             tree.base.key,
-            {
-                name: digest(file.content or b"")
-                for name, file in tree.files.items()
-                if _KCONFIG_FILE.search(name)
-            },
+            part_of(tree, _KCONFIG_FILE),
             asked,
             self.compiler(deadline),
             self.arch.name,
@@ -270,6 +266,13 @@ class Builder:
         except ToolFailedError as error:
             lines = log.read_text(errors="replace").splitlines() if log else list(error.detail)
             raise explain_failure(lines, log) from error
+
+
+def part_of(tree: PatchedTree, names: re.Pattern[str]) -> dict[str, str]:
+    """Return a digest of each file of the series whose path matches: what a partial key needs."""
+    return {
+        name: digest(file.content or b"") for name, file in tree.files.items() if names.search(name)
+    }
 
 
 def explain_failure(

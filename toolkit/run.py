@@ -105,7 +105,6 @@ class Run:
         self.leaves: list[Leaf] = []
         self.splats: list[Splat] = []
         self.qemu_version = ""
-        self._machines = 0
         self._began = time.monotonic()
         self._started = datetime.datetime.now(datetime.UTC)
         self.builder = Builder(self.cache, self.arch, worktree.materialise, request.jobs, observer)
@@ -268,7 +267,7 @@ class Run:
             return (
                 tuple(built for built, _ in made),
                 all(found for _, found in made),
-                (f"{count} programs"),
+                f"{count} programs",
             )
 
         tree, kernel = self.tree, self.kernel

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit import modalias
+from toolkit.console import MARK
 from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError, MachineLostError
 from toolkit.guest import GuestSession
@@ -166,7 +167,7 @@ def _synchronise(machine: Machine, session: GuestSession, deadline: Deadline) ->
     The serial line is slower than SSH: a warning that a program caused may still be on its
     way when the program has ended. So a line is sent after it through /dev/kmsg.
     """
-    mark = f"toolkit: mark {secrets.token_hex(4)}"
+    mark = f"{MARK} {secrets.token_hex(4)}"
     seen = machine.expect(mark.encode())
     with contextlib.suppress(DeadlineError, MachineLostError):
         session.run(f"echo '{mark}' >/dev/kmsg", deadline=deadline.sooner(_EVIDENCE_SECONDS))

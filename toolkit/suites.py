@@ -17,7 +17,7 @@ from toolkit import process
 from toolkit.cache import digest
 from toolkit.deadline import Deadline
 from toolkit.errors import ToolFailedError, UserError
-from toolkit.kbuild import Builder, explain_failure
+from toolkit.kbuild import Builder, explain_failure, part_of
 from toolkit.kconfig import parse_fragment
 from toolkit.model import BuiltSuite, Fragment, KernelBuild, PatchedTree, TestProgram
 
@@ -93,11 +93,7 @@ def build(
         _content(suite.path),
         _content(suite.path.parent / SHARED),
         tree.base.key,
-        {
-            name: digest(file.content or b"")
-            for name, file in tree.files.items()
-            if _USED_OF_TREE.search(name)
-        },
+        part_of(tree, _USED_OF_TREE),
         builder.compiler(deadline),
     )
 
