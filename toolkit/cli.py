@@ -183,10 +183,16 @@ def _run(
 
 
 def _request(patch: str | None, given: dict[str, Any]) -> Request:
+    from toolkit import profile
     from toolkit.run import Request
+    from toolkit.schedule import Isolation
 
     fields = {field.name for field in dataclasses.fields(Request)} - {"patch", "command"}
     known = {name: value for name, value in given.items() if name in fields and value is not None}
+    if "isolation" in known:
+        known["isolation"] = Isolation(known["isolation"])
+    if "profile" in known:
+        known["profile"] = profile.load(known["profile"])
     return Request(patch=patch, command=_repeatable(sys.argv), **known)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+MAGIC = b"\x7fELF"
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NULL, _DT_NEEDED, _DT_STRTAB = 0, 1, 5
 
@@ -22,7 +23,7 @@ def wants(data: bytes) -> Wants:
 
     Layout and numbers: elf(5). A file that claims to be ELF and is cut short is a ValueError.
     """
-    if data[:6] != b"\x7fELF\x02\x01":
+    if data[:6] != MAGIC + b"\x02\x01":
         return Wants()
     try:
         return _read(data)

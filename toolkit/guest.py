@@ -35,6 +35,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
 Sink = Callable[[bytes], object]
+Keep = Callable[[tarfile.TarInfo], tarfile.TarInfo | None]
 Alive = Callable[[], str]  # "" while the machine lives, else why it does not
 
 
@@ -254,12 +255,21 @@ class GuestSession:
             f"mkdir -p {target} && tar -x -C {target} -f -", deadline=deadline, input=archive
         )
 
-    def put(self, source: Path, folder: str, *, deadline: Deadline) -> None:
-        """Copy a file or a folder's content into a folder of the guest."""
+    def put(
+        self, source: Path, folder: str, *, deadline: Deadline, keep: Keep | None = None
+    ) -> None:
+        """Copy a file or a folder's content into a folder of the guest.
+
+        ``keep`` sees each member of the archive before it goes, as tarfile's filters do.
+        """
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
-            archive.add(source, source.name if source.is_file() else ".")
+            archive.add(source, source.name if source.is_file() else ".", filter=keep)
         self.put_archive(buffer.getvalue(), folder, deadline=deadline)
+
+    def set_clock(self, deadline: Deadline) -> None:
+        """Set the guest's clock to the host's, within a second: a restored guest's is behind."""
+        self.check(f"date -u -s @{round(time.time())} >/dev/null", deadline=deadline)
 
     def get(self, path: str, *, deadline: Deadline) -> bytes:
         """Return the content of a file in the guest."""

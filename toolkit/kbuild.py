@@ -43,6 +43,7 @@ REPRODUCIBLE = {
     "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
     "KBUILD_BUILD_USER": "toolkit",
     "KBUILD_BUILD_HOST": "toolkit",
+    "KBUILD_BUILD_VERSION": "1",  # not a count of links: the same objects give the same kernel
 }
 _KCONFIG_FILE = re.compile(r"(^|/)Kconfig[^/]*$|^arch/[^/]+/configs/|^kernel/configs/|^scripts/")
 _STEP = re.compile(r"  ([A-Z][A-Z0-9_+ -]*?) (?:\[M\])? +(\S+)$")
@@ -58,6 +59,8 @@ _HOST_FAULTS = {
     "virtual memory exhausted": "free some memory, or lower --jobs, and run again",
 }
 _DETAIL_LINES = 30
+_versions: dict[tuple[str, int, int, int], str] = {}
+_FORMAT = 2  # of a build's entry, a part of its key
 NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
 KERNEL = "kernel"  # what QEMU boots, in a build's entry
 
@@ -116,11 +119,7 @@ class Builder:
 
     def compiler(self, deadline: Deadline) -> str:
         """Return what identifies the compiler and binutils: a part of every key."""
-        versions = [
-            process.run([process.find(tool), "--version"], deadline=deadline).text.split("\n", 1)[0]
-            for tool in ("gcc", "ld")
-        ]
-        return "; ".join(versions)
+        return "; ".join(_version(process.find(tool), deadline) for tool in ("gcc", "ld"))
 
     # --- configuration ---------------------------------------------------------------
 
@@ -182,7 +181,7 @@ class Builder:
         """
         for program, package in NEEDED.items():
             process.find(program, package)
-        target = [self.arch.name, self.arch.image]
+        target = [_FORMAT, self.arch.name, self.arch.image]
         key = digest(tree.key, config.key, self.compiler(deadline), target)
 
         def fill(folder: Path) -> None:
@@ -218,7 +217,8 @@ class Builder:
         shutil.copytree(output / "usr/include", folder / "headers/include", ignore=_no_headers)
         if "CONFIG_MODULES=y" in config.text.splitlines():
             self._pack_modules(work, output, folder / "modules.tar", deadline, log)
-        (folder / "build.json").write_text(json.dumps({"release": release}))
+        facts = {"release": release, "image": digest((folder / KERNEL).read_bytes())}
+        (folder / "build.json").write_text(json.dumps(facts))
 
     def _pack_modules(
         self, work: WorkTree, output: Path, archive: Path, deadline: Deadline, log: Path
@@ -268,6 +268,16 @@ class Builder:
             raise explain_failure(lines, log) from error
 
 
+def _version(tool: str, deadline: Deadline) -> str:
+    """Return the first line that ``tool --version`` prints, asked once for each file on disk."""
+    info = Path(tool).resolve().stat()
+    known = (tool, info.st_ino, info.st_size, info.st_mtime_ns)
+    if known not in _versions:
+        text = process.run([tool, "--version"], deadline=deadline).text
+        _versions[known] = text.split("\n", 1)[0]
+    return _versions[known]
+
+
 def part_of(tree: PatchedTree, names: re.Pattern[str]) -> dict[str, str]:
     """Return a digest of each file of the series whose path matches: what a partial key needs."""
     return {
@@ -310,12 +320,14 @@ def _label(tree: PatchedTree) -> str:
 
 
 def _load_build(path: Path, key: str) -> KernelBuild:
+    facts = json.loads((path / "build.json").read_text())
     modules = path / "modules.tar"
     return KernelBuild(
         path=path,
         key=key,
-        release=json.loads((path / "build.json").read_text())["release"],
+        release=facts["release"],
         image=path / KERNEL,
+        image_digest=facts["image"],
         modules=modules if modules.exists() else None,
         headers=path / "headers",
         config=path / "config",

@@ -24,6 +24,7 @@ from toolkit.errors import InfrastructureError, UserError
 
 HOST_KEY_TYPES = ("dropbear", "openssh")
 KEY_TYPE = b"ssh-ed25519"
+_HOST_PUBLIC = "host_key.pub"
 FW_CFG_FOLDER = "opt/toolkit"  # QEMU reserves names below opt/ for its user (docs/specs/fw_cfg)
 
 
@@ -59,20 +60,37 @@ def make_keys(folder: Path, host_key_type: str) -> MachineKeys:
     client = Ed25519PrivateKey.generate()
     host = Ed25519PrivateKey.generate()
     encode_host = dropbear_private if host_key_type == "dropbear" else openssh_private
-    keys = MachineKeys(
-        client_key=folder / "client_key",
-        authorized_keys=folder / "authorized_keys",
-        host_key=folder / "host_key",
-        host_public=public_line(host),
-    )
+    keys = _keys(folder, public_line(host))
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_private(keys.client_key, openssh_private(client))
         _write_private(keys.authorized_keys, f"{public_line(client)} toolkit\n".encode())
         _write_private(keys.host_key, encode_host(host))
+        _write_private(folder / _HOST_PUBLIC, f"{keys.host_public}\n".encode())
     except OSError as error:
         raise InfrastructureError(f"cannot write SSH keys to {folder}: {error}") from error
     return keys
+
+
+def load_keys(folder: Path) -> MachineKeys:
+    """Return the keys that :func:`make_keys` wrote below ``folder``, wherever that lies now.
+
+    Raises :class:`InfrastructureError` when they cannot be read.
+    """
+    try:
+        public = (folder / _HOST_PUBLIC).read_text().strip()
+    except OSError as error:
+        raise InfrastructureError(f"cannot read SSH keys in {folder}: {error}") from error
+    return _keys(folder, public)
+
+
+def _keys(folder: Path, host_public: str) -> MachineKeys:
+    return MachineKeys(
+        client_key=folder / "client_key",
+        authorized_keys=folder / "authorized_keys",
+        host_key=folder / "host_key",
+        host_public=host_public,
+    )
 
 
 def openssh_private(key: Ed25519PrivateKey) -> bytes:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from toolkit import process, qemu
 from toolkit.console import ConsoleScanner
@@ -19,10 +21,18 @@ from toolkit.errors import BootError, DeadlineError, MachineLostError
 from toolkit.model import MachineSpec, Splat
 from toolkit.qmp import Monitor
 
+# drivers/char/random.c, add_vmfork_randomness(): the random pool of a restored machine is fresh.
+RESEEDED = b"random: crng reseeded due to virtual machine fork"
 READY = b"toolkit: ready"  # what every image's init prints once SSH listens
 _POLL = 0.02  # seconds between looks at the console
+_MIGRATION_POLL = 0.002
 _SETTLE = 2.0  # seconds a dying kernel gets to print the rest of its report
 _QUIT = 2.0
+_STATE_SECONDS = 60.0  # for QEMU to write or to read the state of its devices
+_STATE = "state"  # what QEMU calls the file
+# Memory that is a file stays where it is; everything else goes through the state.
+_CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}]
+_CONSOLE = 1 << 20  # bytes of the console that a test program's evidence may have
 _TAIL = 25  # console lines an error carries
 
 
@@ -57,7 +67,7 @@ class Machine:
         self._scanner = ConsoleScanner()
         self._lock = threading.Lock()
         self._expected: list[_Expectation] = []
-        self._ready = self.expect(READY)
+        self._ready = self.expect(RESEEDED if spec.incoming else READY)
         self._fatal = threading.Event()
         self._stop = threading.Event()
         self._offset = 0
@@ -115,6 +125,17 @@ class Machine:
             self._thread.join(_POLL)
         return self.splats()
 
+    def console(self, start: int = 0) -> str:
+        """Return what came up on the console from byte ``start`` on, bounded."""
+        with contextlib.suppress(FileNotFoundError), self.spec.console_log.open("rb") as file:
+            file.seek(start)
+            return file.read(_CONSOLE).decode(errors="replace")
+        return ""
+
+    def console_size(self) -> int:
+        """Return how many bytes have come up on the console."""
+        return self.spec.console_log.stat().st_size
+
     def console_tail(self) -> list[str]:
         """Return the last lines of the console."""
         with contextlib.suppress(FileNotFoundError):
@@ -158,6 +179,51 @@ class Machine:
                     detail=self.console_tail(),
                     log=self.spec.console_log,
                 )
+
+    def save(self, file: IO[bytes], deadline: Deadline) -> None:
+        """Stop the machine for good and write all of it but its memory to ``file``.
+
+        The memory lies in the spec's file already. Raises :class:`MachineLostError` when QEMU
+        cannot save this machine, with its reason.
+        """
+        self._monitor.command("stop")
+        self._monitor.command("migrate-set-capabilities", capabilities=_CAPABILITIES)
+        self._monitor.give(_STATE, file)
+        self._monitor.command("migrate", uri=f"fd:{_STATE}")
+        self._migrated(deadline)
+
+    def restore(self, file: IO[bytes], deadline: Deadline) -> None:
+        """Go on from what :meth:`save` wrote; the spec says ``incoming``.
+
+        Returns once the kernel's random pool is reseeded. Raises :class:`MachineLostError`
+        when QEMU refuses the state or the machine does not go on.
+        """
+        self._monitor.command("migrate-set-capabilities", capabilities=_CAPABILITIES)
+        self._monitor.give(_STATE, file)
+        self._monitor.command("migrate-incoming", uri=f"fd:{_STATE}")
+        self._migrated(deadline)
+        self._monitor.command("cont")
+        limit = deadline.sooner(_STATE_SECONDS)
+        while not self._ready.wait(_POLL):
+            if reason := self.dead():
+                raise MachineLostError(f"the restored machine is gone: {reason}")
+            if limit.expired():
+                raise MachineLostError(
+                    "the restored machine did not reseed its random pool",
+                    hint="its kernel needs CONFIG_VMGENID",
+                )
+
+    def _migrated(self, deadline: Deadline) -> None:
+        limit = deadline.sooner(_STATE_SECONDS)
+        while True:
+            answer = self._monitor.command("query-migrate")
+            status = answer.get("status")
+            if status == "completed":
+                return
+            if status == "failed" or limit.expired():
+                why = answer.get("error-desc", "no reason given" if status == "failed" else "slow")
+                raise MachineLostError(f"QEMU did not carry the machine's state over: {why}")
+            time.sleep(_MIGRATION_POLL)
 
     def _boot_failure(self) -> BootError | MachineLostError:
         fatal = next((splat for splat in self.splats() if splat.fatal), None)

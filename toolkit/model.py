@@ -153,6 +153,7 @@ class KernelBuild:
     key: str
     release: str  # what uname -r will say
     image: Path  # the bootable kernel
+    image_digest: str  # of its content: other builds may give the same
     modules: Path | None  # a tar archive of lib/modules/RELEASE, or None without modules
     headers: Path  # usr/include of make headers_install
     config: Path
@@ -188,6 +189,14 @@ class Accelerator:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryFile:
+    """A file that is a machine's memory: written through, or only read and copied on write."""
+
+    path: Path
+    shared: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
     """Everything QEMU's command line depends on; :func:`toolkit.qemu.argv` is pure over it."""
 
@@ -204,6 +213,11 @@ class MachineSpec:
     fw_cfg: Mapping[str, Path]
     console_log: Path
     qmp_socket: Path
+    generation: str = (
+        "auto"  # its vmgenid: a new one makes a restored kernel reseed its random pool
+    )
+    memory: MemoryFile | None = None  # None: anonymous memory, which cannot be saved
+    incoming: bool = False  # waits for a saved state instead of booting
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +267,7 @@ class RawRun:
     splats: tuple[Splat, ...] = ()
     marks: tuple[float, ...] = ()  # when each result line came, in seconds after the start
     note: str = ""  # why it is TIMED_OUT, PANICKED or LOST
+    console: str = ""  # what came up on the console while it ran
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,13 @@ def complete_series(_: click.Context, __: click.Parameter, incomplete: str) -> l
     return sorted({name for name in names if name.startswith(incomplete)})
 
 
+def complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the carried profiles whose name begins with ``incomplete``."""
+    from toolkit import profile
+
+    return [name for name in profile.names() if name.startswith(incomplete)]
+
+
 PATCH = click.option(
     "--patch",
     "-p",
@@ -63,8 +70,9 @@ RUN = several(
     click.option("--suite", "-s", "suites", multiple=True, help="A suite; default: the series'."),
     click.option(
         "--profile",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="A file of further kernel options (CONFIG_KASAN=y …); they override all others.",
+        metavar="NAME|FILE",
+        shell_complete=complete_profile,
+        help="debug (KASAN, lockdep, kmemleak, fault injection), or a file of kernel options.",
     ),
     click.option("--jobs", "-j", type=click.IntRange(1), help="Parallel jobs; default: all cores."),
     click.option("--cold", is_flag=True, help="Ignore what the cache has."),
@@ -84,6 +92,14 @@ MACHINE = several(
         help="auto proves that KVM can do the job, and else takes TCG.",
     ),
     click.option(
+        "--no-snapshots",
+        "snapshots",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Boot each machine instead of restoring a saved one.",
+    ),
+    click.option(
         "--append", multiple=True, metavar="WORD", help="A word for the kernel's command line."
     ),
 )
@@ -98,4 +114,16 @@ TESTS = several(
         "--test", "-t", "tests", multiple=True, metavar="GLOB", help="Only these programs."
     ),
     click.option("--slow", is_flag=True, help="Run the cases marked slow, too."),
+    click.option(
+        "--isolation",
+        type=click.Choice(["program", "suite"]),
+        default="program",
+        show_default=True,
+        help="What gets a fresh machine of its own.",
+    ),
+    click.option(
+        "--machines",
+        type=click.IntRange(1),
+        help="How many work at a time; default: as cores and memory allow.",
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from toolkit.errors import InfrastructureError
@@ -20,8 +21,15 @@ def argv(spec: MachineSpec) -> list[str]:
     The host side of the SSH port is 0: the host's kernel picks a free one, and QMP tells
     which, so that no two machines can collide.
     """
+    line = _common(spec, ssh_port="0")
+    if memory := spec.memory:
+        share = "on" if memory.shared else "off"
+        backend = f"memory-backend-file,id=ram,size={spec.memory_mib}M,share={share}"
+        line += ["-object", f"{backend},mem-path={_escape(memory.path)}"]
+    if spec.incoming:
+        line += ["-incoming", "defer"]
     return [
-        *_common(spec, ssh_port="0"),
+        *line,
         *("-chardev", f"file,id=console,path={_escape(spec.console_log)}"),
         *("-serial", "chardev:console"),
         *("-chardev", f"socket,id=qmp,path={_escape(spec.qmp_socket)},server=on,wait=off"),
@@ -31,7 +39,8 @@ def argv(spec: MachineSpec) -> list[str]:
 
 def script(spec: MachineSpec, client_key: Path) -> str:
     """Return a shell script that boots the same machine with its console on the terminal."""
-    line = shlex.join([*_common(spec, ssh_port="SSH_PORT"), "-serial", "mon:stdio"])
+    plain = replace(spec, memory=None)
+    line = shlex.join([*_common(plain, ssh_port="SSH_PORT"), "-serial", "mon:stdio"])
     # The -netdev word holds nothing that shlex would quote, so a variable in it is expanded.
     line = line.replace("SSH_PORT", '"$SSH_PORT"')
     return (
@@ -54,8 +63,9 @@ def _common(spec: MachineSpec, *, ssh_port: str) -> list[str]:
     forward = f"hostfwd=tcp:127.0.0.1:{ssh_port}-:{SSH_GUEST_PORT}"
     line = [
         *(spec.binary, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-machine", spec.machine_type, "-accel", accel, "-cpu", accelerator.cpu),
+        *("-machine", _machine(spec), "-accel", accel, "-cpu", accelerator.cpu),
         *("-smp", str(spec.cpus), "-m", f"{spec.memory_mib}M"),
+        *("-device", f"vmgenid,guid={spec.generation}"),
         *("-kernel", str(spec.kernel), "-append", " ".join(spec.cmdline)),
         # restrict=on: the guest reaches nothing, and only the forwarded port reaches it.
         *("-netdev", f"user,id={NETDEV},restrict=on,{forward}"),
@@ -72,6 +82,10 @@ def _common(spec: MachineSpec, *, ssh_port: str) -> list[str]:
     for name, path in spec.fw_cfg.items():
         line += ["-fw_cfg", f"name={name},file={_escape(path)}"]
     return [*line, *spec.devices]
+
+
+def _machine(spec: MachineSpec) -> str:
+    return f"{spec.machine_type},memory-backend=ram" if spec.memory else spec.machine_type
 
 
 def _escape(path: Path) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
@@ -23,8 +25,9 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 class Monitor:
     """One connection to one QEMU."""
 
-    def __init__(self, connection: QEMUMonitorProtocol) -> None:
+    def __init__(self, connection: QEMUMonitorProtocol, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
+        self._loop = loop
 
     @classmethod
     def connect(cls, path: Path, alive: Callable[[], bool], deadline: Deadline) -> Monitor:
@@ -33,19 +36,29 @@ class Monitor:
         Raises :class:`MachineLostError` when ``alive`` says that QEMU is gone, and
         :class:`DeadlineError` when the time runs out.
         """
-        while True:
-            connection = QEMUMonitorProtocol(str(path))
-            try:
-                connection.connect()
-            except (OSError, QMPError) as error:
-                connection.close()
-                if not alive():
-                    raise MachineLostError("QEMU ended before its monitor answered") from error
-                deadline.check("connecting to QEMU's monitor")
-                time.sleep(_RETRY)
-            else:
-                connection.settimeout(_ANSWER)
-                return cls(connection)
+        # QEMUMonitorProtocol takes its thread's loop. One of its own lets a monitor be used by
+        # another thread than the one that made it, beside other monitors.
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            while True:
+                connection = QEMUMonitorProtocol(str(path))
+                try:
+                    connection.connect()
+                except (OSError, QMPError) as error:
+                    connection.close()
+                    if not alive():
+                        raise MachineLostError("QEMU ended before its monitor answered") from error
+                    deadline.check("connecting to QEMU's monitor")
+                    time.sleep(_RETRY)
+                else:
+                    connection.settimeout(_ANSWER)
+                    return cls(connection, loop)
+        except BaseException:
+            loop.close()
+            raise
+        finally:
+            asyncio.set_event_loop(None)
 
     def command(self, name: str, **arguments: object) -> Any:
         """Run one QMP command and return what it answers.
@@ -61,9 +74,14 @@ class Monitor:
         """Run one line of the human monitor and return what it prints."""
         return str(self.command("human-monitor-command", **{"command-line": line}))
 
+    def give(self, name: str, file: IO[bytes]) -> None:
+        """Hand an open file over to QEMU, which then knows it as ``fd:NAME``."""
+        self._connection.send_fd_scm(file.fileno())
+        self.command("getfd", fdname=name)
+
     def close(self) -> None:
         """Close the connection; QEMU goes on."""
-        try:
+        # QEMU may be gone already.
+        with contextlib.suppress(OSError, QMPError, EOFError):
             self._connection.close()
-        except (OSError, QMPError, EOFError):
-            return  # it was gone already
+        self._loop.close()

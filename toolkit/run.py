@@ -11,7 +11,7 @@ import fnmatch
 import functools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,7 @@ from toolkit import (
     process,
     qemu,
     results,
+    schedule,
     selftests,
     series,
     source,
@@ -61,11 +62,13 @@ from toolkit.model import (
     Verdict,
 )
 from toolkit.paths import Paths
-from toolkit.testbed import Testbed
+from toolkit.schedule import Isolation
+from toolkit.testbed import Lent, Testbed
 
 DEFAULT_KERNEL = "debian:6.12"
 DEFAULT_IMAGE = "minimal"
 PROBE_SECONDS = 60.0
+_LEAKS = "CONFIG_DEBUG_KMEMLEAK=y"
 
 T = TypeVar("T")
 
@@ -78,7 +81,7 @@ class Request:
     kernel: str = DEFAULT_KERNEL
     suites: tuple[str, ...] = ()  # empty: those the series names
     image: str = DEFAULT_IMAGE
-    profile: Path | None = None
+    profile: Fragment | None = None  # further options, stronger than all others
     accel: str = "auto"
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     cold: bool = False
@@ -88,6 +91,9 @@ class Request:
     seconds: float = 7200.0  # the whole run may take this long
     command: tuple[str, ...] = ()  # repeats the run
     saved: Path | None = None  # a folder of build --save: nothing is built then
+    isolation: Isolation = Isolation.PROGRAM
+    machines: int = 0  # that work at a time; 0: as many as there are cores and memory for
+    snapshots: bool = True
 
 
 class Run:
@@ -186,7 +192,7 @@ class Run:
             text = "\n".join(self.series.kconfig)
             found.append(kconfig.parse_fragment(text, f"series {self.series.name}"))
         if self.request.profile:
-            found.append(_profile(self.request.profile))
+            found.append(self.request.profile)
         return tuple(found)
 
     @functools.cached_property
@@ -278,16 +284,18 @@ class Run:
         """Where machines with all of this come from."""
         return Testbed(
             arch=self.arch,
+            cache=self.cache,
             kernel=self.kernel,
             image=self.image,
             accelerator=self.accelerator,
-            suites=self.built_suites,
+            qemu_version=self.qemu_version,
             folder=self.folder,
             observer=self.observer,
             deadline=self.deadline,
             stages=self.stages,
             on_boot_splats=self._keep_boot_splats,
             append=self.request.append,
+            snapshots=self.request.snapshots,
         )
 
     # --- tests -----------------------------------------------------------------------
@@ -312,38 +320,78 @@ class Run:
     def test(self) -> None:
         """Run the programs and keep their leaves and splats."""
 
+        testbed, programs = self.testbed, self.programs()
+        testbed.prepare()
+        known = self.series.known_failures if self.series else ()
+        found: dict[TestProgram, tuple[Leaf, ...]] = {}
+
         def work() -> tuple[None, bool, str]:
-            for raw in selftests.run(
-                programs,
-                testbed.boot,
-                environment={"KSFT_SLOW": "1"} if self.request.slow else {},
-                deadline=self.deadline,
-                on_line=progress,
-            ):
-                self._keep(raw, known)
+            before = list(self.leaves)
+            try:
+                for raw in self._raw_runs(testbed, programs, lambda: len(found)):
+                    program = next(each for each in programs if _gave(each, raw))
+                    found[program] = self._keep(raw, known)
+            finally:
+                # Programs end in any order; a result has them in the suite's.
+                ordered = [leaf for program in programs for leaf in found.get(program, ())]
+                self.leaves[:] = [*before, *ordered]
             return None, False, f"{len(self.leaves)} cases"
 
-        def progress(program: TestProgram, line: str) -> None:
-            done = programs.index(program)
-            self.observer.stage_progress("test", done, len(programs), f"{program.name}: {line}")
-
-        testbed, programs = self.testbed, self.programs()
-        known = self.series.known_failures if self.series else ()
         self.stage("test", work)
         if not self.request.tests:
             for entry in results.unmatched(self.leaves, known):
                 self.observer.notice(f"known failure {entry.test}: no test is called so any more")
 
-    def _keep(self, raw: RawRun, known: Sequence[KnownFailure]) -> None:
+    def _raw_runs(
+        self, testbed: Testbed, programs: Sequence[TestProgram], done: Callable[[], int]
+    ) -> Iterator[RawRun]:
+        """Run programs on machines, and yield what each gave as it ends."""
+        limit = self.deadline.cancellable()
+        suite_of = {built.name: built for built in self.built_suites}
+        environment = {"KSFT_SLOW": "1"} if self.request.slow else {}
+        leaks = _LEAKS in self.kernel.config.read_text().splitlines()
+
+        def one(lent: Lent, program: TestProgram, on_line: selftests.OnLine) -> RawRun:
+            vm, session = lent
+            selftests.install(session, suite_of[program.suite], program, limit)
+            return selftests.run_program(
+                vm,
+                session,
+                program,
+                environment=environment,
+                deadline=limit,
+                on_line=on_line,
+                leaks=leaks,
+            )
+
+        def progress(program: TestProgram, line: str) -> None:
+            text = f"{program.name}: {line}"
+            self.observer.stage_progress("test", done(), len(programs), text)
+
+        return schedule.run(
+            schedule.batches(programs, self.request.isolation),
+            lambda: testbed.boot(limit),
+            one,
+            machines=self.request.machines or testbed.room(),
+            deadline=limit,
+            on_line=progress,
+        )
+
+    def _keep(self, raw: RawRun, known: Sequence[KnownFailure]) -> tuple[Leaf, ...]:
+        """Write a program's logs, and return and tell its leaves."""
         logs = self.folder / "tests" / raw.suite
         logs.mkdir(parents=True, exist_ok=True)
         (logs / f"{raw.program}.log").write_text(raw.stdout)
         if raw.stderr:
             (logs / f"{raw.program}.stderr.log").write_text(raw.stderr)
+        if raw.console:
+            (logs / f"{raw.program}.console.log").write_text(raw.console)
         self.splats += raw.splats
-        for leaf in results.judge(raw, known):
+        leaves = results.judge(raw, known)
+        for leaf in leaves:
             self.leaves.append(leaf)
             self.observer.test_finished(leaf)
+        return leaves
 
     def _keep_boot_splats(self, name: str, splats: tuple[Splat, ...]) -> None:
         """A kernel that complains while booting fails the run, too."""
@@ -380,8 +428,5 @@ class Run:
         )
 
 
-def _profile(path: Path) -> Fragment:
-    try:
-        return kconfig.parse_fragment(path.read_text(), f"profile {path}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the profile {path}: {error}") from error
+def _gave(program: TestProgram, raw: RawRun) -> bool:
+    return (program.suite, program.name) == (raw.suite, raw.program)

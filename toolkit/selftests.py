@@ -1,8 +1,4 @@
-"""Run the programs of a suite in guests, and hand back what each one said.
-
-A machine serves one program after another until one of them breaks it: a panic, a hang or a
-splat costs exactly that program, the next one gets a fresh machine.
-"""
+"""Run one program of a suite in a guest, and hand back what it and the kernel said."""
 
 from __future__ import annotations
 
@@ -10,30 +6,32 @@ import contextlib
 import re
 import secrets
 import shlex
+import tarfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-from toolkit import modalias
+from toolkit import elf, modalias
 from toolkit.console import MARK
 from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError, MachineLostError
 from toolkit.guest import GuestSession
 from toolkit.machine import Machine
-from toolkit.model import KernelBuild, Outcome, RawRun, TestProgram
+from toolkit.model import BuiltSuite, KernelBuild, Outcome, RawRun, Splat, TestProgram
+from toolkit.text import visible
 
 FOLDER = "/kselftest"  # where suites lie in the guest
 _DEVICES = "cat $(find /sys/devices -name modalias)"
 _EVIDENCE = "for key in w l; do echo $key >/proc/sysrq-trigger; done"
 _EVIDENCE_SECONDS = 5.0
 _RESULT = re.compile(rb"(not )?ok\b")
+_KMEMLEAK = (
+    "cd /sys/kernel/debug && sleep 6 && echo scan >kmemleak && echo scan >kmemleak && cat kmemleak"
+)
+_LEAKS_LIMIT = 64 << 10  # characters
 _STREAM_LIMIT = 8 << 20  # bytes of output kept from one program
 
 OnLine = Callable[[TestProgram, str], None]
-Booted = tuple[Machine, GuestSession]
-Boot = Callable[[], AbstractContextManager[Booted]]
 
 
 def load_kernel(session: GuestSession, kernel: KernelBuild, deadline: Deadline) -> None:
@@ -50,60 +48,25 @@ def load_kernel(session: GuestSession, kernel: KernelBuild, deadline: Deadline) 
         session.check(f"modprobe -a {shlex.join(names)}", deadline=deadline)
 
 
-def install(session: GuestSession, suite: str, path: Path, deadline: Deadline) -> None:
-    """Copy an installed suite into the guest."""
-    session.put(path, f"{FOLDER}/{suite}", deadline=deadline)
+def install(
+    session: GuestSession, built: BuiltSuite, program: TestProgram, deadline: Deadline
+) -> None:
+    """Copy a program into the guest, with every file of its suite that is no program itself.
 
-
-@dataclass(slots=True)
-class _Current:
-    """The machine in use, or none."""
-
-    boot: Boot
-    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    booted: Booted | None = None
-
-    def get(self) -> Booted:
-        if self.booted is None:
-            self.booted = self.stack.enter_context(self.boot())
-        return self.booted
-
-    def drop(self) -> None:
-        self.booted = None
-        self.stack.close()
-
-
-def run(
-    programs: Sequence[TestProgram],
-    boot: Boot,
-    *,
-    environment: dict[str, str],
-    deadline: Deadline,
-    on_line: OnLine,
-) -> Iterator[RawRun]:
-    """Run each program and yield what it gave, in order.
-
-    ``boot`` gives a machine with kernel modules and suites in place. ``on_line`` hears each
-    line of a program's output as it comes. Raises :class:`MachineLostError` when a machine
-    goes away and the kernel did not say why; what was yielded before stands.
+    A script may call any other program, so it comes with the whole suite.
     """
-    current = _Current(boot)
-    try:
-        for program in programs:
-            machine, session = current.get()
-            raw = run_program(
-                machine,
-                session,
-                program,
-                environment=environment,
-                deadline=deadline,
-                on_line=on_line,
-            )
-            if raw.outcome is not Outcome.COMPLETED or raw.splats:
-                current.drop()
-            yield raw
-    finally:
-        current.drop()
+    others = {each.name for each in built.programs} - {program.name}
+    if (built.path / program.name).read_bytes()[:4] != elf.MAGIC:
+        others = set()
+
+    def wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        return None if member.name.removeprefix("./") in others else member
+
+    session.put(built.path, _folder(built.name), deadline=deadline, keep=wanted)
+
+
+def _folder(suite: str) -> str:
+    return f"{FOLDER}/{suite}"
 
 
 def run_program(
@@ -114,23 +77,29 @@ def run_program(
     environment: dict[str, str],
     deadline: Deadline,
     on_line: OnLine,
+    leaks: bool = False,
 ) -> RawRun:
-    """Run one program to its end, its timeout or the machine's death."""
-    before = len(machine.splats())
+    """Run one program to its end, its timeout or the machine's death.
+
+    With ``leaks`` the kernel's kmemleak looks for what the program left behind. Raises
+    :class:`MachineLostError` when the machine goes away and the kernel did not say why.
+    """
+    before, start = len(machine.splats()), machine.console_size()
     began = time.monotonic()
     output = _Output(lambda line: on_line(program, line), began)
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
     command = (
-        f"cd {FOLDER}/{shlex.quote(program.suite)} && "
+        f"cd {shlex.quote(_folder(program.suite))} && "
         f"exec env {settings} ./{shlex.quote(program.name)}"
     )
-    outcome, note, status, signal = Outcome.COMPLETED, "", None, None
+    outcome, note, status, signal, report = Outcome.COMPLETED, "", None, None, ""
     limit = deadline.sooner(program.timeout)
     try:
         result = session.run(
             command, deadline=limit, on_stdout=output.stdout, on_stderr=output.stderr
         )
         status, signal = result.status, result.signal
+        report = _leaks(session, deadline) if leaks else ""
         _synchronise(machine, session, deadline)
     except DeadlineError:
         outcome, note = Outcome.TIMED_OUT, f"did not end within {limit.budget:.0f} s"
@@ -138,7 +107,7 @@ def run_program(
     except MachineLostError as error:
         machine.settle()
         if not machine.kernel_ended():
-            raise
+            raise MachineLostError(machine.dead() or error.what) from error
         outcome, note = Outcome.PANICKED, machine.dead() or error.what
     return RawRun(
         suite=program.suite,
@@ -149,10 +118,28 @@ def run_program(
         stdout=output.text(output.out),
         stderr=output.text(output.err),
         seconds=time.monotonic() - began,
-        splats=machine.splats()[before:],
+        splats=tuple(_explained(splat, report) for splat in machine.splats()[before:]),
         marks=tuple(output.marks),
         note=note,
+        console=machine.console(start),
     )
+
+
+def _leaks(session: GuestSession, deadline: Deadline) -> str:
+    """Have kmemleak look for memory that nothing points to, and return its report.
+
+    What it finds it also tells the console, where it is a splat. It takes two scans
+    (mm/kmemleak.c: an object whose checksum is new counts as in use), and leaves alone what is
+    younger than five seconds (MSECS_MIN_AGE).
+    """
+    return session.check(_KMEMLEAK, deadline=deadline).text[:_LEAKS_LIMIT]
+
+
+def _explained(splat: Splat, report: str) -> Splat:
+    """Return kmemleak's one line with its report below it."""
+    if splat.kind != "kmemleak" or not report:
+        return splat
+    return replace(splat, text=f"{splat.text}\n{visible(report, keep=chr(10))}")
 
 
 def _evidence(session: GuestSession) -> None:

@@ -1,32 +1,64 @@
-"""Machines for one run: each booted with the run's kernel, its modules and its suites in place."""
+"""Machines for one run: each with the run's kernel and its modules, each as good as new.
+
+A kernel is booted once; the machine is saved as soon as SSH listens (``boot``), and once more with
+its modules loaded (``modules``). Every machine of every run is then restored from the latter: in a
+fraction of a second, with a random pool and a clock of its own. Where QEMU cannot save a machine,
+or the image has a disk, each machine is booted instead.
+"""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
+import os
+import secrets
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from toolkit import keys, machine, process, qemu, selftests
+from toolkit import keys, machine, process, qemu, selftests, snapshot
 from toolkit.arch import Arch
+from toolkit.cache import Cache, digest
+from toolkit.console import MARK
 from toolkit.deadline import Deadline
+from toolkit.errors import InfrastructureError, MachineLostError
 from toolkit.guest import GuestSession
+from toolkit.keys import MachineKeys
 from toolkit.machine import Machine
 from toolkit.model import (
     Accelerator,
-    BuiltSuite,
     GuestImage,
     KernelBuild,
     MachineSpec,
+    MemoryFile,
     Observer,
     Splat,
     StageRecord,
 )
+from toolkit.snapshot import Snapshot
 
 BOOT_SECONDS = 180.0  # from QEMU's start to SSH, under emulation on a busy host
+RESTORE_SECONDS = 60.0
+_OWN_MIB = 256  # what QEMU takes beside the guest's memory: its translated code, above all
+_LOGOUT_SECONDS = 5.0
+_KIND = "snapshot"
+# Says on the console when the SSH server's process for this session, its parent, has ended.
+_WATCH_LOGOUT = (
+    "setsid sh -c 'while kill -0 $0; do sleep 0.02; done; echo {mark} >/dev/kmsg' "
+    "$PPID </dev/null >/dev/null 2>&1 &"
+)
+
+
+Lent = tuple[Machine, GuestSession]  # what who asks for a machine gets
+
+
+class _CannotSaveError(InfrastructureError):
+    """QEMU does not save this machine; it can still be booted each time."""
 
 
 @dataclass(slots=True)
@@ -34,66 +66,133 @@ class Testbed:
     """What every machine of a run is made of, and where its evidence goes.
 
     ``on_boot_splats`` hears what a kernel complained of before its machine was ready, and
-    ``stages`` gets a record for each boot.
+    ``stages`` gets a record of how the machines were made. ``snapshots`` False boots each.
     """
 
     arch: Arch
+    cache: Cache
     kernel: KernelBuild
     image: GuestImage
     accelerator: Accelerator
-    suites: Sequence[BuiltSuite]
+    qemu_version: str
     folder: Path
     observer: Observer
     deadline: Deadline
     stages: list[StageRecord]
     on_boot_splats: Callable[[str, tuple[Splat, ...]], None]
     append: tuple[str, ...] = ()
-    booted: int = field(default=0, init=False)
+    snapshots: bool = True
+    _saved: Snapshot | None = field(default=None, init=False)
+    _prepared: bool = field(default=False, init=False)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
 
-    @contextlib.contextmanager
-    def boot(self) -> Iterator[tuple[Machine, GuestSession]]:
-        """Boot a machine and yield it with a session in it; on leaving it is stopped.
+    def prepare(self) -> None:
+        """Have a saved machine to restore from, made now where the cache has none.
 
         Raises :class:`BootError` when the kernel does not come up, and
         :class:`MachineLostError` when QEMU does not.
         """
-        self.booted += 1
-        number = f"-{self.booted}" if self.booted > 1 else ""
-        name, began = f"boot{number}", time.monotonic()
-        self.observer.stage_started(name)
-        limit = self.deadline.sooner(BOOT_SECONDS)
-        with contextlib.ExitStack() as stack:
-            # A socket's path is short (unix(7): 108 bytes), so it is not in the run's folder.
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-")))
-            made = keys.make_keys(self.folder / f"keys{number}", self.image.host_key_type)
-            spec = self._spec(number, made.fw_cfg, scratch / "qmp.sock")
-            script = self.folder / f"qemu{number}.sh"
-            script.write_text(qemu.script(spec, made.client_key))
-            script.chmod(0o755)
-            vm = stack.enter_context(machine.start(spec, limit))
-            vm.wait_ready(limit)
-            if complaints := vm.splats():
-                self.on_boot_splats(name, complaints)
-            session = stack.enter_context(
-                GuestSession.connect(
-                    vm.ssh_port,
-                    user=self.image.user,
-                    client_key=made.client_key,
-                    host_key=base64.b64decode(made.host_public.split()[1]),
-                    deadline=limit,
-                    alive=vm.dead,
-                )
-            )
-            selftests.load_kernel(session, self.kernel, limit)
-            for built in self.suites:
-                selftests.install(session, built.name, built.path, limit)
-            seconds = round(time.monotonic() - began, 3)
-            record = StageRecord(name, seconds, False, f"SSH on port {vm.ssh_port}")
-            self.stages.append(record)
-            self.observer.stage_finished(record)
-            yield vm, session
+        if self._prepared:
+            return
+        self._prepared = True
+        self._write_script()
+        if not self.snapshots or self.image.disk:
+            return
+        try:
+            self._saved = self._with_modules()
+        except _CannotSaveError as error:
+            self.observer.notice(f"each machine is booted: {error.what}")
+            return
+        shutil.copyfile(self._saved.console, self.folder / snapshot.CONSOLE)
+        self.on_boot_splats("boot", self._saved.splats)
 
-    def _spec(self, number: str, fw_cfg: Mapping[str, Path], socket: Path) -> MachineSpec:
+    def room(self) -> int:
+        """Return how many machines may work at a time: one a core, as long as memory is free."""
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+        fit = int(free // (self.image.memory_mib + _OWN_MIB))
+        return max(1, min(len(os.sched_getaffinity(0)), fit))
+
+    @contextlib.contextmanager
+    def boot(self, deadline: Deadline | None = None) -> Iterator[Lent]:
+        """Give a machine with its modules loaded, and a session in it; leaving stops it.
+
+        Any number of threads may be in here at once, after :meth:`prepare`. Raises as that does.
+        """
+        self.prepare()
+        folder = self.folder / "machines" / str(next(self._numbers))
+        folder.mkdir(parents=True)
+        with contextlib.ExitStack() as stack:
+            yield self._enter(stack, folder, deadline or self.deadline)
+        # Of a machine that served to its end nothing is left to tell.
+        shutil.rmtree(folder)
+
+    def _enter(self, stack: contextlib.ExitStack, folder: Path, deadline: Deadline) -> Lent:
+        saved = self._saved
+        if saved is None:
+            return stack.enter_context(self._booted(folder, deadline))
+        try:
+            return stack.enter_context(self._restored(folder, saved, deadline))
+        except MachineLostError as error:
+            # Its sums were right, so QEMU itself does not like it. The next run makes a new one.
+            self._saved = None
+            self.cache.discard(_KIND, saved.path.name)
+            self.observer.notice(f"a saved machine cannot be restored: {error.what}")
+            again = folder / "booted"
+            again.mkdir()
+            return stack.enter_context(self._booted(again, deadline))
+
+    def _write_script(self) -> None:
+        """Write a script that boots the same machine by hand."""
+        made = keys.make_keys(self.folder / snapshot.KEYS, self.image.host_key_type)
+        spec = self._spec(self.folder, made.fw_cfg, Path())
+        script = self.folder / "qemu.sh"
+        script.write_text(qemu.script(spec, made.client_key))
+        script.chmod(0o755)
+
+    # --- the ways to a machine ---------------------------------------------------
+
+    @contextlib.contextmanager
+    def _booted(self, folder: Path, deadline: Deadline) -> Iterator[Lent]:
+        limit = deadline.sooner(BOOT_SECONDS)
+        made = keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
+        with self._started(folder, made) as vm:
+            vm.wait_ready(limit)
+            with self._session(vm, made, limit) as session:
+                selftests.load_kernel(session, self.kernel, limit)
+                yield vm, session
+
+    @contextlib.contextmanager
+    def _restored(
+        self, folder: Path, saved: Snapshot, deadline: Deadline, memory: MemoryFile | None = None
+    ) -> Iterator[Lent]:
+        """Restore a machine into ``memory``, or else onto a private copy of the saved one's."""
+        limit = deadline.sooner(RESTORE_SECONDS)
+        made = keys.load_keys(saved.keys)
+        memory = memory or MemoryFile(saved.memory, shared=False)
+        with self._started(folder, made, memory=memory, incoming=True) as vm:
+            with saved.state.open("rb") as state:
+                vm.restore(state, limit)
+            with self._session(vm, made, limit) as session:
+                session.set_clock(limit)
+                yield vm, session
+
+    @contextlib.contextmanager
+    def _started(
+        self,
+        folder: Path,
+        made: MachineKeys,
+        *,
+        memory: MemoryFile | None = None,
+        incoming: bool = False,
+    ) -> Iterator[Machine]:
+        # A socket's path is short (unix(7): 108 bytes), so it is not in the run's folder.
+        with tempfile.TemporaryDirectory(prefix="toolkit-") as scratch:
+            spec = self._spec(folder, made.fw_cfg, Path(scratch) / "qmp.sock")
+            spec = replace(spec, memory=memory, incoming=incoming)
+            with machine.start(spec, self.deadline.sooner(BOOT_SECONDS)) as vm:
+                yield vm
+
+    def _spec(self, folder: Path, fw_cfg: Mapping[str, Path], socket: Path) -> MachineSpec:
         return MachineSpec(
             binary=process.find(self.arch.qemu, self.arch.qemu_package),
             accelerator=self.accelerator,
@@ -106,6 +205,109 @@ class Testbed:
             cmdline=(*self.image.cmdline, *self.append),
             devices=self.image.devices,
             fw_cfg=fw_cfg,
-            console_log=self.folder / f"console{number}.log",
+            console_log=folder / snapshot.CONSOLE,
             qmp_socket=socket,
+            generation=str(uuid.uuid4()),
         )
+
+    def _session(self, vm: Machine, made: MachineKeys, limit: Deadline) -> GuestSession:
+        return GuestSession.connect(
+            vm.ssh_port,
+            user=self.image.user,
+            client_key=made.client_key,
+            host_key=base64.b64decode(made.host_public.split()[1]),
+            deadline=limit,
+            alive=vm.dead,
+        )
+
+    # --- saved machines ----------------------------------------------------------------
+
+    def _with_modules(self) -> Snapshot:
+        """Return the saved machine with its modules loaded; a record for each step."""
+        spec = self._spec(self.folder, {}, Path())
+        booted = snapshot.booted_key(
+            spec, kernel=self.kernel.image_digest, image=self.image.key, qemu=self.qemu_version
+        )
+        modules = self.kernel.modules
+        loaded = digest(booted, modules.read_bytes()) if modules else booted
+        found = self._find(loaded)
+        base = self._stage("boot", booted, self._save_booted, found)
+        if loaded == booted:
+            return base
+        return self._stage("modules", loaded, lambda to: self._save_loaded(base, to), found)
+
+    def _find(self, key: str) -> Snapshot | None:
+        """Return a saved machine; one that is damaged is removed and counts as none."""
+        path = self.cache.find(_KIND, key)
+        if path is None:
+            return None
+        saved = snapshot.load(path)
+        damage = saved.damage() if saved else "its description cannot be read"
+        if not damage:
+            return saved
+        self.observer.notice(f"a saved machine is damaged and made again: {damage}")
+        self.cache.discard(_KIND, key)
+        return None
+
+    def _stage(
+        self, name: str, key: str, fill: Callable[[Path], None], found: Snapshot | None
+    ) -> Snapshot:
+        """Run one step unless ``found`` is what it leads to."""
+        self.observer.stage_started(name)
+        began = time.monotonic()
+        saved = found or self._find(key)
+        record_found = saved is not None
+        if saved is None:
+            path, _ = self.cache.make(
+                _KIND, key, fill, deadline=self.deadline, label=f"{name} {self.kernel.release}"
+            )
+            saved = snapshot.load(path)
+            assert saved is not None
+        record = StageRecord(name, round(time.monotonic() - began, 3), record_found, "saved")
+        self.stages.append(record)
+        self.observer.stage_finished(record)
+        return saved
+
+    def _save_booted(self, folder: Path) -> None:
+        limit = self.deadline.sooner(BOOT_SECONDS)
+        made = keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
+        memory = MemoryFile(folder / snapshot.MEMORY, shared=True)
+        with self._started(self.folder, made, memory=memory) as vm:
+            vm.wait_ready(limit)
+            self._save(vm, folder, limit)
+
+    def _save_loaded(self, base: Snapshot, folder: Path) -> None:
+        limit = self.deadline.sooner(BOOT_SECONDS)
+        shutil.copytree(base.keys, folder / snapshot.KEYS)
+        snapshot.copy_memory(base.memory, folder / snapshot.MEMORY)
+        memory = MemoryFile(folder / snapshot.MEMORY, shared=True)
+        own = self.folder / "machines/modules"
+        own.mkdir(parents=True, exist_ok=True)
+        with self._restored(own, base, limit, memory) as (vm, session):
+            selftests.load_kernel(session, self.kernel, limit)
+            _log_out(vm, session, limit)
+            self._save(vm, folder, limit, base)
+        shutil.rmtree(own)
+
+    def _save(
+        self, vm: Machine, folder: Path, limit: Deadline, base: Snapshot | None = None
+    ) -> None:
+        try:
+            with (folder / snapshot.STATE).open("wb") as state:
+                vm.save(state, limit)
+        except MachineLostError as error:
+            raise _CannotSaveError(error.what) from error
+        console = vm.spec.console_log.read_bytes()
+        before = base.console.read_bytes() if base else b""
+        (folder / snapshot.CONSOLE).write_bytes(before + console)
+        snapshot.seal(folder, (*(base.splats if base else ()), *vm.splats()))
+
+
+def _log_out(vm: Machine, session: GuestSession, limit: Deadline) -> None:
+    """Close a session and wait until the guest's half of it is gone, keys and all."""
+    mark = f"{MARK} {secrets.token_hex(4)}"
+    seen = vm.expect(mark.encode())
+    session.check(_WATCH_LOGOUT.format(mark=mark), deadline=limit)
+    session.close()
+    if not seen.wait(_LOGOUT_SECONDS):
+        raise _CannotSaveError("the guest keeps a closed SSH session")

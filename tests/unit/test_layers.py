@@ -17,10 +17,11 @@ LEVELS = [
   / deadline text
   / arch cache console cpio elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
-  / archive bundle debs download localtree manifest qmp results series_files
+  / archive bundle debs download localtree manifest profile qmp results
+    series_files
   / display guest hostprobe initramfs kbuild machine patching report
     rootdisk series_manifest source worktree
-  / doctor image selftests series suites terminal
+  / doctor image schedule selftests series suites terminal
   / testbed
   / run
   / check options pipeline
