@@ -40,6 +40,7 @@ def made(tmp_path: Path) -> Bundle:
             "key",
             "6.12.1",
             build / "kernel",
+            "digest",
             build / "modules.tar",
             build / "headers",
             build / "config",

@@ -18,7 +18,7 @@ LEVELS = [
   / arch cache console cpio elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
   / archive bundle debs download localtree manifest profile qmp results
-    series_files
+    series_files snapshot
   / display guest hostprobe initramfs kbuild machine patching report
     rootdisk series_manifest source worktree
   / doctor image schedule selftests series suites terminal

@@ -8,7 +8,7 @@ import pytest
 from toolkit import process, qemu
 from toolkit.deadline import Deadline
 from toolkit.errors import InfrastructureError
-from toolkit.model import Accelerator, MachineSpec
+from toolkit.model import Accelerator, MachineSpec, MemoryFile
 
 SPEC = MachineSpec(
     binary="/usr/bin/qemu-system-x86_64",
@@ -79,3 +79,26 @@ def test_the_port_is_read_from_the_monitor() -> None:
 def test_the_version() -> None:
     assert qemu.parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright") == "7.2.22"
     assert qemu.parse_version("strange\nlines") == "strange"
+
+
+def test_memory_in_a_file_and_a_state_to_come() -> None:
+    memory = MemoryFile(Path("/cache/a,b/memory"), shared=False)
+    line = qemu.argv(dataclasses.replace(SPEC, memory=memory, incoming=True))
+    assert value(line, "-machine") == "q35,memory-backend=ram"
+    backend = value(line, "-object")
+    assert backend.startswith("memory-backend-file,id=ram,size=1024M,share=off,")
+    assert backend.endswith("mem-path=/cache/a,,b/memory")
+    assert value(line, "-incoming") == "defer"
+
+
+def test_a_machine_that_is_saved_writes_its_memory_through() -> None:
+    memory = MemoryFile(Path("/cache/memory"), shared=True)
+    line = qemu.argv(dataclasses.replace(SPEC, memory=memory))
+    assert ",share=on," in value(line, "-object")
+    assert "-incoming" not in line
+
+
+def test_the_script_boots_by_itself() -> None:
+    memory = MemoryFile(Path("/cache/memory"), shared=False)
+    spec = dataclasses.replace(SPEC, memory=memory, incoming=True)
+    assert qemu.script(spec, Path("/run/key")) == qemu.script(SPEC, Path("/run/key"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from toolkit import selftests
 from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError, MachineLostError
 from toolkit.guest import CommandResult
-from toolkit.model import Outcome, RawRun, Splat, TestProgram
+from toolkit.model import BuiltSuite, Outcome, RawRun, Splat, TestProgram
 
 OOPS = Splat("oops", "Oops: 0002", "Oops: 0002 …", fatal=False, line=9)
 PANIC = Splat("panic", "Kernel panic - not syncing", "Kernel panic …", fatal=True, line=9)
+LEAK = Splat("kmemleak", "kmemleak: 1 new suspected memory leaks", "…", fatal=False, line=9)
 Act = Callable[["FakeMachine", Callable[[bytes], object]], CommandResult]
 
 
@@ -34,6 +36,13 @@ class FakeMachine:
 
     def dead(self) -> str:
         return "the kernel ended with: Kernel panic" if self.ended else ""
+
+    def console_size(self) -> int:
+        return 7
+
+    def console(self, start: int) -> str:
+        assert start == 7
+        return "what the console has"
 
     def expect(self, words: bytes) -> Any:
         class Seen:
@@ -57,38 +66,31 @@ class FakeSession:
                 return act(self.machine, options["on_stdout"])
         return CommandResult(0, None, b"", b"", 0.0)
 
+    def check(self, command: str, **options: Any) -> CommandResult:
+        self.commands.append(command)
+        return CommandResult(0, None, b"unreferenced object 0xff \x1b[2J\n", b"", 0.0)
 
-class Bench:
-    """Boots fake machines and counts them."""
 
-    def __init__(self, **acts: Act) -> None:
-        self.acts = acts
-        self.sessions: list[FakeSession] = []
-        self.stopped = 0
+def run(act: Act, *, leaks: bool = False, lines: list[str] | None = None) -> RawRun:
+    """Run one program that does as ``act`` says."""
+    heard = lines if lines is not None else []
+    machine = FakeMachine()
+    session = FakeSession(machine, {"bad": act})
+    run.commands = session.commands  # type: ignore[attr-defined]
+    return selftests.run_program(
+        machine,  # type: ignore[arg-type]
+        session,  # type: ignore[arg-type]
+        TestProgram("kvm", "bad", 30.0),
+        environment={"KSFT_SLOW": "1 2"},
+        deadline=Deadline.after(60),
+        on_line=lambda program, line: heard.append(f"{program.name}: {line}"),
+        leaks=leaks,
+    )
 
-    @contextlib.contextmanager
-    def boot(self) -> Iterator[Any]:
-        machine = FakeMachine()
-        session = FakeSession(machine, self.acts)
-        self.sessions.append(session)
-        try:
-            yield machine, session
-        finally:
-            self.stopped += 1
 
-    def run(self, *names: str, lines: list[str] | None = None) -> list[RawRun]:
-        heard = lines if lines is not None else []
-        runs = list(
-            selftests.run(
-                [TestProgram("kvm", name, 30.0) for name in names],
-                self.boot,
-                environment={"KSFT_SLOW": "1 2"},
-                deadline=Deadline.after(60),
-                on_line=lambda program, line: heard.append(f"{program.name}: {line}"),
-            )
-        )
-        assert self.stopped == len(self.sessions)
-        return runs
+def commands() -> list[str]:
+    """Return what the last program's session was asked to do."""
+    return list(run.commands)  # type: ignore[attr-defined]
 
 
 def good(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
@@ -118,51 +120,85 @@ def lost(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
     raise MachineLostError("QEMU was killed by signal 9")
 
 
-def test_good_programs_share_one_machine_and_lines_come_whole() -> None:
-    bench, lines = Bench(a=good, b=good), list[str]()
-    runs = bench.run("a", "b", lines=lines)
-    assert [run.outcome for run in runs] == [Outcome.COMPLETED] * 2
-    assert runs[0].stdout == "ok 1 fine\nok 2 too\n"
-    assert len(runs[0].marks) == 2
-    assert lines[:2] == ["a: ok 1 fine", "a: ok 2 too"]
-    assert len(bench.sessions) == 1
-    assert bench.sessions[0].commands[0] == ("cd /kselftest/kvm && exec env KSFT_SLOW='1 2' ./a")
+def test_lines_come_whole() -> None:
+    lines = list[str]()
+    raw = run(good, lines=lines)
+    assert raw.outcome is Outcome.COMPLETED
+    assert raw.stdout == "ok 1 fine\nok 2 too\n"
+    assert len(raw.marks) == 2
+    assert lines == ["bad: ok 1 fine", "bad: ok 2 too"]
+    assert commands()[0] == "cd /kselftest/kvm && exec env KSFT_SLOW='1 2' ./bad"
 
 
 @pytest.mark.parametrize(
     ("act", "outcome"),
     [(oops, Outcome.COMPLETED), (panic, Outcome.PANICKED), (hang, Outcome.TIMED_OUT)],
 )
-def test_what_breaks_a_machine_costs_one_program(act: Act, outcome: Outcome) -> None:
-    bench = Bench(a=good, bad=act, c=good)
-    runs = bench.run("a", "bad", "c")
-    assert [run.outcome for run in runs] == [Outcome.COMPLETED, outcome, Outcome.COMPLETED]
-    assert len(bench.sessions) == 2
-    assert [run.splats for run in (runs[0], runs[2])] == [(), ()]
+def test_how_a_program_may_end(act: Act, outcome: Outcome) -> None:
+    assert run(act).outcome is outcome
 
 
 def test_splats_go_to_the_program_that_ran() -> None:
-    (_, bad) = Bench(a=good, bad=oops).run("a", "bad")
-    assert bad.splats == (OOPS,)
-    assert bad.signal == "KILL"
+    raw = run(oops)
+    assert raw.splats == (OOPS,)
+    assert raw.signal == "KILL"
+    assert raw.console == "what the console has"
 
 
 def test_a_panic_keeps_what_was_said_before_it() -> None:
-    (run,) = Bench(bad=panic).run("bad")
-    assert run.stdout == "ok 1 before\n"
-    assert run.splats == (PANIC,)
-    assert "Kernel panic" in run.note
+    raw = run(panic)
+    assert raw.stdout == "ok 1 before\n"
+    assert raw.splats == (PANIC,)
+    assert "Kernel panic" in raw.note
 
 
 def test_a_hang_asks_the_kernel_for_evidence() -> None:
-    bench = Bench(bad=hang)
-    (run,) = bench.run("bad")
-    assert "sysrq-trigger" in bench.sessions[0].commands[-1]
-    assert run.note == "did not end within 30 s"
+    assert run(hang).note == "did not end within 30 s"
+    assert "sysrq-trigger" in commands()[-1]
 
 
 def test_a_machine_lost_for_no_reason_of_the_kernels_ends_the_run() -> None:
-    bench = Bench(a=good, bad=lost)
     with pytest.raises(MachineLostError, match="signal 9"):
-        bench.run("a", "bad", "a")
-    assert bench.stopped == len(bench.sessions) == 1
+        run(lost)
+
+
+def test_a_leak_comes_with_its_report() -> None:
+    def leak(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+        machine.complaints.append(LEAK)
+        return CommandResult(0, None, b"", b"", 0.1)
+
+    raw = run(leak, leaks=True)
+    assert any("scan >kmemleak" in command for command in commands())
+    (splat,) = raw.splats
+    assert splat.title == LEAK.title
+    assert "unreferenced object" in splat.text
+    assert "\x1b" not in splat.text
+
+
+def test_nothing_is_scanned_where_the_kernel_cannot() -> None:
+    run(good)
+    assert not any("kmemleak" in command for command in commands())
+
+
+def test_a_program_comes_alone_and_a_script_with_its_suite(tmp_path: Path) -> None:
+    for name, content in (("a", b"\x7fELF"), ("b", b"\x7fELF"), ("c.sh", b"#!"), ("data", b"")):
+        (tmp_path / name).write_bytes(content)
+    names = ("a", "b", "c.sh")
+    programs = tuple(TestProgram("kvm", name, 30.0) for name in names)
+    built = BuiltSuite("kvm", tmp_path, programs)
+
+    def sent(program: TestProgram) -> set[str]:
+        found: set[str] = set()
+
+        class Session:
+            @staticmethod
+            def put(source: Path, folder: str, *, deadline: Deadline, keep: Any) -> None:
+                assert (source, folder) == (tmp_path, "/kselftest/kvm")
+                members = [tarfile.TarInfo(f"./{path.name}") for path in source.iterdir()]
+                found.update(member.name for member in members if keep(member))
+
+        selftests.install(Session, built, program, Deadline.after(1))  # type: ignore[arg-type]
+        return found
+
+    assert sent(programs[0]) == {"./a", "./data"}
+    assert sent(programs[2]) == {"./a", "./b", "./c.sh", "./data"}

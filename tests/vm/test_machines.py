@@ -1,0 +1,90 @@
+"""Saved machines: restored, damaged, told apart; and what one test's end costs the others."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from tests.vm.conftest import DATA, PROJECT, Toolkit
+
+SHELL = ("shell", "--suite", "selfcheck", "--")
+PASS = ("build-and-test", "--suite", "selfcheck", "--test", "pass_test.sh")
+
+
+def cached(stages: list[dict[str, object]]) -> dict[str, object]:
+    return {str(stage["name"]): stage["cached"] for stage in stages}
+
+
+def saved_machines() -> list[Path]:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    found = (home / "kernel-toolkit/snapshot").glob("*/memory")
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
+def test_a_panic_in_the_third_of_ten_costs_just_that_one(toolkit: Toolkit, tmp_path: Path) -> None:
+    suite = tmp_path / "root/kselftests/ten"
+    suite.mkdir(parents=True)
+    (tmp_path / "root/patches").mkdir()
+    (tmp_path / "root/vm-images").symlink_to(PROJECT / "vm-images")
+    names = [f"t{number:02}_test.sh" for number in range(1, 11)]
+    (suite / "Makefile").write_text(f"TEST_PROGS := {' '.join(names)}\ninclude $(KSFT)/lib.mk\n")
+    for name in names:
+        script = DATA / "kselftests/selfcheck/pass_test.sh"
+        (suite / name).write_bytes(script.read_bytes())
+        (suite / name).chmod(0o755)
+    panic = "#!/bin/sh\necho TAP version 13\necho 1..2\necho ok 1 before\nsleep 1\n"
+    (suite / names[2]).write_text(f"{panic}echo c >/proc/sysrq-trigger\n")
+    ended = toolkit.run("build-and-test", "--suite", "ten", root=tmp_path / "root")
+    assert ended.code == 1, ended
+    statuses = ended.statuses()
+    for name in names[:2] + names[3:]:
+        assert statuses[f"ten/{name}/first"] == "pass"
+    assert statuses[f"ten/{names[2]}/before"] == "pass"
+    assert any(
+        name.startswith(f"ten/{names[2]}") and status == "crash"
+        for name, status in statuses.items()
+    )
+    console = (ended.folder / f"tests/ten/{names[2]}.console.log").read_text()
+    assert "Kernel panic" in console
+    assert list(statuses) == sorted(statuses, key=lambda leaf: names.index(leaf.split("/")[1]))
+
+
+def test_a_damaged_machine_is_noticed_and_made_again(toolkit: Toolkit, seeded: Path) -> None:
+    words = (*PASS, "--append", f"toolkit_test={toolkit.mark}")
+    first = toolkit.run(*words, root=seeded)
+    assert first.code == 0, first
+    assert not cached(first.result["stages"])["boot"]
+    for memory in saved_machines()[-2:]:
+        with memory.open("r+b") as file:
+            file.seek(64 << 20)
+            file.write(b"damage")
+    second = toolkit.run(*words, root=seeded)
+    assert second.code == 0, second
+    assert "damaged" in second.err
+    assert not cached(second.result["stages"])["modules"]
+    third = toolkit.run(*words, root=seeded)
+    assert third.code == 0, third
+    assert cached(third.result["stages"])["modules"]
+
+
+def test_restored_machines_have_the_time_and_randomness_of_their_own(
+    toolkit: Toolkit, seeded: Path
+) -> None:
+    seen = set()
+    for _ in range(2):
+        words = "date +%s; cat /proc/sys/kernel/random/uuid; dmesg | grep -c 'crng reseeded'"
+        ended = toolkit.run(*SHELL, "sh", "-c", words, root=seeded)
+        assert ended.code == 0, ended
+        clock, uuid, reseeded = ended.out.split()
+        # The call ended a moment ago, and a busy host may be slow to end it.
+        assert -2 <= time.time() - int(clock) < 30
+        assert int(reseeded) >= 1
+        seen.add(uuid)
+    assert len(seen) == 2
+
+
+def test_without_snapshots_each_machine_boots(toolkit: Toolkit, seeded: Path) -> None:
+    ended = toolkit.run(*PASS, "--no-snapshots", root=seeded)
+    assert ended.code == 0, ended
+    assert "modules" not in cached(ended.result["stages"])
