@@ -187,13 +187,24 @@ def _request(patch: str | None, given: dict[str, Any]) -> Request:
     from toolkit.run import Request
     from toolkit.schedule import Isolation
 
-    fields = {field.name for field in dataclasses.fields(Request)} - {"patch", "command"}
+    fields = {field.name for field in dataclasses.fields(Request)} - {
+        "patch",
+        "command",
+        "step_summary",
+    }
     known = {name: value for name, value in given.items() if name in fields and value is not None}
     if "isolation" in known:
         known["isolation"] = Isolation(known["isolation"])
     if "profile" in known:
         known["profile"] = profile.load(known["profile"])
-    return Request(patch=patch, command=_repeatable(sys.argv), **known)
+    # GitHub's runners name a file whose Markdown they show on the page of the job.
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Request(
+        patch=patch,
+        command=_repeatable(sys.argv),
+        step_summary=Path(page) if page else None,
+        **known,
+    )
 
 
 def _repeatable(argv: list[str]) -> tuple[str, ...]:

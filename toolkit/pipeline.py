@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
-from toolkit import report, results
+from toolkit import blame, report, results, stacktrace
 from toolkit.errors import (
     EXIT_INTERRUPTED,
     BootError,
@@ -23,24 +24,35 @@ def build_and_test(run: Run) -> RunResult:
 
     Errors become part of the result and are raised again for the caller to show.
     """
-    result: RunResult | None = None
     try:
         run.test()
         verdict, code = results.verdict(run.leaves)
-        result = run.result(verdict, code)
+        return _concluded(run, run.result(verdict, code))
     except KeyboardInterrupt:
-        result = run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted")
+        _concluded(run, run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted"))
         raise
     except ToolkitError as error:
-        result = run.result(verdict_of(error), error.exit_code, error.what)
+        result = run.result(verdict_of(error), error.exit_code, error.what, error.detail)
+        _concluded(run, result)
         raise
     except OSError as error:
-        result = run.result(Verdict.INFRASTRUCTURE, InfrastructureError.exit_code, str(error))
+        code = InfrastructureError.exit_code
+        _concluded(run, run.result(Verdict.INFRASTRUCTURE, code, str(error)))
         raise
-    finally:
-        if result:
-            with contextlib.suppress(OSError):  # a full disk must not hide the first error
-                report.write(run.folder, result)
+
+
+def _concluded(run: Run, result: RunResult) -> RunResult:
+    """Return the result with what its evidence points at, and write the reports."""
+    reached = vars(run)  # the stages that were computed
+    kernel, base = reached.get("kernel"), reached.get("base")
+    if kernel and base and result.splats and result.verdict is not Verdict.INTERRUPTED:
+        splats = stacktrace.decode(result.splats, kernel, base, run.observer)
+        result = replace(result, splats=splats)
+    said = [line for splat in result.splats for line in (splat.decoded or splat.text).split("\n")]
+    blames = blame.find([*result.detail, *said], reached.get("tree"))
+    result = replace(result, blames=blames)
+    with contextlib.suppress(OSError):  # a full disk must not hide the first error
+        report.write(run.folder, result, run.request.step_summary)
     return result
 
 

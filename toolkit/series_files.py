@@ -10,6 +10,7 @@ from pathlib import Path
 
 from toolkit import patchfile
 from toolkit.errors import UserError
+from toolkit.evidence import Mailing
 from toolkit.model import Patch
 from toolkit.patchfile import Mail
 
@@ -25,6 +26,7 @@ class PatchFiles:
     patches: tuple[Patch, ...]
     title: str
     cover_letter: str = ""
+    mailing: Mailing | None = None
 
 
 def read_folder(folder: Path, order: Sequence[str] = ()) -> PatchFiles:
@@ -48,10 +50,15 @@ def read_folder(folder: Path, order: Sequence[str] = ()) -> PatchFiles:
     patches = [replace(mail.patch, path=folder / mail.patch.name) for mail in found]
     for patch in patches:
         patchfile.sections(patch)
-    if covers:
-        cover = _read(folder / covers[0])
-        return PatchFiles(tuple(patches), cover.patch.subject, patchfile.body_text(cover))
-    return PatchFiles(tuple(patches), patches[0].subject)
+    return _files(patches, _read(folder / covers[0]) if covers else None, found[0])
+
+
+def _files(patches: Sequence[Patch], cover: Mail | None, first: Mail) -> PatchFiles:
+    """Return the patches with what the cover letter says, or else the first patch."""
+    if cover is None:
+        return PatchFiles(tuple(patches), first.patch.subject, "", first.mailing)
+    text = patchfile.body_text(cover)
+    return PatchFiles(tuple(patches), cover.patch.subject, text, cover.mailing)
 
 
 def _check_order(folder: Path, names: Sequence[str], order: Sequence[str]) -> None:
@@ -109,9 +116,7 @@ def read_mbox(path: Path) -> PatchFiles:
     named = [_named(number, mail.patch) for number, mail in enumerate(patches, 1)]
     for patch in named:
         patchfile.sections(patch)
-    if cover:
-        return PatchFiles(tuple(named), cover.patch.subject, patchfile.body_text(cover))
-    return PatchFiles(tuple(named), named[0].subject)
+    return _files(named, cover, patches[0])
 
 
 def _in_order(path: Path, patches: list[Mail], cover: Mail | None) -> list[Mail]:

@@ -13,15 +13,18 @@ PACKAGE = Path(__file__).parents[2] / "toolkit"
 LEVELS = [
     set(level.split())
     for level in """
-    __init__ errors model
+    __init__ errors evidence
+  / model
   / deadline text
   / arch cache console cpio elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
-  / archive bundle debs download localtree manifest profile qmp results
-    series_files
-  / display guest hostprobe initramfs kbuild machine patching report
-    rootdisk series_manifest source worktree
-  / doctor image schedule selftests series suites terminal
+  / archive blame bundle debs download environment localtree manifest profile
+    qmp results series_files
+  / outline
+  / display guest hostprobe htmlreport initramfs junit kbuild kcidb machine
+    mailreply patching rootdisk series_manifest source stacktrace summary
+    worktree
+  / doctor image report schedule selftests series suites terminal
   / testbed
   / run
   / check options pipeline
