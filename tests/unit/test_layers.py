@@ -28,6 +28,8 @@ LEVELS = [
   / testbed
   / run
   / check options pipeline
+  / cli_house cli_run
+  / cli_series
   / cli
     """.split("/")  # noqa: SIM905 - a list of quoted words is hard to read
 ]
