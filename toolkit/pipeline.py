@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from toolkit import blame, report, results, stacktrace
+from toolkit import blame, report, reproduce, results, stacktrace
 from toolkit.errors import (
     EXIT_INTERRUPTED,
     BootError,
@@ -16,6 +16,7 @@ from toolkit.errors import (
     UserError,
 )
 from toolkit.model import RunResult, Verdict
+from toolkit.reproduce import Kit
 from toolkit.run import Run
 
 
@@ -53,6 +54,12 @@ def _concluded(run: Run, result: RunResult) -> RunResult:
     result = replace(result, blames=blames)
     with contextlib.suppress(OSError):  # a full disk must not hide the first error
         report.write(run.folder, result, run.request.step_summary)
+        if {"accelerator", "kernel", "image", "built_suites"} <= reached.keys():
+            asked = run.request
+            kit = Kit(
+                run.bundle(), run.accelerator, run.arch.qemu, asked.append, asked.test_environment
+            )
+            reproduce.remember(kit, run.folder)
     return result
 
 

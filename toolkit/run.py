@@ -38,9 +38,7 @@ from toolkit.arch import host_arch
 from toolkit.bundle import Bundle
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
-from toolkit.errors import (
-    UserError,
-)
+from toolkit.errors import UserError
 from toolkit.kbuild import Builder
 from toolkit.model import (
     Accelerator,
@@ -96,6 +94,11 @@ class Request:
     machines: int = 0  # that work at a time; 0: as many as there are cores and memory for
     snapshots: bool = True
     step_summary: Path | None = None  # where a CI page's summary of the job is collected
+
+    @property
+    def test_environment(self) -> dict[str, str]:
+        """What the test programs find in their environment."""
+        return {"KSFT_SLOW": "1"} if self.slow else {}
 
 
 class Run:
@@ -352,7 +355,7 @@ class Run:
         """Run programs on machines, and yield what each gave as it ends."""
         limit = self.deadline.cancellable()
         suite_of = {built.name: built for built in self.built_suites}
-        environment = {"KSFT_SLOW": "1"} if self.request.slow else {}
+        environment = self.request.test_environment
         leaks = _LEAKS in self.kernel.config.read_text().splitlines()
 
         def one(lent: Lent, program: TestProgram, on_line: selftests.OnLine) -> RawRun:

@@ -19,16 +19,16 @@ LEVELS = [
   / arch cache console cpio elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
   / archive blame bundle debs download environment localtree manifest profile
-    qmp results series_files
+    qmp results runs series_files
   / outline
   / display guest hostprobe htmlreport initramfs junit kbuild kcidb machine
     mailreply patching rootdisk series_manifest source stacktrace summary
     worktree
   / doctor image report schedule selftests series suites terminal
-  / testbed
+  / reproduce testbed
   / run
   / check options pipeline
-  / cli_house cli_run
+  / cli_house cli_records cli_run
   / cli_series
   / cli
     """.split("/")  # noqa: SIM905 - a list of quoted words is hard to read
