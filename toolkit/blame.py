@@ -44,7 +44,7 @@ def find(said: Iterable[str], tree: PatchedTree | None) -> tuple[Blame, ...]:
             number = int(match[2])
             place = _origin(tree, tree.series, file, number)
             if place:
-                said = file + line[match.end(1) :]
+                said = line[: match.start(1)] + file + line[match.end(1) :]
                 found[file, number] = _blame(said, file, number, place, tree)
     return tuple(found.values())
 

@@ -165,6 +165,8 @@ def completion(shell_name: str) -> None:
 
 cli.add_command(cli_series.series)
 cli.add_command(cli_records.reproduce)
+cli.add_command(cli_records.history)
+cli.add_command(cli_records.compare)
 cli.add_command(cli_house.doctor)
 cli.add_command(cli_house.cache)
 

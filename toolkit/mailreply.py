@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.header
 import email.utils
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
@@ -21,6 +22,8 @@ COLUMNS = 72
 MAX_LINE = 200
 MAX_FAILURES = 20
 MAX_LINES = 25  # of one message or report
+
+_REGISTERS = re.compile(r"(R(?!IP)[A-Z0-9]{2}|[A-Z]S|[CD]R[0-9]|Code): ?")
 
 _OPENINGS = {
     Verdict.PASS: "All tests of this {what} came out as expected.",
@@ -101,7 +104,7 @@ def _body(result: RunResult) -> Iterator[str]:
         yield from _blame(blame)
     if result.detail:
         yield ""
-        yield from _log(result.detail)
+        yield from _log(line for line in result.detail if not line.startswith("make"))
     yield from _failures(result)
     yield from _splats(result)
     yield from _repeat(result)
@@ -193,7 +196,7 @@ def _quoted(lines: Iterable[str]) -> Iterator[str]:
 
 def _log(lines: Iterable[str]) -> Iterator[str]:
     """Yield evidence, indented, so that no line of it looks like one of the mail's own."""
-    shown = [line for line in lines if line.strip()]
+    shown = [line for line in lines if line.strip() and not _REGISTERS.match(line)]
     for line in shown[:MAX_LINES]:
         yield f"  {visible(line, keep=chr(9))[:MAX_LINE]}"
     if len(shown) > MAX_LINES:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import replace
 
-from toolkit import blame, report, reproduce, results, stacktrace
+from toolkit import blame, history, report, reproduce, results, stacktrace
 from toolkit.errors import (
     EXIT_INTERRUPTED,
     BootError,
@@ -18,6 +19,9 @@ from toolkit.errors import (
 from toolkit.model import RunResult, Verdict
 from toolkit.reproduce import Kit
 from toolkit.run import Run
+
+_WORK_FOLDER = re.compile(r"/\S*/work/kernel/[0-9a-f]+/src/")
+_DETOUR = re.compile(r"(?<![^/\s\[])[^/\s\[]*[^/\s\[.][^/\s\[]*/\.\./")  # a/../
 
 
 def build_and_test(run: Run) -> RunResult:
@@ -33,7 +37,8 @@ def build_and_test(run: Run) -> RunResult:
         _concluded(run, run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted"))
         raise
     except ToolkitError as error:
-        result = run.result(verdict_of(error), error.exit_code, error.what, error.detail)
+        detail = [_within_tree(line) for line in error.detail]
+        result = run.result(verdict_of(error), error.exit_code, error.what, detail)
         _concluded(run, result)
         raise
     except OSError as error:
@@ -60,7 +65,19 @@ def _concluded(run: Run, result: RunResult) -> RunResult:
                 run.bundle(), run.accelerator, run.arch.qemu, asked.append, asked.test_environment
             )
             reproduce.remember(kit, run.folder)
+    try:
+        history.record(run.paths.history, result, run.folder)
+    except (InfrastructureError, OSError) as error:
+        run.observer.notice(f"this run is not in the history: {error}")
     return result
+
+
+def _within_tree(line: str) -> str:
+    """Return a compiler's line with the tree's own paths, not those of this host's work folder."""
+    line = _WORK_FOLDER.sub("", line)
+    while (shorter := _DETOUR.sub("", line)) != line:
+        line = shorter
+    return line
 
 
 def verdict_of(error: ToolkitError) -> Verdict:

@@ -100,6 +100,12 @@ def test_a_new_file_s_lines_are_found() -> None:
     assert found.said == "virt/new.c:3:1: warning: odd"  # not where this host keeps its tree
 
 
+def test_a_warning_keeps_its_words_before_the_place() -> None:
+    said = "WARNING: CPU: 1 PID: 70 at arch/x86/kvm/../../../virt/a.c:4 f+0x1/0x2 [kvm]"
+    (found,) = blame.find([said], a_tree())
+    assert found.said == "WARNING: CPU: 1 PID: 70 at virt/a.c:4 f+0x1/0x2 [kvm]"
+
+
 def test_a_hunk_that_was_applied_elsewhere_is_known_by_its_text() -> None:
     moved = "\n" * 7 + AFTER
     (found,) = blame.find(["virt/a.c:11: error"], a_tree(after=moved))

@@ -20,8 +20,8 @@ LEVELS = [
     patchfile paths process qemu yamlfile
   / archive blame bundle debs download environment localtree manifest profile
     qmp results runs series_files
-  / outline
-  / display guest hostprobe htmlreport initramfs junit kbuild kcidb machine
+  / history outline
+  / charts compare display guest hostprobe htmlreport initramfs junit kbuild kcidb machine
     mailreply patching rootdisk series_manifest source stacktrace summary
     worktree
   / doctor image report schedule selftests series suites terminal

@@ -76,3 +76,12 @@ def test_any_headers_make_a_mail(subject: str, sender: str, recipients: str) -> 
         *("Content-Type", "Content-Transfer-Encoding"),
     }
     assert head.isascii()
+
+
+def test_what_nobody_reads_in_a_mail_is_left_out() -> None:
+    text = "RIP: 0010:f (a.c:1)\nCode: 48 89\nRSP: 0018:ff\nR10: 0\nFS:  0\nCR2: 1\n f (b.c:2)"
+    splat = dataclasses.replace(a_result.WARNING, decoded=text)
+    result = dataclasses.replace(a_result.failed(), splats=(splat,), detail=("make[1]: *** x",))
+    text = mail(result).get_content()
+    assert "  RIP: 0010:f (a.c:1)\n   f (b.c:2)\n" in text
+    assert "make[1]" not in text
