@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from toolkit import __version__, cli_house, cli_records, cli_run, cli_series, options
+from toolkit import __version__, cli_house, cli_mail, cli_records, cli_run, cli_series, options
 from toolkit.errors import (
     EXIT_INFRASTRUCTURE,
     EXIT_INTERRUPTED,
@@ -164,6 +164,7 @@ def completion(shell_name: str) -> None:
 
 
 cli.add_command(cli_series.series)
+cli.add_command(cli_mail.b4_check)
 cli.add_command(cli_records.reproduce)
 cli.add_command(cli_records.history)
 cli.add_command(cli_records.compare)

@@ -19,40 +19,44 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def open_run(
-    root: Path | None, patch: str | None, given: dict[str, Any]
+    root: Path | None, patch: str | None, given: dict[str, Any], command: tuple[str, ...] = ()
 ) -> Iterator[tuple[Run, Callable[[Any], None]]]:
-    """Give a run with its folder and display, and a function that shows its result and exits."""
+    """Give a run with its folder and display, and a function that shows its result and exits.
+
+    ``command`` repeats the run; by default that is how the toolkit was called.
+    """
     from toolkit import display, paths
     from toolkit.run import Run
 
-    places = paths.resolve(root)
-    request = _request(patch, given)
-    wanted = given.get("run_dir")
-    if wanted is None:
-        folder = paths.new_run_dir(places.runs, patch or request.kernel)
-    else:
-        folder = wanted.absolute()
-        folder.mkdir(parents=True, exist_ok=True)
+    request = _request(patch, given, command or repeatable(sys.argv))
+    place = folder(root, patch or request.kernel, given.get("run_dir"))
     with display.open_display(sys.stderr) as observer:
-        observer.notice(f"run folder: {folder}")
-        run = Run(request, places, folder, observer)
+        observer.notice(f"run folder: {place}")
+        run = Run(request, paths.resolve(root), place, observer)
         outcome: list[Any] = []
         yield run, outcome.append
     if outcome:
-        display.summary(outcome[0], folder)
+        display.summary(outcome[0], place)
         click.get_current_context().exit(outcome[0].exit_code)
 
 
-def _request(patch: str | None, given: dict[str, Any]) -> Request:
+def folder(root: Path | None, name: str, wanted: Path | None) -> Path:
+    """Return the folder of a run: the one that is wanted, or a new one named after ``name``."""
+    from toolkit import paths
+
+    if wanted is None:
+        return paths.new_run_dir(paths.resolve(root).runs, name)
+    wanted.mkdir(parents=True, exist_ok=True)
+    return wanted.absolute()
+
+
+def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...]) -> Request:
     from toolkit import profile
     from toolkit.run import Request
     from toolkit.schedule import Isolation
 
-    fields = {field.name for field in dataclasses.fields(Request)} - {
-        "patch",
-        "command",
-        "step_summary",
-    }
+    ours = {"patch", "command", "step_summary"}
+    fields = {field.name for field in dataclasses.fields(Request)} - ours
     known = {name: value for name, value in given.items() if name in fields and value is not None}
     if "isolation" in known:
         known["isolation"] = Isolation(known["isolation"])
@@ -62,13 +66,13 @@ def _request(patch: str | None, given: dict[str, Any]) -> Request:
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     return Request(
         patch=patch,
-        command=_repeatable(sys.argv),
+        command=command,
         step_summary=Path(page) if page else None,
         **known,
     )
 
 
-def _repeatable(argv: list[str]) -> tuple[str, ...]:
+def repeatable(argv: list[str]) -> tuple[str, ...]:
     """Return the command as it was given, without the folder that this run wrote into."""
     words, skip = ["toolkit"], False
     for word in argv[1:]:

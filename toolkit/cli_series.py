@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from toolkit import cli_run, options
+from toolkit import cli_mail, cli_run, options
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for pydantic.
 
@@ -54,3 +54,6 @@ def series_check(root: Path | None, /, name: str, **given: Any) -> None:
     for line in table.lines():
         click.echo(printable(line))
     click.get_current_context().exit(table.exit_code)
+
+
+series.add_command(cli_mail.series_import)

@@ -19,6 +19,7 @@ from toolkit.errors import UserError
 from toolkit.evidence import Mailing
 from toolkit.model import Patch
 
+HEADERS = ("From", "Date", "Subject", "Message-Id", "To", "Cc")  # what is kept of a mail
 MAX_NAME = 255  # NAME_MAX of every Linux file system
 MAX_PATH = 4095  # PATH_MAX without its NUL
 
@@ -138,7 +139,7 @@ def _plain(data: bytes, message: email.message.Message) -> bytes:
     parts = [part for part in message.walk() if part.get_content_maintype() == "text"]
     bodies = [part.get_payload(decode=True) for part in parts]
     body = b"\n".join(body for body in bodies if isinstance(body, bytes))
-    headers = [f"{name}: {_header(message, name)}\n" for name in ("From", "Date", "Subject")]
+    headers = [f"{name}: {text}\n" for name in HEADERS if (text := _header(message, name))]
     return "".join(headers).encode(errors="replace") + b"\n" + body.replace(b"\r\n", b"\n")
 
 

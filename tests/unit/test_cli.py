@@ -167,4 +167,4 @@ def test_every_command_has_help(tmp_path: Path) -> None:
 
 def test_the_repeatable_command_leaves_out_its_folder() -> None:
     argv = ["/x/toolkit", "test", "--run-dir", "a", "-p", "v4", "--run-dir=b"]
-    assert cli_run._repeatable(argv) == ("toolkit", "test", "-p", "v4")
+    assert cli_run.repeatable(argv) == ("toolkit", "test", "-p", "v4")

@@ -21,14 +21,15 @@ LEVELS = [
   / archive blame bundle debs download environment localtree manifest profile
     qmp results runs series_files
   / history outline
-  / charts compare display guest hostprobe htmlreport initramfs junit kbuild kcidb machine
+  / b4check charts compare display guest hostprobe htmlreport initramfs junit kbuild kcidb machine
     mailreply patching rootdisk series_manifest source stacktrace summary
     worktree
   / doctor image report schedule selftests series suites terminal
-  / reproduce testbed
+  / reproduce series_import testbed
   / run
   / check options pipeline
   / cli_house cli_records cli_run
+  / cli_mail
   / cli_series
   / cli
     """.split("/")  # noqa: SIM905 - a list of quoted words is hard to read
