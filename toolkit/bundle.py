@@ -61,22 +61,21 @@ def save(bundle: Bundle, folder: Path) -> None:
             shutil.copy2(path, folder / "image")
     for built in bundle.suites:
         shutil.copytree(built.path, folder / "suites" / built.name)
-    series = bundle.series
     portable = replace(
         bundle,
         kernel=_moved_kernel(bundle.kernel, Path("kernel")),
         image=_moved_image(bundle.image, Path("image")),
         suites=tuple(replace(each, path=Path("suites", each.name)) for each in bundle.suites),
         base=replace(bundle.base, path=Path()),
-        # The patches are in the kernel already; their names and subjects are what a report needs.
-        series=series
-        and replace(
-            series,
-            origin=None,
-            patches=tuple(replace(each, content=b"", path=None) for each in series.patches),
-        ),
+        series=bundle.series and titles(bundle.series),
     )
     (folder / MANIFEST).write_bytes(_adapter().dump_json(portable, indent=1))
+
+
+def titles(series: PatchSeries) -> PatchSeries:
+    """Return a series without what is in the kernel already: a report needs subjects alone."""
+    patches = tuple(replace(each, content=b"", path=None) for each in series.patches)
+    return replace(series, origin=None, patches=patches)
 
 
 def load(folder: Path) -> Bundle:

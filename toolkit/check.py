@@ -83,7 +83,7 @@ def check(run: Run) -> Table:
         new = tuple((said - known).elements())
         # Only what is compiled again speaks again, so what was said before stays known.
         known |= said
-        rows.append(Row(patch.name, _checkpatch(run, patch), build, new))
+        rows.append(Row(patch.name, checkpatch(run, patch), build, new))
     return Table(tuple(rows))
 
 
@@ -148,7 +148,7 @@ def _lint_folder(work: WorkTree, config: str, *, fresh: bool) -> Path:
     return output
 
 
-def _checkpatch(run: Run, patch: Patch) -> tuple[str, ...]:
+def checkpatch(run: Run, patch: Patch) -> tuple[str, ...]:
     """Run the base's own checkpatch.pl over one patch and return what it complains of."""
     argv = [
         *("perl", "scripts/checkpatch.pl", "--strict", "--terse", "--show-types"),

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from toolkit import __version__, options, text
+from toolkit import __version__, cli_house, cli_mail, cli_records, cli_run, cli_series, options
 from toolkit.errors import (
     EXIT_INFRASTRUCTURE,
     EXIT_INTERRUPTED,
+    EXIT_OK,
     EXIT_USER,
     KernelError,
     ToolkitError,
@@ -25,8 +23,6 @@ from toolkit.errors import (
 )
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
-if TYPE_CHECKING:
-    from toolkit.run import Request, Run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -67,7 +63,7 @@ def build_and_test(root: Path | None, /, patch: str | None, **given: Any) -> Non
     """
     from toolkit import pipeline
 
-    with _run(root, patch, given) as (run, finish):
+    with cli_run.open_run(root, patch, given) as (run, finish):
         finish(pipeline.build_and_test(run))
 
 
@@ -86,7 +82,7 @@ def test(root: Path | None, /, patch: str | None, **given: Any) -> None:
     """
     from toolkit import pipeline
 
-    with _run(root, patch, given) as (run, finish):
+    with cli_run.open_run(root, patch, given) as (run, finish):
         finish(pipeline.build_and_test(run))
 
 
@@ -96,7 +92,7 @@ def test(root: Path | None, /, patch: str | None, **given: Any) -> None:
 @click.pass_obj
 def fetch(root: Path | None, /, **given: Any) -> None:
     """Fetch, verify and unpack a kernel source, and print where it lies."""
-    with _run(root, None, given) as (run, _):
+    with cli_run.open_run(root, None, given) as (run, _):
         path = run.base.path
     click.echo(path)
 
@@ -115,7 +111,7 @@ def build(root: Path | None, /, patch: str | None, save: Path | None, **given: A
     """Build a patched kernel and its selftests, and print where they lie."""
     from toolkit import bundle
 
-    with _run(root, patch, given) as (run, _):
+    with cli_run.open_run(root, patch, given) as (run, _):
         built, suites = run.kernel, run.built_suites
         if save:
             bundle.save(run.bundle(), save)
@@ -132,7 +128,7 @@ def build(root: Path | None, /, patch: str | None, save: Path | None, **given: A
 @click.pass_obj
 def boot(root: Path | None, /, patch: str | None, **given: Any) -> None:
     """Boot a patched kernel, load its modules, and print its uname."""
-    with _run(root, patch, given) as (run, _), run.testbed.boot() as (_, session):
+    with cli_run.open_run(root, patch, given) as (run, _), run.testbed.boot() as (_, session):
         uname = session.check("uname -a", deadline=run.deadline).text
     click.echo(uname.strip())
 
@@ -151,172 +147,9 @@ def shell(root: Path | None, /, patch: str | None, command: tuple[str, ...], **g
     """
     from toolkit import terminal
 
-    with _run(root, patch, given) as (run, _), run.testbed.boot() as (_, session):
+    with cli_run.open_run(root, patch, given) as (run, _), run.testbed.boot() as (_, session):
         status = terminal.interact(session, shlex.join(command), run.deadline)
-    sys.exit(status)
-
-
-@contextlib.contextmanager
-def _run(
-    root: Path | None, patch: str | None, given: dict[str, Any]
-) -> Iterator[tuple[Run, Callable[[Any], None]]]:
-    """Give a run with its folder and display, and a function that shows its result and exits."""
-    from toolkit import display, paths
-    from toolkit.run import Run
-
-    places = paths.resolve(root)
-    request = _request(patch, given)
-    wanted = given.get("run_dir")
-    if wanted is None:
-        folder = paths.new_run_dir(places.runs, patch or request.kernel)
-    else:
-        folder = wanted.absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-    with display.open_display(sys.stderr) as observer:
-        observer.notice(f"run folder: {folder}")
-        run = Run(request, places, folder, observer)
-        outcome: list[Any] = []
-        yield run, outcome.append
-    if outcome:
-        display.summary(outcome[0], folder)
-        sys.exit(outcome[0].exit_code)
-
-
-def _request(patch: str | None, given: dict[str, Any]) -> Request:
-    from toolkit import profile
-    from toolkit.run import Request
-    from toolkit.schedule import Isolation
-
-    fields = {field.name for field in dataclasses.fields(Request)} - {"patch", "command"}
-    known = {name: value for name, value in given.items() if name in fields and value is not None}
-    if "isolation" in known:
-        known["isolation"] = Isolation(known["isolation"])
-    if "profile" in known:
-        known["profile"] = profile.load(known["profile"])
-    return Request(patch=patch, command=_repeatable(sys.argv), **known)
-
-
-def _repeatable(argv: list[str]) -> tuple[str, ...]:
-    """Return the command as it was given, without the folder that this run wrote into."""
-    words, skip = ["toolkit"], False
-    for word in argv[1:]:
-        if skip:
-            skip = False
-        elif word == "--run-dir":
-            skip = True
-        elif not word.startswith("--run-dir="):
-            words.append(word)
-    return tuple(words)
-
-
-# --- series --------------------------------------------------------------------------------
-
-
-@cli.group()
-def series() -> None:
-    """Look at the carried series."""
-
-
-@series.command("list")
-@click.pass_obj
-def series_list(root: Path | None) -> None:
-    """List the series in patches/."""
-    from toolkit import paths
-    from toolkit import series as series_
-
-    for line in series_.list_series(paths.resolve(root).patches):
-        click.echo(line)
-
-
-@series.command("show")
-@click.argument("name", shell_complete=options.complete_series)
-@click.pass_obj
-def series_show(root: Path | None, /, name: str) -> None:
-    """Show a series: its title, bases, patches, needs and known failures."""
-    from toolkit import paths
-    from toolkit import series as series_
-
-    for line in series_.describe(name, paths.resolve(root).patches):
-        click.echo(line)
-
-
-@series.command("check")
-@click.argument("name", shell_complete=options.complete_series)
-@options.RUN
-@click.pass_obj
-def series_check(root: Path | None, /, name: str, **given: Any) -> None:
-    """Check each patch: checkpatch --strict, its build, and W=1 and sparse for what is new."""
-    from toolkit import check
-    from toolkit.display import printable
-
-    with _run(root, name, given) as (run, _):
-        table = check.check(run)
-    for line in table.lines():
-        click.echo(printable(line))
-    sys.exit(table.exit_code)
-
-
-# --- house-keeping -------------------------------------------------------------------------
-
-
-@cli.command()
-@click.option("--probe", is_flag=True, help="Try KVM again, even if its answer is remembered.")
-@click.pass_obj
-def doctor(root: Path | None, probe: bool) -> None:
-    """Say what this host has, what it lacks, and which accelerator would be used.
-
-    Exit code 3 when something is missing.
-    """
-    from toolkit import doctor as doctor_
-    from toolkit import paths
-    from toolkit.cache import Cache, free_bytes
-    from toolkit.deadline import Deadline
-
-    places = paths.resolve(root)
-    findings = list(doctor_.examine_host(places.cache, free_bytes(places.cache)))
-    findings += doctor_.examine_accelerator(Cache(places.cache), Deadline.after(60), again=probe)
-    for finding in findings:
-        mark, colour = _MARKS[finding.good]
-        click.secho(f"{mark:>4}  ", fg=colour, nl=False)
-        click.echo(finding.text)
-    if any(finding.good is False for finding in findings):
-        sys.exit(EXIT_INFRASTRUCTURE)
-
-
-_MARKS = {True: ("ok", "green"), False: ("NO", "red"), None: ("--", "yellow")}
-
-
-@cli.group()
-def cache() -> None:
-    """Look at and prune the cache."""
-
-
-@cache.command("list")
-@click.pass_obj
-def cache_list(root: Path | None) -> None:
-    """List what the cache holds, least recently used first."""
-    import datetime
-
-    entries = _cache(root).entries()
-    for entry in entries:
-        used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        click.echo(
-            f"{text.size(entry.size):>9}  {used}  {entry.kind + '/' + entry.key:<45}  {entry.label}"
-        )
-    click.echo(f"{text.size(sum(entry.size for entry in entries)):>9}  in {len(entries)} entries")
-
-
-@cache.command("prune")
-@click.option(
-    "--keep-within", default="20G", show_default=True, metavar="SIZE", help="Such as 500M or 20G."
-)
-@click.pass_obj
-def cache_prune(root: Path | None, keep_within: str) -> None:
-    """Remove the least recently used entries until the rest fits into SIZE."""
-    removed = _cache(root).prune(text.parse_size(keep_within))
-    for entry in removed:
-        click.echo(f"removed {entry.kind}/{entry.key} ({text.size(entry.size)})")
-    click.echo(f"{text.size(sum(entry.size for entry in removed))} freed")
+    click.get_current_context().exit(status)
 
 
 @cli.command()
@@ -330,11 +163,13 @@ def completion(shell_name: str) -> None:
     click.echo(found(cli, {}, "toolkit", "_TOOLKIT_COMPLETE").source())
 
 
-def _cache(root: Path | None) -> Any:
-    from toolkit import paths
-    from toolkit.cache import Cache
-
-    return Cache(paths.resolve(root).cache)
+cli.add_command(cli_series.series)
+cli.add_command(cli_mail.b4_check)
+cli.add_command(cli_records.reproduce)
+cli.add_command(cli_records.history)
+cli.add_command(cli_records.compare)
+cli.add_command(cli_house.doctor)
+cli.add_command(cli_house.cache)
 
 
 # --- the edge ------------------------------------------------------------------------------
@@ -345,7 +180,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        cli.main(prog_name="toolkit", standalone_mode=False)
+        # Not standalone, click returns the code that a command exits with.
+        sys.exit(cli.main(prog_name="toolkit", standalone_mode=False) or EXIT_OK)
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_USER)

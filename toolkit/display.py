@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -33,6 +33,7 @@ from rich.text import Text
 
 from toolkit import results
 from toolkit.model import Leaf, Observer, RunResult, StageRecord, Status, Verdict
+from toolkit.outline import VERDICTS, duration, tally
 from toolkit.text import visible
 
 MAX_FAILURES = 50  # shown in the summary; the rest is in result.json
@@ -41,27 +42,7 @@ _MAX_LINE = 1000
 _STEPS = 10  # a stage tells so often how far it is where lines cannot change
 _REFRESH = 4  # times a second; drawing must not take time from the build
 
-_PLURAL = {
-    Status.CRASH: "crashed",
-    Status.TIMEOUT: "timed out",
-    Status.ERROR: "could not be judged",
-    Status.FAIL: "failed",
-    Status.XPASS: "passed unexpectedly",
-    Status.PASS: "passed",
-    Status.XFAIL: "failed as expected",
-    Status.SKIP: "skipped",
-}
 _STYLES = {Status.PASS: "green", Status.SKIP: "yellow", Status.XFAIL: "yellow"}
-_VERDICTS = {
-    Verdict.PASS: "",
-    Verdict.FAIL: "",
-    Verdict.NO_TESTS: "no test ran to its end, and that is not a pass",
-    Verdict.BUILD_BREAK: "the kernel or a test does not compile",
-    Verdict.BOOT_FAILURE: "the kernel did not come up",
-    Verdict.USER_ERROR: "the request cannot be met as it is",
-    Verdict.INFRASTRUCTURE: "the host or its tools failed, the kernel was not judged",
-    Verdict.INTERRUPTED: "interrupted",
-}
 
 
 def printable(text: str) -> str:
@@ -114,7 +95,7 @@ def _summary(result: RunResult, run_dir: Path) -> Iterator[_Line]:
     what = printable(" on ".join(filter(None, (result.series, result.release or result.kernel))))
     facts = [what, result.accelerator.upper(), duration(result.seconds)]
     yield f"{result.verdict.value.upper()}: {', '.join(filter(None, facts))}", style, 0
-    for line in (_VERDICTS[result.verdict], *result.message.split("\n")[:MAX_MESSAGE_LINES]):
+    for line in (VERDICTS[result.verdict], *result.message.split("\n")[:MAX_MESSAGE_LINES]):
         if line.strip():
             yield printable(line), "", 2
     if result.leaves:
@@ -154,19 +135,6 @@ def _skip_reasons(leaves: Iterable[Leaf]) -> Iterator[_Line]:
     reasons = Counter(leaf.message.split("\n")[0] or "no reason given" for leaf in leaves)
     for reason, number in reasons.most_common(MAX_MESSAGE_LINES):
         yield f"{number} skipped: {printable(reason)}", "", 2
-
-
-def tally(counts: Mapping[Status, int]) -> str:
-    """Return counts in words, without those that are zero: "1 failed, 12 passed"."""
-    return ", ".join(f"{number} {_PLURAL[status]}" for status, number in counts.items() if number)
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in words: "0.42 s", "12.3 s", "3 min 02 s"."""
-    if seconds >= 60:
-        minutes, rest = divmod(round(seconds), 60)
-        return f"{minutes} min {rest:02d} s"
-    return f"{seconds:.1f} s" if seconds >= 9.95 else f"{seconds:.2f} s"
 
 
 def _test_line(leaf: Leaf) -> str:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from toolkit.evidence import Blame, Environment, Mailing
+
 
 class Status(StrEnum):
     """What is known of one test. The order is severity: the first ones win in a parent."""
@@ -91,6 +93,7 @@ class PatchSeries:
     known_failures: tuple[KnownFailure, ...] = ()
     cover_letter: str = ""
     origin: Path | None = None
+    mailing: Mailing | None = None  # None for a series that does not come from a mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +232,8 @@ class Splat:
     text: str  # the whole report
     fatal: bool  # the machine cannot go on after it
     line: int  # where it begins on the console, counted from 1
+    during: str = ""  # suite/program that ran, or boot
+    decoded: str = ""  # the report with files and lines in its stack traces, where it was possible
 
 
 # --- tests and results -------------------------------------------------------------------
@@ -312,6 +317,7 @@ class RunResult:
     seconds: float
     toolkit: str  # version of the toolkit
     message: str = ""  # why, when the verdict is neither pass nor fail
+    detail: tuple[str, ...] = ()  # the evidence for it: the compiler's lines, the console's
     series: str = ""
     patches: tuple[str, ...] = ()
     kernel: str = ""  # debian:6.12
@@ -322,8 +328,10 @@ class RunResult:
     stages: tuple[StageRecord, ...] = ()
     leaves: tuple[Leaf, ...] = ()
     splats: tuple[Splat, ...] = ()
+    blames: tuple[Blame, ...] = ()
+    mailing: Mailing | None = None  # set when the series came as mail
+    environment: Environment = field(default_factory=Environment)
     schema: int = 1
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 # --- what a run tells whoever watches ----------------------------------------------------

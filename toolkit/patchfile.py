@@ -16,8 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from toolkit.errors import UserError
+from toolkit.evidence import Mailing
 from toolkit.model import Patch
 
+HEADERS = ("From", "Date", "Subject", "Message-Id", "To", "Cc")  # what is kept of a mail
 MAX_NAME = 255  # NAME_MAX of every Linux file system
 MAX_PATH = 4095  # PATH_MAX without its NUL
 
@@ -29,6 +31,7 @@ _NAMED = (b"rename from ", b"rename to ", b"copy from ", b"copy to ")
 _TAGS = re.compile(r"^\s*(?:re:\s*)?((?:\[[^\]]*\]\s*)*)(.*)$", re.IGNORECASE | re.DOTALL)
 _COUNT = re.compile(r"\b0*(\d{1,4})/0*(\d{1,4})\b")
 _VERSION = re.compile(r"\bv(\d{1,3})\b", re.IGNORECASE)
+_MESSAGE_ID = re.compile(r"<[^<>\s]{1,250}@[^<>\s]{1,250}>")
 _FORM_HINT = "make patches with `git format-patch`, and save mails unchanged"
 
 
@@ -41,6 +44,7 @@ class Mail:
     total: int | None
     version: int
     reply: bool
+    mailing: Mailing | None = None
 
     @property
     def is_patch(self) -> bool:
@@ -103,7 +107,17 @@ def read_mail(data: bytes, name: str) -> Mail:
         total=int(count[2]) if count else None,
         version=int(version[1]) if version else 1,
         reply=bool(re.match(r"\s*re:", subject, re.IGNORECASE)),
+        mailing=_mailing(message, subject),
     )
+
+
+def _mailing(message: email.message.Message, subject: str) -> Mailing | None:
+    """Return what a reply needs; None for a file that was never sent."""
+    match = _MESSAGE_ID.search(_header(message, "Message-Id"))
+    if match is None:
+        return None
+    sender, to, cc, date = (_header(message, name) for name in ("From", "To", "Cc", "Date"))
+    return Mailing(match[0], subject, sender, to, cc, date)
 
 
 def _header(message: email.message.Message, name: str) -> str:
@@ -125,7 +139,7 @@ def _plain(data: bytes, message: email.message.Message) -> bytes:
     parts = [part for part in message.walk() if part.get_content_maintype() == "text"]
     bodies = [part.get_payload(decode=True) for part in parts]
     body = b"\n".join(body for body in bodies if isinstance(body, bytes))
-    headers = [f"{name}: {_header(message, name)}\n" for name in ("From", "Date", "Subject")]
+    headers = [f"{name}: {text}\n" for name in HEADERS if (text := _header(message, name))]
     return "".join(headers).encode(errors="replace") + b"\n" + body.replace(b"\r\n", b"\n")
 
 

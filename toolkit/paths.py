@@ -23,6 +23,7 @@ class Paths:
     root: Path  # holds patches/, kselftests/ and vm-images/
     cache: Path
     runs: Path
+    history: Path  # the database of all runs
 
     @property
     def patches(self) -> Path:
@@ -56,6 +57,7 @@ def resolve(root: Path | None = None) -> Paths:
         root=chosen.resolve(),
         cache=platformdirs.user_cache_path(APP),
         runs=platformdirs.user_state_path(APP) / "runs",
+        history=platformdirs.user_state_path(APP) / "history.sqlite",
     )
 
 

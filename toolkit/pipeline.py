@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from dataclasses import replace
 
-from toolkit import report, results
+from toolkit import blame, history, report, reproduce, results, stacktrace
 from toolkit.errors import (
     EXIT_INTERRUPTED,
     BootError,
@@ -15,7 +17,11 @@ from toolkit.errors import (
     UserError,
 )
 from toolkit.model import RunResult, Verdict
+from toolkit.reproduce import Kit
 from toolkit.run import Run
+
+_WORK_FOLDER = re.compile(r"/\S*/work/kernel/[0-9a-f]+/src/")
+_DETOUR = re.compile(r"(?<![^/\s\[])[^/\s\[]*[^/\s\[.][^/\s\[]*/\.\./")  # a/../
 
 
 def build_and_test(run: Run) -> RunResult:
@@ -23,25 +29,55 @@ def build_and_test(run: Run) -> RunResult:
 
     Errors become part of the result and are raised again for the caller to show.
     """
-    result: RunResult | None = None
     try:
         run.test()
         verdict, code = results.verdict(run.leaves)
-        result = run.result(verdict, code)
+        return _concluded(run, run.result(verdict, code))
     except KeyboardInterrupt:
-        result = run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted")
+        _concluded(run, run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted"))
         raise
     except ToolkitError as error:
-        result = run.result(verdict_of(error), error.exit_code, error.what)
+        detail = [_within_tree(line) for line in error.detail]
+        result = run.result(verdict_of(error), error.exit_code, error.what, detail)
+        _concluded(run, result)
         raise
     except OSError as error:
-        result = run.result(Verdict.INFRASTRUCTURE, InfrastructureError.exit_code, str(error))
+        code = InfrastructureError.exit_code
+        _concluded(run, run.result(Verdict.INFRASTRUCTURE, code, str(error)))
         raise
-    finally:
-        if result:
-            with contextlib.suppress(OSError):  # a full disk must not hide the first error
-                report.write(run.folder, result)
+
+
+def _concluded(run: Run, result: RunResult) -> RunResult:
+    """Return the result with what its evidence points at, and write the reports."""
+    reached = vars(run)  # the stages that were computed
+    kernel, base = reached.get("kernel"), reached.get("base")
+    if kernel and base and result.splats and result.verdict is not Verdict.INTERRUPTED:
+        splats = stacktrace.decode(result.splats, kernel, base, run.observer)
+        result = replace(result, splats=splats)
+    said = [line for splat in result.splats for line in (splat.decoded or splat.text).split("\n")]
+    blames = blame.find([*result.detail, *said], reached.get("tree"))
+    result = replace(result, blames=blames)
+    with contextlib.suppress(OSError):  # a full disk must not hide the first error
+        report.write(run.folder, result, run.request.step_summary)
+        if {"accelerator", "kernel", "image", "built_suites"} <= reached.keys():
+            asked = run.request
+            kit = Kit(
+                run.bundle(), run.accelerator, run.arch.qemu, asked.append, asked.test_environment
+            )
+            reproduce.remember(kit, run.folder)
+    try:
+        history.record(run.paths.history, result, run.folder)
+    except (InfrastructureError, OSError) as error:
+        run.observer.notice(f"this run is not in the history: {error}")
     return result
+
+
+def _within_tree(line: str) -> str:
+    """Return a compiler's line with the tree's own paths, not those of this host's work folder."""
+    line = _WORK_FOLDER.sub("", line)
+    while (shorter := _DETOUR.sub("", line)) != line:
+        line = shorter
+    return line
 
 
 def verdict_of(error: ToolkitError) -> Verdict:

@@ -12,13 +12,14 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import toolkit
 from toolkit import (
     bundle,
+    environment,
     hostprobe,
     image,
     kconfig,
@@ -37,9 +38,7 @@ from toolkit.arch import host_arch
 from toolkit.bundle import Bundle
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
-from toolkit.errors import (
-    UserError,
-)
+from toolkit.errors import UserError
 from toolkit.kbuild import Builder
 from toolkit.model import (
     Accelerator,
@@ -94,6 +93,12 @@ class Request:
     isolation: Isolation = Isolation.PROGRAM
     machines: int = 0  # that work at a time; 0: as many as there are cores and memory for
     snapshots: bool = True
+    step_summary: Path | None = None  # where a CI page's summary of the job is collected
+
+    @property
+    def test_environment(self) -> dict[str, str]:
+        """What the test programs find in their environment."""
+        return {"KSFT_SLOW": "1"} if self.slow else {}
 
 
 class Run:
@@ -111,6 +116,7 @@ class Run:
         self.leaves: list[Leaf] = []
         self.splats: list[Splat] = []
         self.qemu_version = ""
+        self.compiler = ""
         self._began = time.monotonic()
         self._started = datetime.datetime.now(datetime.UTC)
         self.builder = Builder(self.cache, self.arch, worktree.materialise, request.jobs, observer)
@@ -201,6 +207,7 @@ class Run:
 
         def work() -> tuple[KernelConfig, bool, str]:
             config, found = self.builder.configure(tree, fragments, self.deadline)
+            self.compiler = self.builder.compiler(self.deadline)
             (self.folder / "kernel.config").write_text(config.text)
             return config, found, f"tinyconfig and {sum(len(f.options) for f in fragments)} options"
 
@@ -348,7 +355,7 @@ class Run:
         """Run programs on machines, and yield what each gave as it ends."""
         limit = self.deadline.cancellable()
         suite_of = {built.name: built for built in self.built_suites}
-        environment = {"KSFT_SLOW": "1"} if self.request.slow else {}
+        environment = self.request.test_environment
         leaks = _LEAKS in self.kernel.config.read_text().splitlines()
 
         def one(lent: Lent, program: TestProgram, on_line: selftests.OnLine) -> RawRun:
@@ -386,7 +393,7 @@ class Run:
             (logs / f"{raw.program}.stderr.log").write_text(raw.stderr)
         if raw.console:
             (logs / f"{raw.program}.console.log").write_text(raw.console)
-        self.splats += raw.splats
+        self.splats += [replace(each, during=f"{raw.suite}/{raw.program}") for each in raw.splats]
         leaves = results.judge(raw, known)
         for leaf in leaves:
             self.leaves.append(leaf)
@@ -396,13 +403,15 @@ class Run:
     def _keep_boot_splats(self, name: str, splats: tuple[Splat, ...]) -> None:
         """A kernel that complains while booting fails the run, too."""
         if splats:
-            self.splats += splats
+            self.splats += [replace(each, during=name) for each in splats]
             self.leaves.append(results.dmesg_leaf(name, splats))
             self.observer.test_finished(self.leaves[-1])
 
     # --- the end ---------------------------------------------------------------------
 
-    def result(self, verdict: Verdict, exit_code: int, message: str = "") -> RunResult:
+    def result(
+        self, verdict: Verdict, exit_code: int, message: str = "", detail: Sequence[str] = ()
+    ) -> RunResult:
         """Return everything known of the run."""
         done = self.__dict__  # cached properties that were reached
         base, tree_series = done.get("base"), done.get("series")
@@ -415,6 +424,7 @@ class Run:
             seconds=round(time.monotonic() - self._began, 3),
             toolkit=toolkit.__version__,
             message=message,
+            detail=tuple(detail),
             series=tree_series.name if tree_series else (self.request.patch or ""),
             patches=tuple(patch.subject for patch in tree_series.patches) if tree_series else (),
             kernel=base.name if base else self.request.kernel,
@@ -425,6 +435,8 @@ class Run:
             stages=tuple(self.stages),
             leaves=tuple(self.leaves),
             splats=tuple(self.splats),
+            mailing=tree_series.mailing if tree_series else None,
+            environment=environment.of(done, self.compiler, self.request.append),
         )
 
 

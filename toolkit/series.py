@@ -80,6 +80,7 @@ def resolve(name: str, root: Path, release: str | None = None) -> PatchSeries:
         ),
         cover_letter=files.cover_letter,
         origin=path,
+        mailing=files.mailing,
     )
 
 
@@ -170,6 +171,7 @@ def _bare(name: str, files: series_files.PatchFiles, origin: Path) -> PatchSerie
         patches=files.patches,
         cover_letter=files.cover_letter,
         origin=origin,
+        mailing=files.mailing,
     )
 
 

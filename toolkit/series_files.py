@@ -10,12 +10,16 @@ from pathlib import Path
 
 from toolkit import patchfile
 from toolkit.errors import UserError
+from toolkit.evidence import Mailing
 from toolkit.model import Patch
 from toolkit.patchfile import Mail
 
 MAX_BYTES = 64 << 20  # a series is text that people read
 _COVER = "0000-"
-_MBOX_HINT = "give one version of one series, as `b4 am` or `git format-patch --stdout` writes it"
+_MBOX_HINT = (
+    "give one version of one series, as `b4 am` or `git format-patch --stdout` writes it, or take "
+    "one out of a thread with `toolkit series import`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class PatchFiles:
     patches: tuple[Patch, ...]
     title: str
     cover_letter: str = ""
+    cover: Patch | None = None
+    mailing: Mailing | None = None
 
 
 def read_folder(folder: Path, order: Sequence[str] = ()) -> PatchFiles:
@@ -48,10 +54,15 @@ def read_folder(folder: Path, order: Sequence[str] = ()) -> PatchFiles:
     patches = [replace(mail.patch, path=folder / mail.patch.name) for mail in found]
     for patch in patches:
         patchfile.sections(patch)
-    if covers:
-        cover = _read(folder / covers[0])
-        return PatchFiles(tuple(patches), cover.patch.subject, patchfile.body_text(cover))
-    return PatchFiles(tuple(patches), patches[0].subject)
+    return _files(patches, _read(folder / covers[0]) if covers else None, found[0])
+
+
+def _files(patches: Sequence[Patch], cover: Mail | None, first: Mail) -> PatchFiles:
+    """Return the patches with what the cover letter says, or else the first patch."""
+    if cover is None:
+        return PatchFiles(tuple(patches), first.patch.subject, mailing=first.mailing)
+    text = patchfile.body_text(cover)
+    return PatchFiles(tuple(patches), cover.patch.subject, text, cover.patch, cover.mailing)
 
 
 def _check_order(folder: Path, names: Sequence[str], order: Sequence[str]) -> None:
@@ -92,29 +103,55 @@ def read_mbox(path: Path) -> PatchFiles:
     Raises :class:`UserError` for a gap, a number that comes twice, and several versions or
     series in one file.
     """
+    return assemble(read_mails(path), str(path))
+
+
+def read_mails(path: Path) -> list[Mail]:
+    """Return the patches and cover letters of an mbox, each mail once, in the file's order."""
     data = _bytes(path)
     messages = patchfile.split_mbox(data) or [data]
     if not messages[0].startswith(b"From ") and len(messages) > 1:
         messages = [data]
-    mails = [
-        patchfile.read_mail(message, f"{path.name}, mail {number}")
-        for number, message in enumerate(messages, 1)
-    ]
-    mails = [mail for mail in mails if not mail.reply]
+    found: dict[str, Mail] = {}
+    for number, message in enumerate(messages, 1):
+        mail = patchfile.read_mail(message, f"{path.name}, mail {number}")
+        known = mail.mailing.message_id if mail.mailing else str(number)
+        if not mail.reply and (mail.is_patch or mail.number is not None):
+            found.setdefault(known, mail)
+    return list(found.values())
+
+
+def of_version(mails: Sequence[Mail], version: int | None, origin: str) -> list[Mail]:
+    """Return the mails of one version of a series; ``version`` None means the newest.
+
+    Raises :class:`UserError` when there is no such version.
+    """
+    there = sorted({mail.version for mail in mails if mail.is_patch})
+    if version is None and there:
+        version = there[-1]
+    if version not in there:
+        known = ", ".join(f"v{number}" for number in there) or "none"
+        raise UserError(f"{origin} holds no version {version}", hint=f"there is: {known}")
+    return [mail for mail in mails if mail.version == version]
+
+
+def assemble(mails: Sequence[Mail], origin: str) -> PatchFiles:
+    """Return the series that ``mails`` are; ``origin`` stands for them in errors.
+
+    Raises the same errors as :func:`read_mbox`.
+    """
     cover = next((mail for mail in mails if mail.number == 0), None)
     patches = [mail for mail in mails if mail.number != 0 and (mail.is_patch or mail.number)]
     if not patches:
-        raise UserError(f"{path} holds no patch", hint=_MBOX_HINT)
-    patches = _in_order(path, patches, cover)
+        raise UserError(f"{origin} holds no patch", hint=_MBOX_HINT)
+    patches = _in_order(origin, patches, cover)
     named = [_named(number, mail.patch) for number, mail in enumerate(patches, 1)]
     for patch in named:
         patchfile.sections(patch)
-    if cover:
-        return PatchFiles(tuple(named), cover.patch.subject, patchfile.body_text(cover))
-    return PatchFiles(tuple(named), named[0].subject)
+    return _files(named, cover, patches[0])
 
 
-def _in_order(path: Path, patches: list[Mail], cover: Mail | None) -> list[Mail]:
+def _in_order(origin: str, patches: list[Mail], cover: Mail | None) -> list[Mail]:
     numbers = [mail.number for mail in patches if mail.number is not None]
     if not numbers and cover is None:
         return patches  # `git format-patch -N` does not count; the file's order is git's
@@ -137,7 +174,7 @@ def _in_order(path: Path, patches: list[Mail], cover: Mail | None) -> list[Mail]
         elif max(numbers) > total:
             problem = f"holds patch {max(numbers)} of {total}"
     if problem:
-        raise UserError(f"{path} {problem}", hint=_MBOX_HINT)
+        raise UserError(f"{origin} {problem}", hint=_MBOX_HINT)
     return sorted(patches, key=lambda mail: mail.number or 0)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit import cli
+from toolkit import cli_run
 
 PROJECT = Path(__file__).parents[2]
 PATCH = """From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001
@@ -167,4 +167,4 @@ def test_every_command_has_help(tmp_path: Path) -> None:
 
 def test_the_repeatable_command_leaves_out_its_folder() -> None:
     argv = ["/x/toolkit", "test", "--run-dir", "a", "-p", "v4", "--run-dir=b"]
-    assert cli._repeatable(argv) == ("toolkit", "test", "-p", "v4")
+    assert cli_run.repeatable(argv) == ("toolkit", "test", "-p", "v4")

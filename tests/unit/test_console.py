@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ def scan(data: bytes, step: int | None = None) -> tuple[ConsoleScanner, list[Spl
 def test_golden_log(log: Path) -> None:
     scanner, _ = scan(log.read_bytes())
     expected = json.loads(log.with_suffix(".json").read_text())
-    assert [asdict(splat) for splat in scanner.splats] == expected
+    assert list(scanner.splats) == [Splat(**each) for each in expected]
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)

@@ -208,20 +208,6 @@ def test_stream_that_knows_only_ascii() -> None:
     assert b"kvm/caf\\xe9" in raw.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.0, "0.00 s"),
-        (0.424, "0.42 s"),
-        (12.34, "12.3 s"),
-        (61.5, "1 min 02 s"),
-        (60, "1 min 00 s"),
-    ],
-)
-def test_duration(seconds: float, words: str) -> None:
-    assert display.duration(seconds) == words
-
-
 @given(st.text())
 def test_printable_is_one_harmless_line(text: str) -> None:
     line = display.printable(text)

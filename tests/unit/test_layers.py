@@ -13,18 +13,24 @@ PACKAGE = Path(__file__).parents[2] / "toolkit"
 LEVELS = [
     set(level.split())
     for level in """
-    __init__ errors model
+    __init__ errors evidence
+  / model
   / deadline text
   / arch cache console cpio elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
-  / archive bundle debs download localtree manifest profile qmp results
-    series_files snapshot
-  / display guest hostprobe initramfs kbuild machine patching report
-    rootdisk series_manifest source worktree
-  / doctor image schedule selftests series suites terminal
-  / testbed
+  / archive blame bundle debs download environment localtree manifest profile
+    qmp results runs series_files snapshot
+  / history outline
+  / b4check charts compare display guest hostprobe htmlreport initramfs junit kbuild kcidb machine
+    mailreply patching rootdisk series_manifest source stacktrace summary
+    worktree
+  / doctor image report schedule selftests series suites terminal
+  / reproduce series_import testbed
   / run
   / check options pipeline
+  / cli_house cli_records cli_run
+  / cli_mail
+  / cli_series
   / cli
     """.split("/")  # noqa: SIM905 - a list of quoted words is hard to read
 ]

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolkit import report
+from toolkit import junit, report
 from toolkit.errors import UserError
+from toolkit.evidence import Environment
 from toolkit.model import Leaf, RunResult, Splat, StageRecord, Status, Verdict
 
 SPLAT = Splat("warning", "WARNING: CPU: 0 PID: 1 at a.c:1", "cut here\nWARNING\n<end>", False, 7)
@@ -40,7 +41,7 @@ RESULT = RunResult(
     stages=(StageRecord("build", 40.0, True, "found"),),
     leaves=LEAVES,
     splats=(SPLAT,),
-    environment={"CC": "gcc"},
+    environment=Environment(compiler="gcc"),
 )
 
 
@@ -52,7 +53,9 @@ def test_written_result_reads_back(tmp_path: Path) -> None:
     report.write(tmp_path, RESULT)
     assert report.read_result(tmp_path) == RESULT
     assert report.read_result(tmp_path / "result.json") == RESULT
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "result.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("junit.xml", "kcidb.json", "report.html", "report.txt", "result.json", "summary.md")
+    ]
 
 
 def test_result_fits_its_schema() -> None:
@@ -72,9 +75,17 @@ def test_shipped_schema_is_current() -> None:
 def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     report.write(tmp_path, RESULT)
     with pytest.raises(TypeError):
-        report.write(tmp_path, change(environment={"x": object()}))
+        report.write(tmp_path, change(message=object()))
     assert report.read_result(tmp_path) == RESULT
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_the_summary_is_appended_to_the_page_of_the_job(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n")
+    report.write(tmp_path, RESULT, page)
+    text = (tmp_path / "summary.md").read_text()
+    assert page.read_text() == f"before\n{text}\n"
 
 
 @pytest.mark.parametrize(
@@ -108,46 +119,13 @@ def test_missing_result_is_the_user_s_error(tmp_path: Path) -> None:
         report.read_result(tmp_path)
 
 
-def test_junit(tmp_path: Path) -> None:
-    report.write(tmp_path, RESULT)
-    document = junitparser.JUnitXml.fromfile(str(tmp_path / "junit.xml"))
-    assert (document.tests, document.failures, document.errors, document.skipped) == (8, 4, 1, 2)
-    assert document.time == 61.5
-    kvm, boot = document
-    assert [suite.name for suite in (kvm, boot)] == ["kvm", "boot"]
-    access, limits = kvm.testsuites()  # type: ignore[no-untyped-call]
-    assert (access.tests, access.failures, access.errors, access.time) == (4, 2, 1, 0.75)
-    good, bad, program, dmesg = access
-    assert (good.name, good.classname, good.time) == ("good", "kvm.access", 0.25)
-    assert not good.result
-    assert bad.name == "deep/er"
-    assert bad.result[0].message == "wanted <1> & got 2"
-    assert bad.result[0].text == "wanted <1> & got 2\nmore \\x1b[31m \\ufffe"
-    assert program.name == "access"
-    assert isinstance(program.result[0], junitparser.Error)
-    assert dmesg.system_err == SPLAT.text
-    skip, known, fixed = limits
-    assert skip.result[0].message == "no such limit"
-    assert known.result[0].message == "known failure: finding 2"
-    assert isinstance(fixed.result[0], junitparser.Failure)
-
-
-@pytest.mark.parametrize("verdict", [Verdict.BUILD_BREAK, Verdict.NO_TESTS, Verdict.INTERRUPTED])
-def test_junit_of_a_run_without_tests_is_not_green(verdict: Verdict) -> None:
-    made = report.to_junit(change(verdict=verdict, leaves=(), message="virt/kvm/x.c:1: error"))
-    document = junitparser.JUnitXml.fromstring(made)
-    assert (document.tests, document.errors) == (1, 1)
-    (case,) = next(iter(document))
-    assert case.result[0].type == verdict.value
-
-
 @given(st.text(), st.text(), st.sampled_from(Status))
 def test_any_text_survives(name: str, message: str, status: Status) -> None:
     splat = dataclasses.replace(SPLAT, title=message, text=message + name)
     leaf = Leaf(f"a/b/{name}", status, message, known=name)
     made = change(leaves=(leaf, Leaf(name, status)), splats=(splat,), message=message, series=name)
     assert json.loads(report.to_json(made))["leaves"][0]["status"] == status
-    assert junitparser.JUnitXml.fromstring(report.to_junit(made)).tests == 2
+    assert junitparser.JUnitXml.fromstring(junit.render(made)).tests == 2
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

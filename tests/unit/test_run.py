@@ -7,7 +7,7 @@ import pytest
 from toolkit import kconfig, paths
 from toolkit.errors import BootError, BuildError, InfrastructureError, KernelError, UserError
 from toolkit.model import Fragment, Silent, Verdict
-from toolkit.pipeline import verdict_of
+from toolkit.pipeline import _within_tree, verdict_of
 from toolkit.run import Request, Run
 
 PROJECT = Path(__file__).parents[2]
@@ -46,3 +46,22 @@ def test_a_run_that_did_nothing_has_a_result_all_the_same(tmp_path: Path) -> Non
     assert (result.series, result.kernel, result.exit_code) == ("v4", "debian:6.12", 130)
     assert result.leaves == ()
     assert result.stages == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "tidy"),
+    [
+        (
+            "/x y/cache/work/kernel/a9ac/src/arch/x86/kvm/../../../virt/kvm/kvm_main.c:9:1: error",
+            "virt/kvm/kvm_main.c:9:1: error",
+        ),
+        (
+            "make[5]: *** [/c/work/kernel/a9/src/scripts/Makefile.build:234: a/b/../x.o] Error 1",
+            "make[5]: *** [scripts/Makefile.build:234: a/x.o] Error 1",
+        ),
+        ("   12 | a / b ../ c", "   12 | a / b ../ c"),
+        ("../../x.c:1: error", "../../x.c:1: error"),
+    ],
+)
+def test_a_compiler_s_line_names_the_tree_and_not_the_host(line: str, tidy: str) -> None:
+    assert _within_tree(line).removeprefix("/x ") == tidy

@@ -98,7 +98,13 @@ class Toolkit:
         process = subprocess.Popen(
             line,
             cwd=self.tmp,
-            env={**os.environ, "PYTHONPATH": str(PROJECT), MARK: self.mark, **env},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(PROJECT),
+                "XDG_STATE_HOME": str(self.tmp / "state"),  # the history is the user's
+                MARK: self.mark,
+                **env,
+            },
             stdin=stdin.open("rb"),
             stdout=subprocess.PIPE,
             stderr=err.open("w"),

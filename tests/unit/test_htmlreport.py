@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import a_result
+from toolkit import htmlreport
+from toolkit.model import Leaf, RunResult, Splat, Status
+
+_VOID = {"meta", "link", "input", "br", "img", "rect"}
+
+
+class Page(HTMLParser):
+    """The tags of a page, in order, and whether they nest."""
+
+    def __init__(self, result: RunResult) -> None:
+        super().__init__()
+        self.html = htmlreport.render(result).decode()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(self.html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+@pytest.mark.parametrize("make", a_result.STATES.values(), ids=a_result.STATES)
+def test_every_state_is_a_whole_page_that_loads_nothing(make: Callable[[], RunResult]) -> None:
+    page = Page(make())
+    for _, attributes in page.tags:
+        assert "src" not in attributes
+        assert not (attributes.get("href") or "").startswith(("http", "//"))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [a["href"] for tag, a in page.tags if tag == "a" and a["href"]]
+    assert {link[1:] for link in links if link and link.startswith("#")} <= set(ids)
+    assert "url(" not in page.html
+
+
+def test_what_failed_comes_first_and_is_open() -> None:
+    page = Page(a_result.failed())
+    programs = [a for tag, a in page.tags if tag == "details" and a.get("class") == "program"]
+    assert ["open" in each for each in programs] == [True] * 3 + [False] * 2
+    text = "".join(page.text)
+    sections = [a["id"] for tag, a in page.tags if tag == "section"]
+    assert sections[:3] == ["evidence", "failures", "cases"]
+    assert text.count("toolkit build-and-test --patch v4 --suite kvm --test") == 3
+    assert "kvm_vm_release (virt/kvm/kvm_main.c:1350) [kvm]" in text
+
+
+def test_traces_that_could_not_be_decoded_say_how_they_would_be() -> None:
+    assert "CONFIG_DEBUG_INFO" in "".join(Page(a_result.panicked()).text)
+    assert "CONFIG_DEBUG_INFO" not in "".join(Page(a_result.failed()).text)
+
+
+def test_a_hostile_run_adds_no_element() -> None:
+    page = Page(a_result.hostile())
+    assert page.count("script") == 1
+    assert page.count("img") == 0
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    for character in "\x1b\x00\x07\u202e\u2066\u2028":
+        assert character not in page.html
+    assert "{{ 7*7 }}" in "".join(page.text)
+
+
+@given(st.text(), st.text(), st.sampled_from(Status))
+def test_any_text_stays_text(name: str, said: str, status: Status) -> None:
+    splat = Splat("bug", said, said, fatal=False, line=1, during=f"s/{name}")
+    leaves = (Leaf(f"s/{name}/{name}", status, said, known=name), Leaf(f"s/{name}", status, said))
+    made = a_result.passed(leaves=leaves, splats=(splat,), series=name, message=said)
+    plain = a_result.passed(leaves=leaves, splats=(splat,), series="x", message="x")
+    assert Page(made).count("script") == Page(plain).count("script") == 1
+
+
+def test_the_policy_names_the_script_that_is_there() -> None:
+    html = htmlreport.render(a_result.passed()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert policy
+    assert policy[1].startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy[1]
+
+
+def test_ten_thousand_cases_stay_below_the_bound() -> None:
+    assert len(htmlreport.render(a_result.huge())) < 5_000_000
+
+
+def test_the_longest_messages_stay_below_the_bound() -> None:
+    leaves = tuple(
+        Leaf(f"s/p{n // 50}/{'c' * 120}{n}", Status.FAIL, "x" * 4000) for n in range(10_000)
+    )
+    splats = tuple(
+        Splat("bug", "t" * 1000, "x" * 250_000, False, 1, during=f"s/p{n}") for n in range(80)
+    )
+    assert len(htmlreport.render(a_result.passed(leaves=leaves, splats=splats))) < 5_000_000

@@ -1,0 +1,59 @@
+"""``toolkit series``: the commands that look at series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolkit import cli_mail, cli_run, options
+
+# Everything else is imported where it is used: `toolkit --help` must not wait for pydantic.
+
+
+@click.group()
+def series() -> None:
+    """Look at the carried series."""
+
+
+@series.command("list")
+@click.pass_obj
+def series_list(root: Path | None) -> None:
+    """List the series in patches/."""
+    from toolkit import paths
+    from toolkit import series as series_
+
+    for line in series_.list_series(paths.resolve(root).patches):
+        click.echo(line)
+
+
+@series.command("show")
+@click.argument("name", shell_complete=options.complete_series)
+@click.pass_obj
+def series_show(root: Path | None, /, name: str) -> None:
+    """Show a series: its title, bases, patches, needs and known failures."""
+    from toolkit import paths
+    from toolkit import series as series_
+
+    for line in series_.describe(name, paths.resolve(root).patches):
+        click.echo(line)
+
+
+@series.command("check")
+@click.argument("name", shell_complete=options.complete_series)
+@options.RUN
+@click.pass_obj
+def series_check(root: Path | None, /, name: str, **given: Any) -> None:
+    """Check each patch: checkpatch --strict, its build, and W=1 and sparse for what is new."""
+    from toolkit import check
+    from toolkit.display import printable
+
+    with cli_run.open_run(root, name, given) as (run, _):
+        table = check.check(run)
+    for line in table.lines():
+        click.echo(printable(line))
+    click.get_current_context().exit(table.exit_code)
+
+
+series.add_command(cli_mail.series_import)
