@@ -7,11 +7,10 @@ it, so that a subcommand just names the last one it needs.
 from __future__ import annotations
 
 import datetime
-import fnmatch
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -27,8 +26,6 @@ from toolkit import (
     process,
     qemu,
     results,
-    schedule,
-    selftests,
     series,
     source,
     suites,
@@ -38,7 +35,6 @@ from toolkit.arch import host_arch
 from toolkit.bundle import Bundle
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
-from toolkit.errors import UserError
 from toolkit.kbuild import Builder
 from toolkit.model import (
     Accelerator,
@@ -48,26 +44,23 @@ from toolkit.model import (
     KernelBase,
     KernelBuild,
     KernelConfig,
-    KnownFailure,
     Leaf,
     Observer,
     PatchedTree,
     PatchSeries,
-    RawRun,
     RunResult,
     Splat,
     StageRecord,
-    TestProgram,
     Verdict,
 )
 from toolkit.paths import Paths
 from toolkit.schedule import Isolation
-from toolkit.testbed import Lent, Testbed
+from toolkit.testbed import Testbed
+from toolkit.trial import Memory, Trial
 
 DEFAULT_KERNEL = "debian:6.12"
 DEFAULT_IMAGE = "minimal"
 PROBE_SECONDS = 60.0
-_LEAKS = "CONFIG_DEBUG_KMEMLEAK=y"
 
 T = TypeVar("T")
 
@@ -117,6 +110,7 @@ class Run:
         self.splats: list[Splat] = []
         self.qemu_version = ""
         self.compiler = ""
+        self.memory: Memory | None = None  # set by who runs again and again
         self._began = time.monotonic()
         self._started = datetime.datetime.now(datetime.UTC)
         self.builder = Builder(self.cache, self.arch, worktree.materialise, request.jobs, observer)
@@ -307,98 +301,39 @@ class Run:
 
     # --- tests -----------------------------------------------------------------------
 
-    def programs(self) -> tuple[TestProgram, ...]:
-        """Return the test programs asked for; :class:`UserError` when a glob matches none."""
-        every = [program for suite in self.built_suites for program in suite.programs]
-        for glob in self.request.tests:
-            if not any(fnmatch.fnmatchcase(program.name, glob) for program in every):
-                raise UserError(
-                    f"no test program is called {glob!r}",
-                    hint=f"there is: {', '.join(program.name for program in every) or 'none'}",
-                )
-        if not self.request.tests:
-            return tuple(every)
-        return tuple(
-            program
-            for program in every
-            if any(fnmatch.fnmatchcase(program.name, glob) for glob in self.request.tests)
-        )
-
     def test(self) -> None:
-        """Run the programs and keep their leaves and splats."""
+        """Run the programs and keep their leaves and splats.
 
-        testbed, programs = self.testbed, self.programs()
-        testbed.prepare()
+        Raises :class:`UserError` when one is asked for that there is not.
+        """
         known = self.series.known_failures if self.series else ()
-        found: dict[TestProgram, tuple[Leaf, ...]] = {}
+        trial = Trial(
+            testbed=self.testbed,
+            suites=self.built_suites,
+            folder=self.folder,
+            observer=self.observer,
+            deadline=self.deadline,
+            environment=self.request.test_environment,
+            known=known,
+            isolation=self.request.isolation,
+            machines=self.request.machines,
+            leaves=self.leaves,
+            splats=self.splats,
+            memory=self.memory,
+        )
+        programs = trial.select(self.request.tests)
+        if self.memory is None:
+            self.testbed.prepare()  # a stage of its own in the display
 
         def work() -> tuple[None, bool, str]:
-            before = list(self.leaves)
-            try:
-                for raw in self._raw_runs(testbed, programs, lambda: len(found)):
-                    program = next(each for each in programs if _gave(each, raw))
-                    found[program] = self._keep(raw, known)
-            finally:
-                # Programs end in any order; a result has them in the suite's.
-                ordered = [leaf for program in programs for leaf in found.get(program, ())]
-                self.leaves[:] = [*before, *ordered]
-            return None, False, f"{len(self.leaves)} cases"
+            standing = trial.run(programs)
+            said = f", {standing} of {len(programs)} programs unchanged" if standing else ""
+            return None, False, f"{len(self.leaves)} cases{said}"
 
         self.stage("test", work)
         if not self.request.tests:
             for entry in results.unmatched(self.leaves, known):
                 self.observer.notice(f"known failure {entry.test}: no test is called so any more")
-
-    def _raw_runs(
-        self, testbed: Testbed, programs: Sequence[TestProgram], done: Callable[[], int]
-    ) -> Iterator[RawRun]:
-        """Run programs on machines, and yield what each gave as it ends."""
-        limit = self.deadline.cancellable()
-        suite_of = {built.name: built for built in self.built_suites}
-        environment = self.request.test_environment
-        leaks = _LEAKS in self.kernel.config.read_text().splitlines()
-
-        def one(lent: Lent, program: TestProgram, on_line: selftests.OnLine) -> RawRun:
-            vm, session = lent
-            selftests.install(session, suite_of[program.suite], program, limit)
-            return selftests.run_program(
-                vm,
-                session,
-                program,
-                environment=environment,
-                deadline=limit,
-                on_line=on_line,
-                leaks=leaks,
-            )
-
-        def progress(program: TestProgram, line: str) -> None:
-            text = f"{program.name}: {line}"
-            self.observer.stage_progress("test", done(), len(programs), text)
-
-        return schedule.run(
-            schedule.batches(programs, self.request.isolation),
-            lambda: testbed.boot(limit),
-            one,
-            machines=self.request.machines or testbed.room(),
-            deadline=limit,
-            on_line=progress,
-        )
-
-    def _keep(self, raw: RawRun, known: Sequence[KnownFailure]) -> tuple[Leaf, ...]:
-        """Write a program's logs, and return and tell its leaves."""
-        logs = self.folder / "tests" / raw.suite
-        logs.mkdir(parents=True, exist_ok=True)
-        (logs / f"{raw.program}.log").write_text(raw.stdout)
-        if raw.stderr:
-            (logs / f"{raw.program}.stderr.log").write_text(raw.stderr)
-        if raw.console:
-            (logs / f"{raw.program}.console.log").write_text(raw.console)
-        self.splats += [replace(each, during=f"{raw.suite}/{raw.program}") for each in raw.splats]
-        leaves = results.judge(raw, known)
-        for leaf in leaves:
-            self.leaves.append(leaf)
-            self.observer.test_finished(leaf)
-        return leaves
 
     def _keep_boot_splats(self, name: str, splats: tuple[Splat, ...]) -> None:
         """A kernel that complains while booting fails the run, too."""
@@ -438,7 +373,3 @@ class Run:
             mailing=tree_series.mailing if tree_series else None,
             environment=environment.of(done, self.compiler, self.request.append),
         )
-
-
-def _gave(program: TestProgram, raw: RawRun) -> bool:
-    return (program.suite, program.name) == (raw.suite, raw.program)

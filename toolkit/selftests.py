@@ -8,8 +8,9 @@ import secrets
 import shlex
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from toolkit import elf, modalias
 from toolkit.console import MARK
@@ -51,18 +52,25 @@ def load_kernel(session: GuestSession, kernel: KernelBuild, deadline: Deadline) 
 def install(
     session: GuestSession, built: BuiltSuite, program: TestProgram, deadline: Deadline
 ) -> None:
-    """Copy a program into the guest, with every file of its suite that is no program itself.
+    """Copy a program and what it needs into the guest."""
+    names = {path.name for path in files(built, program)}
+
+    def wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        top = member.name.removeprefix("./").split("/")[0]
+        return member if top in names or member.name == "." else None
+
+    session.put(built.path, _folder(built.name), deadline=deadline, keep=wanted)
+
+
+def files(built: BuiltSuite, program: TestProgram) -> list[Path]:
+    """Return a program with every file and folder of its suite that is no program itself.
 
     A script may call any other program, so it comes with the whole suite.
     """
     others = {each.name for each in built.programs} - {program.name}
     if (built.path / program.name).read_bytes()[:4] != elf.MAGIC:
         others = set()
-
-    def wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        return None if member.name.removeprefix("./") in others else member
-
-    session.put(built.path, _folder(built.name), deadline=deadline, keep=wanted)
+    return [path for path in sorted(built.path.iterdir()) if path.name not in others]
 
 
 def _folder(suite: str) -> str:
@@ -74,7 +82,7 @@ def run_program(
     session: GuestSession,
     program: TestProgram,
     *,
-    environment: dict[str, str],
+    environment: Mapping[str, str],
     deadline: Deadline,
     on_line: OnLine,
     leaks: bool = False,

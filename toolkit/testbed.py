@@ -222,14 +222,22 @@ class Testbed:
 
     # --- saved machines ----------------------------------------------------------------
 
-    def _with_modules(self) -> Snapshot:
-        """Return the saved machine with its modules loaded; a record for each step."""
+    def identity(self) -> str:
+        """Return a digest of all that a machine is made of: kernel, modules, image, QEMU …."""
+        return self._keys()[1]
+
+    def _keys(self) -> tuple[str, str]:
+        """Return the keys of the machine that was booted and of the one with modules loaded."""
         spec = self._spec(self.folder, {}, Path())
         booted = snapshot.booted_key(
             spec, kernel=self.kernel.image_digest, image=self.image.key, qemu=self.qemu_version
         )
         modules = self.kernel.modules
-        loaded = digest(booted, modules.read_bytes()) if modules else booted
+        return booted, digest(booted, modules.read_bytes()) if modules else booted
+
+    def _with_modules(self) -> Snapshot:
+        """Return the saved machine with its modules loaded; a record for each step."""
+        booted, loaded = self._keys()
         found = self._find(loaded)
         base = self._stage("boot", booted, self._save_booted, found)
         if loaded == booted:

@@ -26,6 +26,7 @@ LEVELS = [
     worktree
   / doctor image report schedule selftests series suites terminal
   / reproduce series_import testbed
+  / trial
   / run
   / check options pipeline
   / cli_house cli_records cli_run
