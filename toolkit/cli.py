@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import signal
@@ -84,6 +85,43 @@ def test(root: Path | None, /, patch: str | None, **given: Any) -> None:
 
     with cli_run.open_run(root, patch, given) as (run, finish):
         finish(pipeline.build_and_test(run))
+
+
+@cli.command()
+@options.PATCH
+@options.RUN
+@options.MACHINE
+@options.TESTS
+@click.option("--all", "everything", is_flag=True, help="Run unchanged programs again, too.")
+@click.pass_obj
+def watch(root: Path | None, /, patch: str | None, everything: bool, **given: Any) -> None:
+    """Test a series again after each edit, until ^C.
+
+    Watches the patches, the selftests, the images and a kernel given as tree:PATH. A program whose
+    kernel, modules and own files are the same as before keeps its result.
+    """
+    from toolkit import paths, pipeline
+    from toolkit import watch as watch_
+    from toolkit.trial import Memory
+
+    memory = Memory()
+    wanted: Path | None = given.pop("run_dir", None)
+    runs = itertools.count(1)
+
+    def once() -> None:
+        place = wanted / str(next(runs)) if wanted else None
+        try:
+            with cli_run.open_run(root, patch, {**given, "run_dir": place}) as (run, finish):
+                run.memory = Memory() if everything else memory
+                finish(pipeline.build_and_test(run))
+        except click.exceptions.Exit:
+            pass  # the summary was shown; the next edit may do better
+        except ToolkitError as error:
+            _show(error)
+        click.echo("waiting for an edit; ^C ends", err=True)
+
+    where = watch_.places(paths.resolve(root), patch, given["kernel"], given.get("profile"))
+    watch_.watch(once, where)
 
 
 @cli.command()
