@@ -89,10 +89,11 @@ def run_program(
 ) -> RawRun:
     """Run one program to its end, its timeout or the machine's death.
 
-    With ``leaks`` the kernel's kmemleak looks for what the program left behind. Raises
+    A splat from before its start counts against it, too: on a machine that had one, nothing that
+    passes can be believed. With ``leaks`` the kernel's kmemleak looks for what the program left behind. Raises
     :class:`MachineLostError` when the machine goes away and the kernel did not say why.
     """
-    before, start = len(machine.splats()), machine.console_size()
+    start = machine.console_size()
     began = time.monotonic()
     output = _Output(lambda line: on_line(program, line), began)
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
@@ -126,7 +127,7 @@ def run_program(
         stdout=output.text(output.out),
         stderr=output.text(output.err),
         seconds=time.monotonic() - began,
-        splats=tuple(_explained(splat, report) for splat in machine.splats()[before:]),
+        splats=tuple(_explained(splat, report) for splat in machine.splats()),
         marks=tuple(output.marks),
         note=note,
         console=machine.console(start),

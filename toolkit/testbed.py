@@ -122,9 +122,11 @@ class Testbed:
         folder = self.folder / "machines" / str(next(self._numbers))
         folder.mkdir(parents=True)
         with contextlib.ExitStack() as stack:
-            yield self._enter(stack, folder, deadline or self.deadline)
-        # Of a machine that served to its end nothing is left to tell.
-        shutil.rmtree(folder)
+            lent = self._enter(stack, folder, deadline or self.deadline)
+            yield lent
+            died = lent[0].dead()
+        if not died:  # of a machine that served to its end nothing is left to tell
+            shutil.rmtree(folder)
 
     def _enter(self, stack: contextlib.ExitStack, folder: Path, deadline: Deadline) -> Lent:
         saved = self._saved
@@ -132,11 +134,12 @@ class Testbed:
             return stack.enter_context(self._booted(folder, deadline))
         try:
             return stack.enter_context(self._restored(folder, saved, deadline))
-        except MachineLostError as error:
-            # Its sums were right, so QEMU itself does not like it. The next run makes a new one.
+        except (MachineLostError, OSError) as error:
+            # Its sums were right, so QEMU does not like it, or it was pruned. The next run makes a
+            # new one.
             self._saved = None
             self.cache.discard(_KIND, saved.path.name)
-            self.observer.notice(f"a saved machine cannot be restored: {error.what}")
+            self.observer.notice(f"a saved machine cannot be restored, and one is booted: {error}")
             again = folder / "booted"
             again.mkdir()
             return stack.enter_context(self._booted(again, deadline))
