@@ -72,8 +72,8 @@ def test_what_failed_comes_first_and_is_open() -> None:
 
 
 def test_traces_that_could_not_be_decoded_say_how_they_would_be() -> None:
-    assert "CONFIG_DEBUG_INFO" in "".join(Page(a_result.panicked()).text)
-    assert "CONFIG_DEBUG_INFO" not in "".join(Page(a_result.failed()).text)
+    assert "--profile debug-info" in "".join(Page(a_result.panicked()).text)
+    assert "--profile debug-info" not in "".join(Page(a_result.failed()).text)
 
 
 def test_a_hostile_run_adds_no_element() -> None:
