@@ -76,6 +76,18 @@ def test_traces_that_could_not_be_decoded_say_how_they_would_be() -> None:
     assert "--profile debug-info" not in "".join(Page(a_result.failed()).text)
 
 
+def test_what_a_failed_program_wrote_is_linked() -> None:
+    beside = (
+        "result.json",
+        "tests/kvm/iosignalfd_args_test.log",
+        "tests/kvm/iosignalfd_match_test.log",  # it passed
+    )
+    html = htmlreport.render(a_result.failed(), beside).decode()
+    assert '<a href="tests/kvm/iosignalfd_args_test.log">iosignalfd_args_test.log</a>' in html
+    assert "iosignalfd_match_test.log" not in html
+    assert 'Beside this file: <a href="result.json">result.json</a></p>' in html
+
+
 def test_a_hostile_run_adds_no_element() -> None:
     page = Page(a_result.hostile())
     assert page.count("script") == 1
