@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from toolkit import outline, results
 from toolkit.evidence import Blame
@@ -30,12 +31,13 @@ MAX_SPLATS = 50
 MAX_SPLAT = 20_000  # characters of one
 MAX_ROW_MESSAGE = 160
 MAX_BARS = 12
+_LOGS = "tests/"  # where what the programs wrote lies
 _TEMPLATES = Path(__file__).parent / "templates"
 _TONES = {Status.PASS: "good", Status.SKIP: "still", Status.XFAIL: "warn"}
 
 
 def render(result: RunResult, files: Sequence[str] = ()) -> bytes:
-    """Return the page; ``files`` are the names of what lies beside it."""
+    """Return the page; ``files`` are what lies beside it, as paths relative to it."""
     return _template().render(_names(result, files)).encode()
 
 
@@ -85,7 +87,7 @@ def _names(result: RunResult, files: Sequence[str]) -> dict[str, Any]:
         "blames": [_blame(blame) for blame in result.blames],
         "detail": "\n".join(result.detail),
         "failures": [
-            _failure(result, program, anchors)
+            {**_failure(result, program, anchors), "logs": _logs(program, files)}
             for program in outline.failed_programs(result, MAX_FAILURES)
         ],
         "failure_count": len(bad),
@@ -99,7 +101,7 @@ def _names(result: RunResult, files: Sequence[str]) -> dict[str, Any]:
         "patches": result.patches,
         "environment": list(_environment(result)),
         "command": outline.command(result),
-        "files": files,
+        "files": [name for name in files if not name.startswith(_LOGS)],
     }
     return {**names, "sections": list(_sections(names))}
 
@@ -169,6 +171,16 @@ def _failure(result: RunResult, program: Program, anchors: dict[str, int]) -> di
         "what": "this program alone" if program.name else "the boot alone",
         "repeat": outline.repeat(result, program.leaves[0].id),
     }
+
+
+def _logs(program: Program, files: Iterable[str]) -> list[dict[str, str]]:
+    """Return where what a program wrote lies, as links relative to the page."""
+    start = f"{_LOGS}{program.id}."
+    return [
+        {"href": quote(name), "name": name.removeprefix(f"{_LOGS}{program.suite}/")}
+        for name in files
+        if name.startswith(start)
+    ]
 
 
 def _splat(splat: Splat) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def why(result: RunResult) -> str:
     said, message = VERDICTS[result.verdict], result.message
     if result.verdict in (Verdict.USER_ERROR, Verdict.INFRASTRUCTURE):
         return "\n".join(dict.fromkeys(filter(None, (said, message))))
-    return message or said
+    return "" if message == result.verdict.value else message or said
 
 
 # --- groups ------------------------------------------------------------------------------

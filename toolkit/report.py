@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from toolkit import htmlreport, junit, kcidb, mailreply, summary
+from toolkit import htmlreport, junit, kcidb, mailreply, outline, summary
 from toolkit.errors import UserError
 from toolkit.model import RunResult
 
@@ -43,7 +43,12 @@ def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) ->
     _replace(run_dir / KCIDB, kcidb.render(result))
     _replace(run_dir / SUMMARY, text)
     _replace(run_dir / REPLY, mailreply.render(result))
-    beside = [name for name in _LINKED if (run_dir / name).exists()]
+    logs = [
+        f"tests/{program.id}{suffix}"
+        for program in outline.failed_programs(result, htmlreport.MAX_FAILURES)
+        for suffix in (".log", ".stderr.log", ".console.log")
+    ]
+    beside = [name for name in (*_LINKED, *logs) if (run_dir / name).is_file()]
     _replace(run_dir / HTML, htmlreport.render(result, beside))
     if step_summary:
         with step_summary.open("ab") as file:

@@ -72,8 +72,20 @@ def test_what_failed_comes_first_and_is_open() -> None:
 
 
 def test_traces_that_could_not_be_decoded_say_how_they_would_be() -> None:
-    assert "CONFIG_DEBUG_INFO" in "".join(Page(a_result.panicked()).text)
-    assert "CONFIG_DEBUG_INFO" not in "".join(Page(a_result.failed()).text)
+    assert "--profile debug-info" in "".join(Page(a_result.panicked()).text)
+    assert "--profile debug-info" not in "".join(Page(a_result.failed()).text)
+
+
+def test_what_a_failed_program_wrote_is_linked() -> None:
+    beside = (
+        "result.json",
+        "tests/kvm/iosignalfd_args_test.log",
+        "tests/kvm/iosignalfd_match_test.log",  # it passed
+    )
+    html = htmlreport.render(a_result.failed(), beside).decode()
+    assert '<a href="tests/kvm/iosignalfd_args_test.log">iosignalfd_args_test.log</a>' in html
+    assert "iosignalfd_match_test.log" not in html
+    assert 'Beside this file: <a href="result.json">result.json</a></p>' in html
 
 
 def test_a_hostile_run_adds_no_element() -> None:

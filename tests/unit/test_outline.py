@@ -88,6 +88,8 @@ def test_why_says_what_failed_and_whose_fault_it_is() -> None:
         "no space left",
     ]
     assert outline.why(a_result.passed()) == ""
+    stopped = a_result.passed(verdict=Verdict.INTERRUPTED, message="interrupted")
+    assert outline.why(stopped) == ""  # the verdict says it
 
 
 @pytest.mark.parametrize(

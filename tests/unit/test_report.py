@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolkit import junit, report
+from toolkit import htmlreport, junit, kcidb, mailreply, report, summary
 from toolkit.errors import UserError
-from toolkit.evidence import Environment
+from toolkit.evidence import Environment, Mailing
 from toolkit.model import Leaf, RunResult, Splat, StageRecord, Status, Verdict
 
 SPLAT = Splat("warning", "WARNING: CPU: 0 PID: 1 at a.c:1", "cut here\nWARNING\n<end>", False, 7)
@@ -119,13 +119,28 @@ def test_missing_result_is_the_user_s_error(tmp_path: Path) -> None:
         report.read_result(tmp_path)
 
 
-@given(st.text(), st.text(), st.sampled_from(Status))
-def test_any_text_survives(name: str, message: str, status: Status) -> None:
-    splat = dataclasses.replace(SPLAT, title=message, text=message + name)
-    leaf = Leaf(f"a/b/{name}", status, message, known=name)
-    made = change(leaves=(leaf, Leaf(name, status)), splats=(splat,), message=message, series=name)
+ANY = st.text(st.characters(exclude_categories=[]))  # halves of surrogate pairs, too
+
+
+@given(ANY, ANY, st.sampled_from(Status), st.sampled_from(Verdict))
+def test_any_text_survives(name: str, said: str, status: Status, verdict: Verdict) -> None:
+    splat = dataclasses.replace(SPLAT, title=said, text=said + name, during=f"a/{name}")
+    leaves = (Leaf(f"a/b/{name}", status, said, known=name), Leaf(name, status))
+    made = change(
+        leaves=leaves,
+        splats=(splat,),
+        message=said,
+        series=name,
+        verdict=verdict,
+        detail=(said,),
+        command=("toolkit", name),
+        mailing=Mailing("<a@b>", said, name, name),
+    )
     assert json.loads(report.to_json(made))["leaves"][0]["status"] == status
-    assert junitparser.JUnitXml.fromstring(junit.render(made)).tests == 2
+    extra = verdict not in (Verdict.PASS, Verdict.FAIL)
+    assert junitparser.JUnitXml.fromstring(junit.render(made)).tests == 2 + extra
+    for form in (htmlreport, kcidb, mailreply, summary):
+        form.render(made).decode()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

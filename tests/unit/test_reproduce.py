@@ -56,8 +56,14 @@ def kit(tmp_path: Path) -> Kit:
     return Kit(
         bundle=Bundle(
             KernelBuild(
-                *(made, "k", "6.12.117", made / "kernel", made / "modules.tar", made),
-                made / "config",
+                path=made,
+                key="k",
+                release="6.12.117",
+                image=made / "kernel",
+                image_digest="d1gest",
+                modules=made / "modules.tar",
+                headers=made,
+                config=made / "config",
             ),
             image,
             (BuiltSuite("kvm", suite, programs),),

@@ -39,9 +39,15 @@ def kernel(tmp_path: Path) -> KernelBuild:
     with tarfile.open(tmp_path / "modules.tar", "w") as tar:
         tar.add(tmp_path / "kvm.ko", "lib/modules/6.12.1/kernel/arch/x86/kvm/kvm.ko")
         tar.add(tmp_path / "config", "lib/modules/6.12.1/modules.dep")
-    path = tmp_path
     return KernelBuild(
-        path, "k", "6.12.1", path / "kernel", path / "modules.tar", path, path / "config"
+        path=tmp_path,
+        key="k",
+        release="6.12.1",
+        image=tmp_path / "kernel",
+        image_digest="d1gest",
+        modules=tmp_path / "modules.tar",
+        headers=tmp_path,
+        config=tmp_path / "config",
     )
 
 
