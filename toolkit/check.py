@@ -7,6 +7,7 @@ scripts/coccinelle where spatch is installed.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,11 +15,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from toolkit import coccinelle, patching, process, series
-from toolkit.cache import Cache
+from toolkit import checkpatch, coccinelle, patching, process, series
+from toolkit.cache import Cache, digest
 from toolkit.errors import EXIT_KERNEL, EXIT_OK, BuildError, UserError
 from toolkit.kbuild import WorkTree
-from toolkit.model import Patch, PatchedTree
+from toolkit.model import PatchedTree
 from toolkit.run import Run
 
 _DIAGNOSTIC = re.compile(r"^(\S+?\.[chS]):\d+:(?:\d+:)? (?:fatal )?(?:error|warning): ?(.*)")
@@ -94,15 +95,15 @@ def check(run: Run) -> Table:
         patching.apply(run.base, each, run.deadline) for each in (None, *series.prefixes(whole))
     ]
     complaints, notes = _coccinelle(run, trees)
-    known = _diagnose(run, trees[0], folders, fresh=True)
+    lint = _Lint(run, folders)
     rows = []
-    for patch, tree, added in zip(whole.patches, trees[1:], complaints, strict=True):
+    for patch, (before, tree), added in zip(
+        whole.patches, pairwise(trees), complaints, strict=True
+    ):
         build = _build(run, tree, patch.name)
-        said = Counter[str]() if build else _diagnose(run, tree, folders)
-        new = tuple((said - known).elements())
-        # Only what is compiled again speaks again, so what was said before stays known.
-        known |= said
-        rows.append(Row(patch.name, _checkpatch(run, patch), build, new, added))
+        new = () if build else lint.added(before, tree)
+        said = checkpatch.check(patch.content, run.base.path, run.deadline)
+        rows.append(Row(patch.name, said, build, new, added))
     return Table(tuple(rows), notes)
 
 
@@ -130,30 +131,63 @@ def _folders(tree: PatchedTree, srcarch: str) -> list[str]:
     return sorted(_BUILT_FROM.get(name, name).format(srcarch=srcarch) for name in parents)
 
 
-def _diagnose(
-    run: Run, tree: PatchedTree, folders: Sequence[str], *, fresh: bool = False
-) -> Counter[str]:
-    """Compile ``folders`` with W=1 and sparse, and return each diagnostic without its line."""
-    if not folders:
-        return Counter()
-    said: list[str] = []
+class _Lint:
+    """Compiles ``folders`` with W=1 and sparse, to tell what each patch adds to the diagnostics.
 
-    def work() -> tuple[None, bool, str]:
-        with run.builder.work_tree(tree, run.deadline) as folder:
-            source = folder.source()
-            existing = [f"{name}/" for name in folders if (source / name).is_dir()]
-            run.builder.make(
-                source,
-                _lint_folder(folder, run.config.text, fresh=fresh),
-                ["W=1", "C=1", f"CHECK={process.find('sparse')}", *existing],
-                run.deadline,
-                log=run.folder / "lint.log",
-                on_line=lambda line: said.append(line.replace(f"{source}/", "")),
-            )
-        return None, False, "W=1 and sparse"
+    What a patch adds is kept in the cache, so that a check of an edited series compiles from
+    the first patch that changed.
+    """
 
-    run.stage("lint", work)
-    return Counter(_diagnostics(said))
+    def __init__(self, run: Run, folders: Sequence[str]) -> None:
+        self._run = run
+        self._folders = folders
+        self._known: Counter[str] | None = None  # while the folder holds the tree before
+
+    def added(self, before: PatchedTree, after: PatchedTree) -> tuple[str, ...]:
+        """Return each diagnostic, without its line, that ``after`` has more than ``before``."""
+        if not self._folders:
+            return ()
+
+        def fill(folder: Path) -> None:
+            if self._known is None:
+                self._known = self._diagnose(before, fresh=True)
+            said = self._diagnose(after)
+            (folder / "added.json").write_text(json.dumps([*(said - self._known).elements()]))
+            # Only what is compiled again speaks again, so what was said before stays known.
+            self._known |= said
+
+        run = self._run
+        key = digest(
+            *(before.key, after.key, run.config.key, self._folders),
+            *(run.builder.compiler(run.deadline), self._sparse("--version")),
+        )
+        path, found = run.cache.make("lint", key, fill, deadline=run.deadline, label=run.base.name)
+        if found:
+            self._known = None
+        return tuple(json.loads((path / "added.json").read_text()))
+
+    def _sparse(self, option: str) -> str:
+        return process.run([process.find("sparse"), option], deadline=self._run.deadline).text
+
+    def _diagnose(self, tree: PatchedTree, *, fresh: bool = False) -> Counter[str]:
+        run, said = self._run, list[str]()
+
+        def work() -> tuple[None, bool, str]:
+            with run.builder.work_tree(tree, run.deadline) as folder:
+                source = folder.source()
+                existing = [f"{name}/" for name in self._folders if (source / name).is_dir()]
+                run.builder.make(
+                    source,
+                    _lint_folder(folder, run.config.text, fresh=fresh),
+                    ["W=1", "C=1", f"CHECK={process.find('sparse')}", *existing],
+                    run.deadline,
+                    log=run.folder / "lint.log",
+                    on_line=lambda line: said.append(line.replace(f"{source}/", "")),
+                )
+            return None, False, "W=1 and sparse"
+
+        run.stage("lint", work)
+        return Counter(_diagnostics(said))
 
 
 def _diagnostics(lines: Iterable[str]) -> Iterator[str]:
@@ -171,18 +205,6 @@ def _lint_folder(work: WorkTree, config: str, *, fresh: bool) -> Path:
         output.mkdir()
         (output / ".config").write_text(config)
     return output
-
-
-def _checkpatch(run: Run, patch: Patch) -> tuple[str, ...]:
-    """Run the base's own checkpatch.pl over one patch and return what it complains of."""
-    argv = [
-        *("perl", "scripts/checkpatch.pl", "--strict", "--terse", "--show-types"),
-        *("--no-summary", "--color=never", "-"),
-    ]
-    done = process.run(
-        argv, cwd=run.base.path, input=patch.content, check=False, deadline=run.deadline
-    )
-    return tuple(line.strip() for line in done.text.splitlines() if line.strip())
 
 
 _Added = tuple[str, ...] | None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from tests.unit.fake_tree import series as fake_series
 from toolkit import check, patching, paths, series
 from toolkit.cache import Cache
 from toolkit.check import Row, Table
-from toolkit.model import KernelBase, PatchedFile, PatchedTree, Silent
+from toolkit.kbuild import Builder
+from toolkit.model import KernelBase, KernelConfig, PatchedFile, PatchedTree, Silent
 from toolkit.run import Request, Run
 
 PROJECT = Path(__file__).parents[2]
@@ -103,6 +105,53 @@ def test_without_spatch_the_column_says_so(run: Run, monkeypatch: pytest.MonkeyP
     complaints, notes = check._coccinelle(run, [tree, tree])
     assert complaints == [None]
     assert "spatch is not installed (Debian package coccinelle)" in notes[0]
+
+
+@pytest.fixture
+def compiled(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a lint compiles: the trees' keys, with a star for a compilation from scratch.
+
+    Each tree has a diagnostic for each line "bad" in its file.
+    """
+    heard: list[str] = []
+
+    def diagnose(_: object, tree: PatchedTree, *, fresh: bool = False) -> Counter[str]:
+        heard.append(f"{'*' if fresh else ''}{tree.key}")
+        content = check._content(tree, "virt/kvm/eventfd.c") or b""
+        return Counter({"bad": content.count(b"bad")})
+
+    run.config = KernelConfig("", "key")
+    monkeypatch.setattr(check._Lint, "_diagnose", diagnose)
+    monkeypatch.setattr(check._Lint, "_sparse", lambda *_: "0.6.4")
+    monkeypatch.setattr(Builder, "compiler", lambda *_: "gcc")
+    return heard
+
+
+def test_only_patches_that_changed_are_compiled_again(run: Run, compiled: list[str]) -> None:
+    def trees(*diffs: str) -> list[PatchedTree]:
+        prefixes = (None, *series.prefixes(fake_series(*diffs)))
+        return [patching.apply(run.base, each, soon()) for each in prefixes]
+
+    def added(trees: list[PatchedTree]) -> list[tuple[str, ...]]:
+        compiled.clear()
+        lint = check._Lint(run, ["virt/kvm"])
+        return [lint.added(*pair) for pair in pairwise(trees)]
+
+    file = "virt/kvm/eventfd.c"
+    first = trees(edit(file, 10), edit(file, 30, "bad"), edit(file, 50))
+    assert added(first) == [(), ("bad",), ()]
+    assert compiled == [f"*{first[0].key}", *(tree.key for tree in first[1:])]
+    assert added(first) == [(), ("bad",), ()]
+    assert compiled == []
+    second = trees(edit(file, 10), edit(file, 30, "bad"), edit(file, 50, "bad"))
+    assert added(second) == [(), ("bad",), ("bad",)]
+    assert compiled == [f"*{second[2].key}", second[3].key]
+
+
+def test_a_series_without_c_files_compiles_nothing(run: Run, compiled: list[str]) -> None:
+    tree = patching.apply(run.base, None, soon())
+    assert check._Lint(run, []).added(tree, tree) == ()
+    assert compiled == []
 
 
 def test_the_folder_that_compiles_virt_kvm_is_the_archs() -> None:

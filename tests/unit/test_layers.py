@@ -17,7 +17,7 @@ LEVELS = [
   / deadline text
   / arch cache console cpio elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
-  / archive bundle coccinelle debs download localtree manifest qmp results series_files
+  / archive bundle checkpatch coccinelle debs download localtree manifest qmp results series_files
   / display guest hostprobe initramfs kbuild machine patching report
     rootdisk series_manifest source worktree
   / doctor image selftests series suites terminal
