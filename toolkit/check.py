@@ -1,27 +1,32 @@
 """Check a series patch by patch, as its maintainers would: `series check`.
 
 Each patch must apply, pass the tree's own checkpatch.pl --strict, build with all patches before
-it, and add no diagnostic under W=1 and sparse.
+it, and add no diagnostic under W=1 and sparse, and no complaint of the tree's own
+scripts/coccinelle where spatch is installed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from toolkit import patching, process, series
-from toolkit.cache import Cache
+from toolkit import checkpatch, coccinelle, patching, process, series
+from toolkit.cache import Cache, digest
 from toolkit.errors import EXIT_KERNEL, EXIT_OK, BuildError, UserError
 from toolkit.kbuild import WorkTree
-from toolkit.model import Patch, PatchedTree
+from toolkit.model import PatchedTree
 from toolkit.run import Run
 
 _DIAGNOSTIC = re.compile(r"^(\S+?\.[chS]):\d+:(?:\d+:)? (?:fatal )?(?:error|warning): ?(.*)")
 # virt/kvm has no Makefile of its own: virt/kvm/Makefile.kvm is included by each arch's kvm folder.
 _BUILT_FROM = {"virt/kvm": "arch/{srcarch}/kvm"}
+_COLUMNS = "{:<56} {:<8} {:<11} {:<7} {:<8} {}"
+_USER_SPACE = ("tools/", "usr/")  # kbuild goes to none of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,12 @@ class Row:
     checkpatch: tuple[str, ...]
     build: tuple[str, ...]
     new: tuple[str, ...]  # diagnostics under W=1 and sparse that the patch adds
+    coccinelle: tuple[str, ...] | None = None  # complaints it adds; None: spatch is not there
 
     @property
     def good(self) -> bool:
         """Whether nothing at all was found."""
-        return not (self.checkpatch or self.build or self.new)
+        return not (self.checkpatch or self.build or self.new or self.coccinelle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class Table:
     """The rows, in the order of the patches."""
 
     rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()  # what could not be checked, and why
 
     @property
     def exit_code(self) -> int:
@@ -52,19 +59,30 @@ class Table:
 
     def lines(self) -> list[str]:
         """Return the table, and below it what was found, as lines."""
-        head = f"{'patch':<56} {'applies':<8} {'checkpatch':<11} {'builds':<7} W=1 C=1"
-        lines = [head]
-        for row in self.rows:
-            found = f"{len(row.new)} new" if row.new else ("-" if row.build else "clean")
-            lines.append(
-                f"{row.patch[:56]:<56} {'yes':<8} "
-                f"{len(row.checkpatch) or 'clean':<11} {'NO' if row.build else 'yes':<7} {found}"
+        head = ("patch", "applies", "checkpatch", "builds", "W=1 C=1", "coccinelle")
+        lines = [_COLUMNS.format(*head)]
+        lines += [
+            _COLUMNS.format(
+                row.patch[:56],
+                "yes",
+                len(row.checkpatch) or "clean",
+                "NO" if row.build else "yes",
+                "-" if row.build else _count(row.new),
+                "not run" if row.coccinelle is None else _count(row.coccinelle),
             )
+            for row in self.rows
+        ]
         for row in self.rows:
-            found_lines = (*row.checkpatch, *row.build, *row.new)
+            found_lines = (*row.checkpatch, *row.build, *row.new, *(row.coccinelle or ()))
             if found_lines:
                 lines += ["", row.patch, *(f"  {line}" for line in found_lines)]
+        if self.notes:
+            lines += ["", *self.notes]
         return lines
+
+
+def _count(found: Sequence[str]) -> str:
+    return f"{len(found)} new" if found else "clean"
 
 
 def check(run: Run) -> Table:
@@ -73,18 +91,20 @@ def check(run: Run) -> Table:
     if whole is None:
         raise UserError("there is no series to check", hint="name one: toolkit series check v4")
     folders = _folders(run.tree, run.arch.srcarch)
-    known = _diagnose(run, patching.apply(run.base, None, run.deadline), folders, fresh=True)
+    trees = [
+        patching.apply(run.base, each, run.deadline) for each in (None, *series.prefixes(whole))
+    ]
+    complaints, notes = _coccinelle(run, trees)
+    lint = _Lint(run, folders)
     rows = []
-    for prefix in series.prefixes(whole):
-        tree = patching.apply(run.base, prefix, run.deadline)
-        patch = prefix.patches[-1]
+    for patch, (before, tree), added in zip(
+        whole.patches, pairwise(trees), complaints, strict=True
+    ):
         build = _build(run, tree, patch.name)
-        said = Counter[str]() if build else _diagnose(run, tree, folders)
-        new = tuple((said - known).elements())
-        # Only what is compiled again speaks again, so what was said before stays known.
-        known |= said
-        rows.append(Row(patch.name, checkpatch(run, patch), build, new))
-    return Table(tuple(rows))
+        new = () if build else lint.added(before, tree)
+        said = checkpatch.check(patch.content, run.base.path, run.deadline)
+        rows.append(Row(patch.name, said, build, new, added))
+    return Table(tuple(rows), notes)
 
 
 def _build(run: Run, tree: PatchedTree, name: str) -> tuple[str, ...]:
@@ -103,32 +123,71 @@ def _build(run: Run, tree: PatchedTree, name: str) -> tuple[str, ...]:
 
 def _folders(tree: PatchedTree, srcarch: str) -> list[str]:
     """Return the folders that kbuild must visit to compile every C file the series touches."""
-    parents = {str(PurePosixPath(name).parent) for name in tree.files if name.endswith(".c")}
+    parents = {
+        str(PurePosixPath(name).parent)
+        for name in tree.files
+        if name.endswith(".c") and not name.startswith(_USER_SPACE)
+    }
     return sorted(_BUILT_FROM.get(name, name).format(srcarch=srcarch) for name in parents)
 
 
-def _diagnose(
-    run: Run, tree: PatchedTree, folders: Sequence[str], *, fresh: bool = False
-) -> Counter[str]:
-    """Compile ``folders`` with W=1 and sparse, and return each diagnostic without its line."""
-    said: list[str] = []
+class _Lint:
+    """Compiles ``folders`` with W=1 and sparse, to tell what each patch adds to the diagnostics.
 
-    def work() -> tuple[None, bool, str]:
-        with run.builder.work_tree(tree, run.deadline) as folder:
-            source = folder.source()
-            existing = [f"{name}/" for name in folders if (source / name).is_dir()]
-            run.builder.make(
-                source,
-                _lint_folder(folder, run.config.text, fresh=fresh),
-                ["W=1", "C=1", f"CHECK={process.find('sparse')}", *existing],
-                run.deadline,
-                log=run.folder / "lint.log",
-                on_line=lambda line: said.append(line.replace(f"{source}/", "")),
-            )
-        return None, False, "W=1 and sparse"
+    What a patch adds is kept in the cache, so that a check of an edited series compiles from
+    the first patch that changed.
+    """
 
-    run.stage("lint", work)
-    return Counter(_diagnostics(said))
+    def __init__(self, run: Run, folders: Sequence[str]) -> None:
+        self._run = run
+        self._folders = folders
+        self._known: Counter[str] | None = None  # while the folder holds the tree before
+
+    def added(self, before: PatchedTree, after: PatchedTree) -> tuple[str, ...]:
+        """Return each diagnostic, without its line, that ``after`` has more than ``before``."""
+        if not self._folders:
+            return ()
+
+        def fill(folder: Path) -> None:
+            if self._known is None:
+                self._known = self._diagnose(before, fresh=True)
+            said = self._diagnose(after)
+            (folder / "added.json").write_text(json.dumps([*(said - self._known).elements()]))
+            # Only what is compiled again speaks again, so what was said before stays known.
+            self._known |= said
+
+        run = self._run
+        key = digest(
+            *(before.key, after.key, run.config.key, self._folders),
+            *(run.builder.compiler(run.deadline), self._sparse("--version")),
+        )
+        path, found = run.cache.make("lint", key, fill, deadline=run.deadline, label=run.base.name)
+        if found:
+            self._known = None
+        return tuple(json.loads((path / "added.json").read_text()))
+
+    def _sparse(self, option: str) -> str:
+        return process.run([process.find("sparse"), option], deadline=self._run.deadline).text
+
+    def _diagnose(self, tree: PatchedTree, *, fresh: bool = False) -> Counter[str]:
+        run, said = self._run, list[str]()
+
+        def work() -> tuple[None, bool, str]:
+            with run.builder.work_tree(tree, run.deadline) as folder:
+                source = folder.source()
+                existing = [f"{name}/" for name in self._folders if (source / name).is_dir()]
+                run.builder.make(
+                    source,
+                    _lint_folder(folder, run.config.text, fresh=fresh),
+                    ["W=1", "C=1", f"CHECK={process.find('sparse')}", *existing],
+                    run.deadline,
+                    log=run.folder / "lint.log",
+                    on_line=lambda line: said.append(line.replace(f"{source}/", "")),
+                )
+            return None, False, "W=1 and sparse"
+
+        run.stage("lint", work)
+        return Counter(_diagnostics(said))
 
 
 def _diagnostics(lines: Iterable[str]) -> Iterator[str]:
@@ -148,13 +207,65 @@ def _lint_folder(work: WorkTree, config: str, *, fresh: bool) -> Path:
     return output
 
 
-def checkpatch(run: Run, patch: Patch) -> tuple[str, ...]:
-    """Run the base's own checkpatch.pl over one patch and return what it complains of."""
-    argv = [
-        *("perl", "scripts/checkpatch.pl", "--strict", "--terse", "--show-types"),
-        *("--no-summary", "--color=never", "-"),
-    ]
-    done = process.run(
-        argv, cwd=run.base.path, input=patch.content, check=False, deadline=run.deadline
+_Added = tuple[str, ...] | None
+
+
+def _coccinelle(run: Run, trees: Sequence[PatchedTree]) -> tuple[list[_Added], tuple[str, ...]]:
+    """Return what each tree adds to the complaints about the one before it, and notes.
+
+    A patch's complaints are None where spatch is not installed.
+    """
+    checker = coccinelle.checker(run.base.path, run.cache, run.request.jobs, run.deadline)
+    pairs = list(pairwise(trees))
+    if checker is None:
+        note = (
+            f"coccinelle was not run: {coccinelle.PROGRAM} is not installed "
+            f"(Debian package {coccinelle.PACKAGE})"
+        )
+        return [None for _ in pairs], (note,)
+    touched = [[_versions(tree, changed_c_files(*pair)) for tree in pair] for pair in pairs]
+    ran: list[str] = []
+
+    def progress(done: int, total: int, script: str) -> None:
+        ran.append(script)
+        run.observer.stage_progress("coccinelle", done, total, script)
+
+    def work() -> tuple[Mapping[coccinelle.Version, coccinelle.Report], bool, str]:
+        versions = {each for pair in touched for side in pair for each in side}
+        reports = checker.reports(versions, progress, run.deadline)
+        return reports, not ran, f"{len(checker.scripts)} scripts, {len(versions)} files"
+
+    reports = run.stage("coccinelle", work)
+
+    def count(side: Sequence[coccinelle.Version]) -> Counter[str]:
+        return Counter(line for version in side for line in reports[version].complaints)
+
+    failed = sorted({line for report in reports.values() for line in report.failed})
+    return (
+        [tuple((count(after) - count(before)).elements()) for before, after in touched],
+        tuple(f"coccinelle: {line}" for line in failed),
     )
-    return tuple(line.strip() for line in done.text.splitlines() if line.strip())
+
+
+def _versions(tree: PatchedTree, names: Sequence[str]) -> list[coccinelle.Version]:
+    """Return those of the files that ``tree`` has, with their contents."""
+    found = [(name, _content(tree, name)) for name in names]
+    return [(name, content) for name, content in found if content is not None]
+
+
+def changed_c_files(before: PatchedTree, after: PatchedTree) -> list[str]:
+    """Return the C files and headers in which two prefixes of one series differ."""
+    names = before.files.keys() | after.files.keys()
+    return sorted(
+        name
+        for name in names
+        if name.endswith((".c", ".h")) and _content(before, name) != _content(after, name)
+    )
+
+
+def _content(tree: PatchedTree, name: str) -> bytes | None:
+    """Return what a file of the tree holds, or None where there is none."""
+    if name in tree.files:
+        return tree.files[name].content
+    path = tree.base.path / name
+    return path.read_bytes() if path.is_file() else None

@@ -112,11 +112,13 @@ def _repeatable(patches: Path) -> tuple[str, ...]:
 def _check_patch(
     root: Path | None, message: bytes, _: Path | None, given: dict[str, Any]
 ) -> list[Any]:
-    from toolkit import b4check, check
+    from toolkit import b4check, checkpatch
 
     mail = b4check.read_message(message)
     with cli_run.open_run(root, None, given) as (run, _finish):
-        return b4check.of_checkpatch(check.checkpatch(run, mail.patch))
+        return b4check.of_checkpatch(
+            checkpatch.check(mail.patch.content, run.base.path, run.deadline)
+        )
 
 
 def _printable(text: str) -> str:

@@ -24,6 +24,7 @@ class Program:
     name: str
     package: str
     purpose: str
+    optional: bool = False
 
     def found(self) -> str:
         """Return where it is, or "" when the host lacks it."""
@@ -46,11 +47,12 @@ class Finding:
 def programs() -> tuple[Program, ...]:
     """Return the list that ./bootstrap installs from."""
     text = resources.files("toolkit").joinpath("host-programs.txt").read_text()
-    return tuple(
-        Program(*line.split(None, 2))
-        for line in text.splitlines()
-        if line.strip() and not line.startswith("#")
-    )
+    return tuple(_program(line) for line in text.splitlines() if line and line[0] != "#")
+
+
+def _program(line: str) -> Program:
+    name, package, purpose = line.split(None, 2)
+    return Program(name.removeprefix("?"), package, purpose, name.startswith("?"))
 
 
 def examine_accelerator(cache: Cache, deadline: Deadline, *, again: bool) -> Iterator[Finding]:
@@ -79,6 +81,10 @@ def examine_host(cache: Path, free: int) -> Iterator[Finding]:
     lacking = []
     for program in programs():
         where = program.found()
+        if not where and program.optional:
+            text = f"{program.name}: not there, and optional ({program.purpose})"
+            yield Finding(None, f"{text}; package {program.package}")
+            continue
         if not where:
             lacking.append(program.package)
         yield Finding(bool(where), f"{program.name}: {where or 'missing'} ({program.purpose})")

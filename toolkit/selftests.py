@@ -90,8 +90,9 @@ def run_program(
     """Run one program to its end, its timeout or the machine's death.
 
     A splat from before its start counts against it, too: on a machine that had one, nothing that
-    passes can be believed. With ``leaks`` the kernel's kmemleak looks for what the program left behind. Raises
-    :class:`MachineLostError` when the machine goes away and the kernel did not say why.
+    passes can be believed. With ``leaks`` the kernel's kmemleak looks for what the program left
+    behind. Raises :class:`MachineLostError` when the machine goes away and the kernel did not say
+    why.
     """
     start = machine.console_size()
     began = time.monotonic()

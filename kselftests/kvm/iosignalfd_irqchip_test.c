@@ -5,7 +5,9 @@
  */
 #include "doorbell_fixture.h"
 
+#ifndef IOEVENTFD_ONLY
 DOORBELL_VARIANT(iosignalfd, iosignalfd_api, BUS_MMIO);
+#endif
 DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_MMIO);
 
 #define DATA		0x44332211

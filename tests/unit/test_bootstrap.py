@@ -75,6 +75,13 @@ def test_with_nothing_to_do_it_runs_the_command_and_passes_its_status(checkout: 
     assert done.stderr == ""
 
 
+def test_what_is_optional_is_not_missed(checkout: Path) -> None:
+    done = call(checkout, "?absent package it would be nice\nnone none it is needed\n", "true")
+    assert done.returncode == 2
+    assert "none (Debian package none)" in done.stderr
+    assert "absent" not in done.stderr
+
+
 def test_the_list_names_a_package_and_a_purpose_for_each_program() -> None:
     for line in (PROJECT / "toolkit/host-programs.txt").read_text().splitlines():
         if line and not line.startswith("#"):

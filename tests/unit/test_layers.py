@@ -18,8 +18,8 @@ LEVELS = [
   / deadline text
   / arch cache console cpio elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
-  / archive blame bundle debs download environment localtree manifest profile
-    qmp results runs series_files snapshot watch
+  / archive blame bundle checkpatch coccinelle debs download environment localtree
+    manifest profile qmp results runs series_files snapshot watch
   / history outline
   / b4check charts compare display guest hostprobe htmlreport initramfs junit kbuild kcidb machine
     mailreply patching rootdisk series_manifest source stacktrace summary

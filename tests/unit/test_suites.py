@@ -47,3 +47,13 @@ def test_a_timeout_of_zero_is_long_and_nonsense_is_refused(folder: Path) -> None
     (folder / "kvm/settings").write_text("# slow\ntimeout=soon\n")
     with pytest.raises(UserError, match=r"settings:2: timeout is 'soon'"):
         suites.find(folder, "kvm")
+
+
+def test_a_source_shared_by_a_link_counts_as_the_suites_own(folder: Path) -> None:
+    (folder / "kvm/a_test.c").write_text("int a;\n")
+    (folder / "net/shared_test.c").symlink_to("../kvm/a_test.c")
+    before = suites._content(folder / "net")
+    (folder / "kvm/a_test.c").write_text("int b;\n")
+    after = suites._content(folder / "net")
+    assert before.keys() == after.keys() == {"Makefile", "shared_test.c"}
+    assert before["shared_test.c"] != after["shared_test.c"]

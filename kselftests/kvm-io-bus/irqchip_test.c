@@ -1,0 +1,1 @@
+../kvm/iosignalfd_irqchip_test.c

@@ -1,0 +1,1 @@
+../kvm/iosignalfd_overlap_test.c

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What the suites' Makefiles share: set TEST_GEN_PROGS and the like, and then
+# include this. A suite lives outside a kernel tree and borrows the tree's
+# lib.mk, so the caller says where the tree is and where the results go:
+#
+#   make -C kselftests/<suite> KSFT=<tree>/tools/testing/selftests \
+#        top_srcdir=<tree> KHDR_INCLUDES="-isystem <headers>/include" \
+#        OUTPUT=<dir> [all | install INSTALL_PATH=<dir> | emit_tests | clean]
+
+ifeq ($(KSFT),)
+$(error Set KSFT to the tools/testing/selftests of a kernel tree)
+endif
+ifeq ($(OUTPUT),)
+$(error Set OUTPUT: nothing is built into the source folder)
+endif
+
+# Installed as suite:program lists, see emit_tests in lib.mk
+COLLECTION ?= $(notdir $(CURDIR))
+
+LIB := ../lib
+
+# The guest's user land is busybox alone: nothing may need a shared library
+CFLAGS += -std=gnu11 -O2 -g -Wall -Wextra
+# The harness leaves its locals to setjmp() as they are, its macros name
+# parameters that a case need not use, and it compares what it is given
+CFLAGS += -Wno-clobbered -Wno-unused-parameter -Wno-sign-compare
+CFLAGS += -D_GNU_SOURCE= -pthread -I$(LIB) -I$(KSFT) $(KHDR_INCLUDES)
+LDFLAGS += -static -pthread
+
+LOCAL_HDRS := $(wildcard $(LIB)/*.h)
+
+include $(KSFT)/lib.mk
+
+LIB_SRCS := $(wildcard $(LIB)/*.c $(LIB)/*.S)
+LIB_OBJS := $(patsubst $(LIB)/%,$(OUTPUT)/lib/%.o,$(LIB_SRCS))
+EXTRA_CLEAN += $(OUTPUT)/lib
+
+$(OUTPUT)/lib/%.o: $(LIB)/% $(LOCAL_HDRS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
+
+$(TEST_GEN_PROGS): $(LIB_OBJS)
