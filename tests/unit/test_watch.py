@@ -20,10 +20,10 @@ def test_each_change_is_one_more_call() -> None:
 
     def changes(where: Sequence[Path]) -> Iterator[object]:
         said.append(f"listens to {where[0]}")
-        yield
+        yield None
         for number in range(2):
             said.append(f"change {number}")
-            yield
+            yield None
         raise Enough
 
     with pytest.raises(Enough):
