@@ -95,6 +95,9 @@ class Cache:
 
     def _fill(self, path: Path, fill: Callable[[Path], None], label: str) -> Path:
         try:
+            # Whoever left one of these was killed: its lock is ours now.
+            for left in path.parent.glob(f".{path.name}.*"):
+                self.remove_tree(left)
             temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         except OSError as error:
             raise InfrastructureError(f"cannot write to the cache {self.root}: {error}") from error

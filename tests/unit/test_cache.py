@@ -123,3 +123,13 @@ def test_digest_tells_parts_apart() -> None:
     assert digest("ab", "c") != digest("a", "bc")
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert digest(b"x") != digest("x")
+
+
+def test_what_a_killed_run_left_half_done_goes_with_the_next(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.make("build", "a", lambda folder: None, deadline=Deadline.after(5))
+    (tmp_path / "build/.b.x1y2z3").mkdir()
+    (tmp_path / "build/.b.x1y2z3/half").write_text("done")
+    cache.make("build", "b", lambda folder: None, deadline=Deadline.after(5))
+    names = {path.name for path in (tmp_path / "build").iterdir() if path.is_dir()}
+    assert names == {"a", "b"}
