@@ -26,7 +26,7 @@ from toolkit.arch import Arch
 from toolkit.cache import Cache, digest
 from toolkit.console import MARK
 from toolkit.deadline import Deadline
-from toolkit.errors import InfrastructureError, MachineLostError
+from toolkit.errors import BootError, InfrastructureError, MachineLostError
 from toolkit.guest import GuestSession
 from toolkit.keys import MachineKeys
 from toolkit.machine import Machine
@@ -46,6 +46,7 @@ BOOT_SECONDS = 180.0  # from QEMU's start to SSH, under emulation on a busy host
 RESTORE_SECONDS = 60.0
 _OWN_MIB = 256  # what QEMU takes beside the guest's memory: its translated code, above all
 _LOGOUT_SECONDS = 5.0
+_MEMINFO = Path("/proc/meminfo")
 _KIND = "snapshot"
 # Says on the console when the SSH server's process for this session, its parent, has ended.
 _WATCH_LOGOUT = (
@@ -108,8 +109,7 @@ class Testbed:
 
     def room(self) -> int:
         """Return how many machines may work at a time: one a core, as long as memory is free."""
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-        fit = int(free // (self.image.memory_mib + _OWN_MIB))
+        fit = available_mib() // (self.image.memory_mib + _OWN_MIB)
         return max(1, min(len(os.sched_getaffinity(0)), fit))
 
     @contextlib.contextmanager
@@ -161,7 +161,7 @@ class Testbed:
         with self._started(folder, made) as vm:
             vm.wait_ready(limit)
             with self._session(vm, made, limit) as session:
-                selftests.load_kernel(session, self.kernel, limit)
+                self._load_modules(vm, session, limit)
                 yield vm, session
 
     @contextlib.contextmanager
@@ -222,6 +222,19 @@ class Testbed:
             deadline=limit,
             alive=vm.dead,
         )
+
+    def _load_modules(self, vm: Machine, session: GuestSession, limit: Deadline) -> None:
+        try:
+            selftests.load_kernel(session, self.kernel, limit)
+        except MachineLostError as error:
+            vm.settle()
+            if not vm.kernel_ended():
+                raise
+            raise BootError(
+                f"the kernel died while its modules were loaded: {vm.dead()}",
+                detail=vm.console_tail(),
+                log=vm.spec.console_log,
+            ) from error
 
     # --- saved machines ----------------------------------------------------------------
 
@@ -295,7 +308,7 @@ class Testbed:
         own = self.folder / "machines/modules"
         own.mkdir(parents=True, exist_ok=True)
         with self._restored(own, base, limit, memory) as (vm, session):
-            selftests.load_kernel(session, self.kernel, limit)
+            self._load_modules(vm, session, limit)
             _log_out(vm, session, limit)
             self._save(vm, folder, limit, base)
         shutil.rmtree(own)
@@ -322,3 +335,11 @@ def _log_out(vm: Machine, session: GuestSession, limit: Deadline) -> None:
     session.close()
     if not seen.wait(_LOGOUT_SECONDS):
         raise _CannotSaveError("the guest keeps a closed SSH session")
+
+
+def available_mib() -> int:
+    """Return how much memory new processes can have without swapping (proc(5), MemAvailable)."""
+    for line in _MEMINFO.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) >> 10
+    return 0
