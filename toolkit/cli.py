@@ -12,7 +12,16 @@ from typing import Any
 
 import click
 
-from toolkit import __version__, cli_house, cli_mail, cli_records, cli_run, cli_series, options
+from toolkit import (
+    __version__,
+    cli_bench,
+    cli_house,
+    cli_mail,
+    cli_records,
+    cli_run,
+    cli_series,
+    options,
+)
 from toolkit.errors import (
     EXIT_INFRASTRUCTURE,
     EXIT_INTERRUPTED,
@@ -208,6 +217,7 @@ cli.add_command(cli_records.history)
 cli.add_command(cli_records.compare)
 cli.add_command(cli_house.doctor)
 cli.add_command(cli_house.cache)
+cli.add_command(cli_bench.bench)
 
 
 # --- the edge ------------------------------------------------------------------------------

@@ -189,6 +189,8 @@ class Accelerator:
     name: str  # kvm or tcg
     cpu: str  # QEMU's -cpu
     reason: str
+    # tcg only: the guest's clock counts instructions, each 2**icount ns; None: it is real
+    icount: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

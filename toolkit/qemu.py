@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit.errors import InfrastructureError
-from toolkit.model import MachineSpec
+from toolkit.model import Accelerator, MachineSpec
 
 SSH_GUEST_PORT = 22
 NETDEV = "net0"  # an image's profile hangs its network card on this one
@@ -59,11 +59,10 @@ def _wrapped(line: str) -> str:
 
 def _common(spec: MachineSpec, *, ssh_port: str) -> list[str]:
     accelerator = spec.accelerator
-    accel = "tcg,thread=multi" if accelerator.name == "tcg" else accelerator.name
     forward = f"hostfwd=tcp:127.0.0.1:{ssh_port}-:{SSH_GUEST_PORT}"
     line = [
         *(spec.binary, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-machine", _machine(spec), "-accel", accel, "-cpu", accelerator.cpu),
+        *("-machine", _machine(spec), *_accel(accelerator), "-cpu", accelerator.cpu),
         *("-smp", str(spec.cpus), "-m", f"{spec.memory_mib}M"),
         *("-device", f"vmgenid,guid={spec.generation}"),
         *("-kernel", str(spec.kernel), "-append", " ".join(spec.cmdline)),
@@ -86,6 +85,15 @@ def _common(spec: MachineSpec, *, ssh_port: str) -> list[str]:
 
 def _machine(spec: MachineSpec) -> str:
     return f"{spec.machine_type},memory-backend=ram" if spec.memory else spec.machine_type
+
+
+def _accel(accelerator: Accelerator) -> list[str]:
+    if accelerator.name != "tcg":
+        return ["-accel", accelerator.name]
+    if accelerator.icount is None:
+        return ["-accel", "tcg,thread=multi"]
+    # sleep=off: a guest that waits for a timer is at once where the timer ends.
+    return ["-accel", "tcg,thread=single", "-icount", f"shift={accelerator.icount},sleep=off"]
 
 
 def _escape(path: Path) -> str:

@@ -102,7 +102,12 @@ def booted_key(spec: MachineSpec, *, kernel: str, image: str, qemu: str) -> str:
         FORMAT,
         [qemu, spec.binary, binary.st_size, binary.st_mtime_ns],
         [spec.machine_type, spec.memory_mib, spec.cpus, *spec.devices],
-        [accelerator.name, accelerator.cpu, host_cpu() if accelerator.name == "kvm" else ""],
+        [
+            accelerator.name,
+            accelerator.cpu,
+            accelerator.icount,
+            host_cpu() if accelerator.name == "kvm" else "",
+        ],
         list(spec.cmdline),
         image,
         kernel,

@@ -18,18 +18,30 @@ const char *result_name(int result)
 
 static const char *bus_name(enum guest_bus bus)
 {
-	return bus == BUS_PIO ? "PIO" : "MMIO";
+	switch (bus) {
+	case BUS_PIO:
+		return "PIO";
+	case BUS_MMIO:
+		return "MMIO";
+	case BUS_HYPERCALL:
+		return "hypercall";
+	}
+	return "?";
 }
 
 static const char *op_name(enum guest_op op)
 {
 	switch (op) {
+	case GUEST_NOTHING:
+		return "nothing";
 	case GUEST_WRITE:
 		return "write";
 	case GUEST_READ:
 		return "read";
 	case GUEST_STRING_WRITE:
 		return "string write";
+	case GUEST_WRITE_AND_WAIT:
+		return "write and wait";
 	}
 	return "?";
 }

@@ -32,6 +32,8 @@ struct kvm_iosignalfd doorbell_args(const struct doorbell *bell)
 
 	if (bell->bus == BUS_PIO)
 		args.flags |= KVM_IOSIGNALFD_FLAG_PIO;
+	if (bell->bus == BUS_HYPERCALL)
+		args.flags |= KVM_IOSIGNALFD_FLAG_HYPERCALL;
 	if (bell->match) {
 		args.flags |= KVM_IOSIGNALFD_FLAG_DATAMATCH;
 		args.datamatch = bell->datamatch;

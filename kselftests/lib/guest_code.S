@@ -4,8 +4,8 @@
  * GUEST_CODE_GPA, so it must not depend on where it runs.
  *
  * In:  %rax data, %rbx added to %rax after every access, %rcx how many accesses,
- *      %rdx port, %rdi memory address, %rsi upper half of a 16-byte store, or
- *      where "rep outs" reads from.
+ *      %rdx port, %rdi memory address, %rsi upper half of a 16-byte store,
+ *      number of a hypercall, or where "rep outs" reads from.
  * Out: %rax as the last access left it; then one byte to GUEST_DONE_PORT. Not
  *      HLT: with an in-kernel irqchip that would wait inside KVM.
  */
@@ -35,6 +35,42 @@ guest_code:
 	jmp	done
 	.endm
 
+	/*
+	 * HYPERCALL: number from %rsi, arguments the address and the data. Which
+	 * registers a hypervisor looks at is its own affair, see vm.h.
+	 */
+	.macro	HYPERCALL name:req, insn:vararg
+	.globl	\name
+\name:	mov	%rcx, %r8
+	mov	%rbx, %r9
+	mov	%rdx, %rbx
+	mov	%rax, %rcx
+1:	mov	%rsi, %rax
+	\insn
+	add	%r9, %rcx
+	dec	%r8
+	jnz	1b
+	jmp	done
+	.endm
+
+	/* HYPERCALL32: the same once, for a code segment of 32 bits */
+	.macro	HYPERCALL32 name:req, insn:vararg
+	.globl	\name
+	.code32
+\name:	mov	%edx, %ebx
+	mov	%eax, %ecx
+	mov	%esi, %eax
+	\insn
+	jmp	done		/* which is the same code in 32 bits */
+	.code64
+	.endm
+
+	HYPERCALL guest_vmcall, vmcall
+	HYPERCALL guest_vmmcall, vmmcall
+	HYPERCALL guest_no_call
+	HYPERCALL32 guest_vmcall32, vmcall
+	HYPERCALL32 guest_vmmcall32, vmmcall
+	ACCESS	guest_nothing
 	ACCESS	guest_out1, outb %al, %dx
 	ACCESS	guest_out2, outw %ax, %dx
 	ACCESS	guest_out4, outl %eax, %dx
@@ -61,6 +97,17 @@ guest_store16:
 	movups	%xmm0, (%rdi)
 	dec	%rcx
 	jnz	guest_store16
+
+	.globl	guest_out4_wait
+guest_out4_wait:
+	add	%rbx, %rax
+	outl	%eax, %dx
+1:	cmpl	%eax, GUEST_DATA_GPA
+	je	2f
+	pause
+	jmp	1b
+2:	dec	%rcx
+	jnz	guest_out4_wait
 
 done:	movw	$GUEST_DONE_PORT, %dx
 	outb	%al, %dx

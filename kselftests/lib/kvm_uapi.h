@@ -8,6 +8,7 @@
 #define KSELFTESTS_KVM_UAPI_H
 
 #include <linux/kvm.h>
+#include <linux/kvm_para.h>
 
 #ifndef KVM_IOSIGNALFD
 
@@ -28,6 +29,15 @@ struct kvm_iosignalfd {
 #define KVM_IOSIGNALFD			_IOW(KVMIO, 0xe8, struct kvm_iosignalfd)
 
 #endif /* KVM_IOSIGNALFD */
+
+/* What v5 of the series adds; its suite also builds against v4 */
+#ifndef KVM_IOSIGNALFD_FLAG_HYPERCALL
+#define KVM_IOSIGNALFD_FLAG_HYPERCALL	(1 << 3)
+#define KVM_CAP_IOSIGNALFD_HYPERCALL	1001
+#endif
+#ifndef KVM_HC_DOORBELL
+#define KVM_HC_DOORBELL			1000
+#endif
 
 /*
  * The two interfaces share one layout and three flags, so that one case can

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The tiny guest: memory, page tables, registers, and a run loop. */
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -32,6 +33,9 @@ extern const uint8_t guest_outs1[], guest_outs2[], guest_outs4[];
 extern const uint8_t guest_store1[], guest_store2[], guest_store4[];
 extern const uint8_t guest_store8[], guest_store16[];
 extern const uint8_t guest_load1[], guest_load2[], guest_load4[], guest_load8[];
+extern const uint8_t guest_vmcall[], guest_vmmcall[], guest_no_call[];
+extern const uint8_t guest_vmcall32[], guest_vmmcall32[], guest_nothing[];
+extern const uint8_t guest_out4_wait[];
 
 int sys_ioctl(int fd, unsigned long request, const void *arg)
 {
@@ -223,6 +227,14 @@ void vcpu_destroy(struct vcpu *vcpu)
 	*vcpu = (struct vcpu){ .fd = -1 };
 }
 
+/* The other vendor's instruction would be patched or emulated, at a cost */
+static bool cpu_is_intel(void)
+{
+	unsigned int max, ebx, ecx, edx;
+
+	return __get_cpuid(0, &max, &ebx, &ecx, &edx) && ebx == signature_INTEL_ebx;
+}
+
 /* The loop in guest_code.S that does @io, or NULL if there is none */
 static const uint8_t *entry_point(const struct guest_io *io)
 {
@@ -250,8 +262,17 @@ static const uint8_t *entry_point(const struct guest_io *io)
 		{ GUEST_READ, BUS_MMIO, 2, guest_load2 },
 		{ GUEST_READ, BUS_MMIO, 4, guest_load4 },
 		{ GUEST_READ, BUS_MMIO, 8, guest_load8 },
+		{ GUEST_WRITE_AND_WAIT, BUS_PIO, 4, guest_out4_wait },
 	};
 	size_t i;
+
+	if (io->op == GUEST_NOTHING)
+		return io->bus == BUS_HYPERCALL ? guest_no_call : guest_nothing;
+	if (io->bus == BUS_HYPERCALL && io->op == GUEST_WRITE) {
+		if (io->len == 4)
+			return cpu_is_intel() ? guest_vmcall32 : guest_vmmcall32;
+		return cpu_is_intel() ? guest_vmcall : guest_vmmcall;
+	}
 
 	for (i = 0; i < sizeof(loops) / sizeof(loops[0]); i++)
 		if (loops[i].op == io->op && loops[i].bus == io->bus &&

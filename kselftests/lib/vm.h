@@ -29,20 +29,33 @@ struct vcpu {
 enum guest_bus {
 	BUS_PIO,
 	BUS_MMIO,
+	BUS_HYPERCALL,			/* no bus, but as good as one */
 };
 
 enum guest_op {
+	GUEST_NOTHING,			/* the loop alone, to be subtracted */
 	GUEST_WRITE,
 	GUEST_READ,
 	GUEST_STRING_WRITE,		/* rep outs: PIO, from GUEST_DATA_GPA */
+	/*
+	 * PIO of 4: adds the step to the data, writes it, and waits until the
+	 * 4 bytes at GUEST_DATA_GPA are the same
+	 */
+	GUEST_WRITE_AND_WAIT,
 };
 
-/* What the guest shall do: the same access, @times over */
+/*
+ * What the guest shall do: the same access, @times over. A write to
+ * BUS_HYPERCALL is the call @data_high with @addr in rbx and rdx and @data in
+ * rcx: what KVM_HC_DOORBELL takes, and with HVCALL_SIGNAL_EVENT as @data what
+ * Hyper-V's does. vcpu_read_rax() tells what the last one returned.
+ */
 struct guest_io {
 	enum guest_op op;
 	enum guest_bus bus;
 	uint64_t addr;
-	uint32_t len;			/* PIO 1, 2, 4; MMIO 1, 2, 4, 8, write 16 */
+	uint32_t len;			/* PIO 1, 2, 4; MMIO 1, 2, 4, 8, write 16;
+					 * hypercall 8, from 32-bit code 4 */
 	uint64_t data;			/* a read gets this from user space */
 	uint64_t data_high;		/* the upper half of a 16-byte write */
 	uint64_t step;			/* added to the data after each access */

@@ -16,21 +16,21 @@ LEVELS = [
     __init__ errors evidence
   / model
   / deadline text
-  / arch cache console cpio elf kconfig kconfig_deps keys ktap modalias
+  / arch bench_model cache console cpio elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
-  / archive blame bundle checkpatch coccinelle debs download environment localtree
-    manifest profile qmp results runs series_files snapshot watch
+  / archive bench_file bench_log bench_table blame bundle checkpatch coccinelle debs download
+    environment localtree manifest profile qmp results runs series_files snapshot watch
   / history outline
-  / b4check charts compare display guest hostprobe htmlreport initramfs junit kbuild kcidb machine
-    mailreply patching rootdisk series_manifest source stacktrace summary
+  / b4check bench_figure charts compare display guest hostprobe htmlreport initramfs junit
+    kbuild kcidb machine mailreply patching rootdisk series_manifest source stacktrace summary
     worktree
   / doctor image report schedule selftests series suites terminal
   / reproduce series_import testbed
   / trial
   / run
-  / check options pipeline
+  / bench check options pipeline
   / cli_house cli_records cli_run
-  / cli_mail
+  / cli_bench cli_mail
   / cli_series
   / cli
     """.split("/")  # noqa: SIM905 - a list of quoted words is hard to read

@@ -53,6 +53,14 @@ def test_kvm_takes_its_own_cpu() -> None:
     assert (value(line, "-accel"), value(line, "-cpu")) == ("kvm", "host")
 
 
+def test_a_clock_of_instructions_needs_one_thread_that_never_sleeps() -> None:
+    counting = dataclasses.replace(SPEC.accelerator, icount=1)
+    line = qemu.argv(dataclasses.replace(SPEC, accelerator=counting))
+    assert value(line, "-accel") == "tcg,thread=single"
+    assert value(line, "-icount") == "shift=1,sleep=off"
+    assert "-icount" not in qemu.argv(SPEC)
+
+
 def test_the_script_is_the_same_machine_with_its_console_on_the_terminal() -> None:
     text = qemu.script(SPEC, Path("/run/my keys/client"))
     body = text[text.index("exec ") :].replace("exec ", "printf '%s\\n' ", 1)

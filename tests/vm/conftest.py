@@ -88,13 +88,16 @@ class Toolkit:
         stdin: Path = Path(os.devnull),
         **env: str,
     ) -> Started:
-        """Start ``toolkit WORDS`` under the command ``wrapper``, with ``env`` added."""
+        """Start ``toolkit WORDS`` under the command ``wrapper``, with ``env`` added.
+
+        The first of the words is the command, both of its own words where it has two.
+        """
         self.calls += 1
         folder, err = self.tmp / f"run{self.calls}", self.tmp / f"err{self.calls}"
         # Where the tests run in the background, a shell has SIGINT ignored for all below it.
         line = ["env", "--default-signal=INT", *wrapper, sys.executable, "-m", "toolkit.cli"]
         line += ["--root", str(root)] if root else []
-        line += [words[0], "--run-dir", str(folder), *words[1:]]
+        line += [*words[0].split(), "--run-dir", str(folder), *words[1:]]
         process = subprocess.Popen(
             line,
             cwd=self.tmp,
