@@ -29,9 +29,11 @@ def test_a_panic_in_the_third_of_ten_costs_just_that_one(toolkit: Toolkit, tmp_p
     (tmp_path / "root/vm-images").symlink_to(PROJECT / "vm-images")
     names = [f"t{number:02}_test.sh" for number in range(1, 11)]
     (suite / "Makefile").write_text(f"TEST_PROGS := {' '.join(names)}\ninclude $(KSFT)/lib.mk\n")
+    selfcheck = DATA / "kselftests/selfcheck"
+    # The same needs, so that no other kernel is built.
+    (suite / "config").write_bytes((selfcheck / "config").read_bytes())
     for name in names:
-        script = DATA / "kselftests/selfcheck/pass_test.sh"
-        (suite / name).write_bytes(script.read_bytes())
+        (suite / name).write_bytes((selfcheck / "pass_test.sh").read_bytes())
         (suite / name).chmod(0o755)
     panic = "#!/bin/sh\necho TAP version 13\necho 1..2\necho ok 1 before\nsleep 1\n"
     (suite / names[2]).write_text(f"{panic}echo c >/proc/sysrq-trigger\n")
