@@ -15,7 +15,8 @@ class Arch:
     name: str  # make ARCH=
     srcarch: str  # the folder below arch/
     machine: str  # uname -m
-    image: str  # what QEMU boots, relative to the build folder and as a make target
+    image: str  # what QEMU boots, relative to the build folder; its name is a make target
+    packed_image: str  # the same for a kernel that its boot loader must unpack
     qemu: str
     qemu_package: str
     tcg_cpu: str
@@ -29,6 +30,7 @@ X86_64 = Arch(
     # Through its PVH entry (CONFIG_PVH): a bzImage would first have to be packed, and under
     # emulation it takes QEMU over a second to unpack it again.
     image="vmlinux",
+    packed_image="arch/x86/boot/bzImage",
     qemu="qemu-system-x86_64",
     qemu_package="qemu-system-x86",
     # TCG's "max" model has SVM and nested paging, though no VMX: QEMU target/i386/cpu.c,
