@@ -114,13 +114,15 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
     from toolkit.trial import Memory
 
     memory = Memory()
+    words = cli_run.once(cli_run.repeatable(sys.argv))
     wanted: Path | None = given.pop("run_dir", None)
     runs = itertools.count(1)
 
     def once() -> None:
         place = wanted / str(next(runs)) if wanted else None
         try:
-            with cli_run.open_run(root, patch, {**given, "run_dir": place}) as (run, finish):
+            opened = cli_run.open_run(root, patch, {**given, "run_dir": place}, words)
+            with opened as (run, finish):
                 run.memory = Memory() if everything else memory
                 finish(pipeline.build_and_test(run))
         except click.exceptions.Exit:

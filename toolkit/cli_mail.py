@@ -88,8 +88,9 @@ def _check_series(
     folder = given["run_dir"] = cli_run.folder(root, mail.patch.subject, given.get("run_dir"))
     tracking = os.environ.get("B4_TRACKING_FILE")
     found = b4check.thread(message, mbox, Path(tracking) if tracking else None, folder)
-    patches = folder / "series.mbox"
-    patches.write_bytes(series_import.to_mbox(b4check.series_of(mail, found)))
+    files = b4check.series_of(mail, found)
+    patches = folder / f"{series_import.slug(files.title)}-v{mail.version}.mbox"
+    patches.write_bytes(series_import.to_mbox(files))
     words = _repeatable(patches)
     # What goes wrong is part of the result.
     opened = cli_run.open_run(root, str(patches), given, command=words)

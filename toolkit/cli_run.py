@@ -83,3 +83,10 @@ def repeatable(argv: list[str]) -> tuple[str, ...]:
         elif not word.startswith("--run-dir="):
             words.append(word)
     return tuple(words)
+
+
+def once(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command that does one time what `toolkit watch` does after each edit."""
+    at = words.index("watch")
+    rest = (word for word in words[at + 1 :] if word != "--all")
+    return (*words[:at], "build-and-test", *rest)

@@ -81,7 +81,9 @@ def recall(run_dir: Path) -> Kit:
             f"the run in {run_dir} did not come to its tests", hint="there is no machine to repeat"
         ) from None
     except ValueError as error:
-        raise UserError(f"{run_dir / BUILT} is damaged: {error}", hint=again) from error
+        raise UserError(
+            f"{run_dir / BUILT} is damaged, or another version of the toolkit wrote it", hint=again
+        ) from error
     made = kit.bundle
     needed = [made.kernel.image, made.kernel.modules, made.image.initrd, made.image.disk]
     for path in (*needed, *(suite.path for suite in made.suites)):

@@ -52,7 +52,7 @@ def write(
 
     Raises :class:`UserError` for a name that is taken or is none.
     """
-    name = name or f"{_slug(files.title)}/v{version}"
+    name = name or f"{slug(files.title)}/v{version}"
     if not _NAME.fullmatch(name):
         raise UserError(f"{name!r} is no name for a series", hint="write it as TOPIC/VERSION")
     target = root / name
@@ -96,6 +96,7 @@ def _tidy(patch: Patch) -> bytes:
     return _FROM + b"\n".join(kept) + b"\n\n" + body
 
 
-def _slug(title: str) -> str:
+def slug(title: str) -> str:
+    """Return a title as a part of a file's name."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].rstrip("-") or "series"

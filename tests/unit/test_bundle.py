@@ -111,7 +111,9 @@ def test_what_is_no_bundle_or_half_of_one_is_refused(made: Bundle, tmp_path: Pat
     with pytest.raises(UserError, match=r"lacks modules\.tar"):
         bundle.load(tmp_path / "saved")
     text = (tmp_path / "saved/bundle.json").read_text()
-    (tmp_path / "saved/bundle.json").write_text(text.replace(f'"version": {bundle.VERSION}', '"version": 9'))
+    (tmp_path / "saved/bundle.json").write_text(
+        text.replace(f'"version": {bundle.VERSION}', '"version": 9')
+    )
     with pytest.raises(UserError, match="has version 9"):
         bundle.load(tmp_path / "saved")
     (tmp_path / "saved/bundle.json").write_text(text[: len(text) // 2])

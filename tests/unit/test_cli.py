@@ -168,3 +168,16 @@ def test_every_command_has_help(tmp_path: Path) -> None:
 def test_the_repeatable_command_leaves_out_its_folder() -> None:
     argv = ["/x/toolkit", "test", "--run-dir", "a", "-p", "v4", "--run-dir=b"]
     assert cli_run.repeatable(argv) == ("toolkit", "test", "-p", "v4")
+
+
+def test_what_a_watch_saw_is_repeated_once() -> None:
+    words = ("toolkit", "--root", "r", "watch", "-p", "watch", "--all", "--slow")
+    assert cli_run.once(words) == (
+        "toolkit",
+        "--root",
+        "r",
+        "build-and-test",
+        "-p",
+        "watch",
+        "--slow",
+    )
