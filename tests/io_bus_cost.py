@@ -34,13 +34,15 @@ def measure(patch: str | None, kernel: str, runs: int) -> Figures:
     """Boot ``runs`` machines, and return the instructions for one write in each."""
     found: Figures = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="toolkit-cost-") as folder:
-        request = Request(patch=patch, kernel=kernel, suites=(SUITE,))
+        request = Request(patch=patch, kernel=kernel, suites=(SUITE,), snapshots=False)
         run = Run(request, paths.resolve(), Path(folder), Silent())
         run.accelerator = COUNTING
         counting = ("-icount", "shift=1,sleep=off")
         run.image = replace(run.image, cpus=1, devices=(*run.image.devices, *counting))
+        (suite,) = run.built_suites
         for _ in range(runs):
             with run.testbed.boot() as (_, session):
+                session.put(suite.path, f"{FOLDER}/{SUITE}", deadline=run.deadline)
                 command = f"{FOLDER}/{SUITE}/io_bus_cost"
                 for line in session.check(command, deadline=run.deadline).text.splitlines():
                     bus, devices, what, nanoseconds = line.split()

@@ -45,7 +45,7 @@ def series_show(root: Path | None, /, name: str) -> None:
 @options.RUN
 @click.pass_obj
 def series_check(root: Path | None, /, name: str, **given: Any) -> None:
-    """Check each patch: checkpatch --strict, its build, and W=1 and sparse for what is new."""
+    """Check each patch: checkpatch --strict, its build, and what W=1, sparse and coccinelle add."""
     from toolkit import check
     from toolkit.display import printable
 
