@@ -18,7 +18,7 @@ def letter(file: Path) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("base", ["6.12", "6.1"])
-@pytest.mark.parametrize("other", ["iosignalfd/v4", "iosignalfd/v4-as-posted"])
+@pytest.mark.parametrize("other", ["iosignalfd/v4", "iosignalfd/v4-as-posted", "iosignalfd/v5"])
 def test_the_fix_of_the_io_bus_is_the_same_patch_wherever_it_is_carried(
     other: str, base: str
 ) -> None:
