@@ -9,7 +9,7 @@ import platform
 import re
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import toolkit
@@ -70,12 +70,15 @@ def measure(run: Run, plan: Plan) -> Benchmark:
     began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
     logs: list[BenchLog] = []
     command: tuple[str, ...] = ()
+    measure_once = _measurer(run, plan)
     for number in range(1, plan.runs + 1):
-        if plan.where == HOST:
-            logs.append(_on_host(run, plan))
-        else:
-            log, command = _in_guest(run, plan, number)
-            logs.append(log)
+
+        def work() -> tuple[tuple[BenchLog, tuple[str, ...]], bool, str]:
+            result = measure_once()
+            return result, False, f"{len(result[0].samples)} rows"
+
+        log, command = run.stage(f"measure-{number}", work)
+        logs.append(log)
     rows = rows_of(logs)
     skipped = {name: why for log in logs for name, why in log.skipped.items()}
     if not rows:
@@ -130,16 +133,25 @@ def _words(plan: Plan) -> list[str]:
     return [*wall, "-r", str(plan.rounds), *plan.rows]
 
 
+def _measurer(run: Run, plan: Plan) -> Callable[[], tuple[BenchLog, tuple[str, ...]]]:
+    """Return what measures once; all that has to be made for it is there when this returns."""
+    program = _program(run)
+    if plan.where == HOST:
+        return lambda: (_on_host(run, plan, program), ())
+    machines = testbed(run, plan)
+    return lambda: _in_guest(run, plan, machines)
+
+
 # --- on the host -------------------------------------------------------------------------
 
 
-def _on_host(run: Run, plan: Plan) -> BenchLog:
+def _on_host(run: Run, plan: Plan, program: BuiltSuite) -> BenchLog:
     if plan.clock == INSN:
         raise UserError(
             "the host's clock does not count instructions",
             hint="use --clock wall with --where host",
         )
-    argv = [str(_program(run).path / PROGRAM), *_words(plan)]
+    argv = [str(program.path / PROGRAM), *_words(plan)]
     done = process.run(argv, deadline=run.deadline.sooner(RUN_SECONDS), check=False)
     return checked(bench_log.parse(done.text.splitlines()))
 
@@ -147,8 +159,8 @@ def _on_host(run: Run, plan: Plan) -> BenchLog:
 # --- in a guest --------------------------------------------------------------------------
 
 
-def _testbed(run: Run, plan: Plan) -> Testbed:
-    """Return the run's testbed, of which a clock that counts instructions asks something."""
+def testbed(run: Run, plan: Plan) -> Testbed:
+    """Return where machines for a plan come from; to count instructions takes special ones."""
     image, accelerator = run.image, run.accelerator
     if plan.clock == INSN:
         if accelerator.name != "tcg":
@@ -156,32 +168,32 @@ def _testbed(run: Run, plan: Plan) -> Testbed:
         # One processor: with two, which of them runs when is not for the guest to say.
         image = dataclasses.replace(image, cpus=1)
         accelerator = dataclasses.replace(accelerator, icount=SHIFT)
-    # Each is booted: five machines restored from one would say nothing of what a boot changes.
+    # Booted each time: a saved machine would repeat the state of its memory, and hide its spread.
     return dataclasses.replace(run.testbed, image=image, accelerator=accelerator, snapshots=False)
 
 
-def _in_guest(run: Run, plan: Plan, number: int) -> tuple[BenchLog, tuple[str, ...]]:
-    with _testbed(run, plan).boot() as (machine, session):
-
-        def work() -> tuple[BenchLog, bool, str]:
-            built = _program(run)
-            session.put(built.path, f"{selftests.FOLDER}/{SUITE}", deadline=run.deadline)
-            log = _measure_in(run, plan, session)
-            if complaints := machine.splats():
-                raise KernelError(
-                    f"the kernel complained while it was measured: {complaints[0].title}",
-                    detail=complaints[0].text.splitlines(),
-                    log=machine.spec.console_log,
-                )
-            return log, False, f"{len(log.samples)} rows"
-
-        log = run.stage(f"measure-{number}", work)
+def _in_guest(run: Run, plan: Plan, machines: Testbed) -> tuple[BenchLog, tuple[str, ...]]:
+    """Measure in a fresh machine; return what came of it, and QEMU's command."""
+    with machines.boot() as (machine, session):
+        log = _measure_in(run, plan, session)
+        if complaints := machine.splats():
+            raise KernelError(
+                f"the kernel complained while it was measured: {complaints[0].title}",
+                detail=complaints[0].text.splitlines(),
+                log=machine.spec.console_log,
+            )
         return log, portable(qemu.argv(machine.spec))
 
 
-def _measure_in(run: Run, plan: Plan, session: GuestSession) -> BenchLog:
-    # A kernel without the series has no doorbell; its rows are counted in user space then.
+def install(run: Run, session: GuestSession) -> None:
+    """Copy the programs into a guest, and load the module that counts."""
+    session.put(_program(run).path, f"{selftests.FOLDER}/{SUITE}", deadline=run.deadline)
+    # A kernel without the series has none; its rows are counted in user space then.
     session.run("modprobe -q doorbell", deadline=run.deadline)
+
+
+def _measure_in(run: Run, plan: Plan, session: GuestSession) -> BenchLog:
+    install(run, session)
     # It tells the clock, too, so it runs even where no row of its own is wanted.
     text = _run_in(run, session, PROGRAM, _words(plan))
     if plan.with_qemu:
@@ -223,4 +235,4 @@ def portable(argv: Sequence[str]) -> tuple[str, ...]:
 
     In a path, QEMU's options have a comma doubled.
     """
-    return tuple(re.sub(r"/(?:(?:[^/,]|,,)+/)+(?=[^/,])", "", word) for word in argv)
+    return tuple(re.sub(r"(?<![^=])/(?:(?:[^/,]|,,)+/)+(?=[^/,])", "", word) for word in argv)

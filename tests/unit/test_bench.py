@@ -56,5 +56,5 @@ def test_the_runs_of_a_row_keep_their_clocks() -> None:
 
 
 def test_a_recorded_command_names_no_folder() -> None:
-    argv = ["/usr/bin/qemu", "-kernel", "/home/me/x/vmlinux", "name=opt/a,file=/tmp/k,,1/key", "-m"]
-    assert bench.portable(argv) == ("qemu", "-kernel", "vmlinux", "name=opt/a,file=key", "-m")
+    argv = ["/usr/bin/qemu", "-kernel", "/home/me/x/vmlinux", "name=opt/a/b,file=/tmp/k,,1/key"]
+    assert bench.portable(argv) == ("qemu", "-kernel", "vmlinux", "name=opt/a/b,file=key")
