@@ -97,6 +97,7 @@ guest_store16:
 	movups	%xmm0, (%rdi)
 	dec	%rcx
 	jnz	guest_store16
+	jmp	done
 
 	.globl	guest_out4_wait
 guest_out4_wait:
