@@ -71,7 +71,10 @@ class Trial:
 
     def run(self, programs: Sequence[TestProgram]) -> int:
         """Run the programs and judge them; return how many of them memory could answer for."""
-        prints = {program: self._fingerprint(program) for program in programs}
+        prints: dict[TestProgram, str] = {}
+        if self.memory:
+            machine = self.testbed.identity()
+            prints = {program: self._fingerprint(program, machine) for program in programs}
         kept = self.memory.kept if self.memory else {}
         known = {program: kept[mark] for program, mark in prints.items() if mark in kept}
         found: dict[TestProgram, tuple[Leaf, ...]] = {}
@@ -91,17 +94,15 @@ class Trial:
             self.leaves[:] = [*before, *ordered]
         return len(known)
 
-    def _fingerprint(self, program: TestProgram) -> str:
+    def _fingerprint(self, program: TestProgram, machine: str) -> str:
         """Return a digest of all that a program's result depends on."""
-        if self.memory is None:
-            return ""
         built = next(each for each in self.suites if each.name == program.suite)
         files = {
             path.name: digest(path.read_bytes())
             for path in selftests.files(built, program)
             if path.is_file()
         }
-        return digest(program.name, files, dict(self.environment), self.testbed.identity())
+        return digest(program.name, files, dict(self.environment), machine)
 
     def _raw_runs(
         self, programs: Sequence[TestProgram], total: int, done: Callable[[], int]
