@@ -8,21 +8,20 @@ scripts/coccinelle where spatch is installed.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from toolkit import checkpatch, coccinelle, patching, process, series
 from toolkit.cache import Cache, digest
+from toolkit.diagnostics import diagnostics
 from toolkit.errors import EXIT_KERNEL, EXIT_OK, BuildError, UserError
 from toolkit.kbuild import WorkTree
 from toolkit.model import PatchedTree
 from toolkit.run import Run
 
-_DIAGNOSTIC = re.compile(r"^(\S+?\.[chS]):\d+:(?:\d+:)? (?:fatal )?(?:error|warning): ?(.*)")
 # virt/kvm has no Makefile of its own: virt/kvm/Makefile.kvm is included by each arch's kvm folder.
 _BUILT_FROM = {"virt/kvm": "arch/{srcarch}/kvm"}
 _COLUMNS = "{:<56} {:<8} {:<11} {:<7} {:<8} {}"
@@ -187,14 +186,7 @@ class _Lint:
             return None, False, "W=1 and sparse"
 
         run.stage("lint", work)
-        return Counter(_diagnostics(said))
-
-
-def _diagnostics(lines: Iterable[str]) -> Iterator[str]:
-    """Yield what compiler and sparse complain of, without the number of the line."""
-    for line in lines:
-        if match := _DIAGNOSTIC.match(line):
-            yield f"{match[1]}: {match[2]}"
+        return Counter(diagnostics(said))
 
 
 def _lint_folder(work: WorkTree, config: str, *, fresh: bool) -> Path:

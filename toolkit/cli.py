@@ -65,6 +65,7 @@ def cli(context: click.Context, root: Path | None) -> None:
 @options.RUN
 @options.MACHINE
 @options.TESTS
+@options.REGRESSION
 @click.pass_obj
 def build_and_test(root: Path | None, /, patch: str | None, **given: Any) -> None:
     """Apply a series, build it, boot it and run its selftests.
@@ -111,7 +112,7 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
     """
     from toolkit import paths, pipeline
     from toolkit import watch as watch_
-    from toolkit.trial import Memory
+    from toolkit.memory import Memory
 
     memory = Memory()
     words = cli_run.once(cli_run.repeatable(sys.argv))

@@ -12,28 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from toolkit.evidence import Blame, Environment, Mailing
-
-
-class Status(StrEnum):
-    """What is known of one test. The order is severity: the first ones win in a parent."""
-
-    CRASH = "crash"  # started, never finished: the pessimistic default
-    TIMEOUT = "timeout"
-    ERROR = "error"  # could not be judged: a broken plan, a duplicate number
-    FAIL = "fail"
-    XPASS = "xpass"  # a known failure that passed
-    PASS = "pass"
-    XFAIL = "xfail"  # failed as expected
-    SKIP = "skip"
-
-    @property
-    def bad(self) -> bool:
-        """Whether a leaf with this status fails the run."""
-        return self in _BAD
-
-
-_BAD = frozenset({Status.CRASH, Status.TIMEOUT, Status.ERROR, Status.FAIL, Status.XPASS})
+from toolkit.evidence import Blame, Comparison, Environment, Mailing, PatchStep
+from toolkit.evidence import Status as Status  # noqa: PLC0414 - the model has it, too
 
 
 class Outcome(StrEnum):
@@ -332,6 +312,8 @@ class RunResult:
     splats: tuple[Splat, ...] = ()
     blames: tuple[Blame, ...] = ()
     mailing: Mailing | None = None  # set when the series came as mail
+    comparison: Comparison | None = None  # with the unpatched base, where that was asked
+    steps: tuple[PatchStep, ...] = ()  # the base and each patch, where that was asked
     environment: Environment = field(default_factory=Environment)
     schema: int = 1
 

@@ -19,6 +19,7 @@ EXAMPLES = """\b
 Examples:
   toolkit build-and-test --patch v4
   toolkit build-and-test --patch iosignalfd/v4 --kernel debian:6.1 --accel tcg
+  toolkit build-and-test --patch v4 --baseline
   toolkit build-and-test --patch ./my-series --suite kvm --test 'iosignalfd_*'
   toolkit build-and-test --patch series.mbox --kernel git:$HOME/linux@v6.12
 """
@@ -125,5 +126,26 @@ TESTS = several(
         "--machines",
         type=click.IntRange(1),
         help="How many work at a time; default: as cores and memory allow.",
+    ),
+)
+REGRESSION = several(
+    click.option(
+        "--baseline",
+        is_flag=True,
+        help="Run the same tests on the unpatched base; only what is new and bad fails.",
+    ),
+    click.option(
+        "--each", is_flag=True, help="The same, and after each patch: which one changed what."
+    ),
+    click.option(
+        "--repeat",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="Run each program N times: a fault that shows one time in five shows in ten.",
+    ),
+    click.option(
+        "--confidence",
+        type=click.FloatRange(0.5, 0.9999),
+        help="With which a difference counts as established; default: 0.99.",
     ),
 )

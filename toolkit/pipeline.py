@@ -6,7 +6,7 @@ import contextlib
 import re
 from dataclasses import replace
 
-from toolkit import blame, history, report, reproduce, results, stacktrace
+from toolkit import blame, each, history, regression, report, reproduce, results, stacktrace
 from toolkit.errors import (
     EXIT_INTERRUPTED,
     BootError,
@@ -30,7 +30,7 @@ def build_and_test(run: Run) -> RunResult:
     Errors become part of the result and are raised again for the caller to show.
     """
     try:
-        run.test()
+        _test(run)
         verdict, code = results.verdict(run.leaves)
         return _concluded(run, run.result(verdict, code))
     except KeyboardInterrupt:
@@ -45,6 +45,15 @@ def build_and_test(run: Run) -> RunResult:
         code = InfrastructureError.exit_code
         _concluded(run, run.result(Verdict.INFRASTRUCTURE, code, str(error)))
         raise
+
+
+def _test(run: Run) -> None:
+    if run.request.each:
+        each.test(run)
+    elif run.request.baseline:
+        regression.test(run)
+    else:
+        run.test()
 
 
 def _concluded(run: Run, result: RunResult) -> RunResult:

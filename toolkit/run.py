@@ -35,7 +35,10 @@ from toolkit.arch import host_arch
 from toolkit.bundle import Bundle
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
+from toolkit.evidence import Comparison, PatchStep
 from toolkit.kbuild import Builder
+from toolkit.labelled import Labelled
+from toolkit.memory import Memory
 from toolkit.model import (
     Accelerator,
     BuiltSuite,
@@ -55,8 +58,9 @@ from toolkit.model import (
 )
 from toolkit.paths import Paths
 from toolkit.schedule import Isolation
+from toolkit.significance import CONFIDENCE
 from toolkit.testbed import Testbed
-from toolkit.trial import Memory, Trial
+from toolkit.trial import Trial
 
 DEFAULT_KERNEL = "debian:6.12"
 DEFAULT_IMAGE = "minimal"
@@ -86,6 +90,10 @@ class Request:
     isolation: Isolation = Isolation.PROGRAM
     machines: int = 0  # that work at a time; 0: as many as there are cores and memory for
     snapshots: bool = True
+    repeat: int = 1  # how often each test program runs
+    baseline: bool = False  # run the same tests on the unpatched base, and compare
+    each: bool = False  # the same, and after each patch
+    confidence: float = CONFIDENCE  # with which a difference counts as established
     step_summary: Path | None = None  # where a CI page's summary of the job is collected
 
     @property
@@ -108,6 +116,8 @@ class Run:
         self.stages: list[StageRecord] = []
         self.leaves: list[Leaf] = []
         self.splats: list[Splat] = []
+        self.comparison: Comparison | None = None
+        self.steps: list[PatchStep] = []
         self.qemu_version = ""
         self.compiler = ""
         self.memory: Memory | None = None  # set by who runs again and again
@@ -301,39 +311,61 @@ class Run:
 
     # --- tests -----------------------------------------------------------------------
 
-    def test(self) -> None:
-        """Run the programs and keep their leaves and splats.
-
-        Raises :class:`UserError` when one is asked for that there is not.
-        """
-        known = self.series.known_failures if self.series else ()
-        trial = Trial(
+    @functools.cached_property
+    def trial(self) -> Trial:
+        """The test programs and what they gave."""
+        return Trial(
             testbed=self.testbed,
             suites=self.built_suites,
             folder=self.folder,
             observer=self.observer,
             deadline=self.deadline,
             environment=self.request.test_environment,
-            known=known,
+            known=self.series.known_failures if self.series else (),
             isolation=self.request.isolation,
             machines=self.request.machines,
             leaves=self.leaves,
             splats=self.splats,
             memory=self.memory,
+            repeat=self.request.repeat,
         )
+
+    def test(self) -> None:
+        """Run the programs and keep their leaves and splats.
+
+        Raises :class:`UserError` when one is asked for that there is not.
+        """
+        trial = self.trial
         programs = trial.select(self.request.tests)
         if self.memory is None:
             self.testbed.prepare()  # a stage of its own in the display
 
         def work() -> tuple[None, bool, str]:
             standing = trial.run(programs)
-            said = f", {standing} of {len(programs)} programs unchanged" if standing else ""
-            return None, False, f"{len(self.leaves)} cases{said}"
+            runs = len(programs) * trial.repeat
+            said = f", {standing} of {runs} programs unchanged" if standing else ""
+            return None, standing == runs, f"{len(self.leaves)} cases{said}"
 
         self.stage("test", work)
         if not self.request.tests:
-            for entry in results.unmatched(self.leaves, known):
+            for entry in results.unmatched(self.leaves, trial.known):
                 self.observer.notice(f"known failure {entry.test}: no test is called so any more")
+
+    def beside(self, label: str, series: PatchSeries | None) -> Run:
+        """Return a run of the same base with ``series``, in all else like this one.
+
+        It has the configuration of this run; Kconfig leaves out what the other tree does not have.
+        It tells its stages as "label: stage", and its cases not at all.
+        """
+        folder = self.folder / label
+        folder.mkdir(parents=True)
+        observer = Labelled(self.observer, label)
+        other = Run(replace(self.request, patch=None), self.paths, folder, observer)
+        other.cache, other.deadline = self.cache, self.deadline
+        other.builder = replace(self.builder, observer=observer)
+        other.base, other.config = self.base, self.config
+        other.series = replace(series, known_failures=()) if series else None
+        return other
 
     def _keep_boot_splats(self, name: str, splats: tuple[Splat, ...]) -> None:
         """A kernel that complains while booting fails the run, too."""
@@ -371,5 +403,7 @@ class Run:
             leaves=tuple(self.leaves),
             splats=tuple(self.splats),
             mailing=tree_series.mailing if tree_series else None,
+            comparison=self.comparison,
+            steps=tuple(self.steps),
             environment=environment.of(done, self.compiler, self.request.append),
         )

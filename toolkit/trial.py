@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from toolkit import results, schedule, selftests
+from toolkit import results, schedule, selftests, standing
 from toolkit.cache import digest
 from toolkit.deadline import Deadline
 from toolkit.errors import UserError
+from toolkit.memory import Memory
 from toolkit.model import (
     BuiltSuite,
     KnownFailure,
     Leaf,
     Observer,
-    Outcome,
     RawRun,
     Splat,
     TestProgram,
 )
 from toolkit.schedule import Isolation
+from toolkit.standing import Observation
 from toolkit.testbed import Lent, Testbed
 
 _LEAKS = "CONFIG_DEBUG_KMEMLEAK=y"
-
-
-@dataclass(slots=True)
-class Memory:
-    """What programs gave in earlier runs; it stands while what they were run on does."""
-
-    kept: dict[str, RawRun] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -50,6 +45,10 @@ class Trial:
     leaves: list[Leaf]
     splats: list[Splat]
     memory: Memory | None = None
+    repeat: int = 1  # how often each program runs
+    observed: dict[str, list[Observation]] = field(default_factory=dict)  # by suite/program
+    seconds: dict[str, float] = field(default_factory=dict)  # the longest run of each
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
 
     def select(self, globs: Sequence[str]) -> tuple[TestProgram, ...]:
         """Return the programs whose name matches, all without a glob.
@@ -70,29 +69,72 @@ class Trial:
         )
 
     def run(self, programs: Sequence[TestProgram]) -> int:
-        """Run the programs and judge them; return how many of them memory could answer for."""
-        prints: dict[TestProgram, str] = {}
-        if self.memory:
-            machine = self.testbed.identity()
-            prints = {program: self._fingerprint(program, machine) for program in programs}
-        kept = self.memory.kept if self.memory else {}
-        known = {program: kept[mark] for program, mark in prints.items() if mark in kept}
+        """Run the programs and judge them; return how many runs memory could answer for."""
+        total = len(programs) * self.repeat
+        known = 0
+        marks = self._marks(programs)
         found: dict[TestProgram, tuple[Leaf, ...]] = {}
         before = list(self.leaves)
+        rest: list[TestProgram] = []
+
+        def progress(program: TestProgram, line: str) -> None:
+            done = total - len(rest)
+            self.observer.stage_progress("test", done, total, f"{program.name}: {line}")
+
         try:
-            for program, raw in known.items():
-                found[program] = self._keep(raw)
-            rest = [program for program in programs if program not in known]
-            for raw in self._raw_runs(rest, len(programs), lambda: len(found)):
+            rest = self._recalled(programs, marks, found)
+            known = total - len(rest)
+            for raw in self._raw_runs(tuple(rest), self.isolation, progress):
                 program = next(each for each in rest if _gave(each, raw))
-                found[program] = self._keep(raw)
-                if self.memory and raw.outcome is Outcome.COMPLETED:
-                    self.memory.kept[prints[program]] = raw
+                rest.remove(program)
+                self._seen(program, raw, found)
+                if self.memory and marks[program]:
+                    self.memory.keep(marks[program].pop(), raw)
         finally:
             # Programs end in any order; a result has them in the suite's.
             ordered = [leaf for program in programs for leaf in found.get(program, ())]
             self.leaves[:] = [*before, *ordered]
-        return len(known)
+        return known
+
+    def again(self, programs: Sequence[TestProgram]) -> Iterator[tuple[TestProgram, Observation]]:
+        """Run programs once more, each as often as it is named, and yield what was seen.
+
+        Nothing of it gets into the run's leaves; the logs of what was bad lie in ``repeats/``.
+        """
+        for raw in self._raw_runs(programs, Isolation.PROGRAM, lambda *_: None):
+            seen = results.judge(raw)
+            if any(leaf.status.bad for leaf in seen):
+                self._write_logs(raw, self.folder / "repeats" / str(next(self._numbers)))
+            yield next(each for each in programs if _gave(each, raw)), seen
+
+    def _marks(self, programs: Sequence[TestProgram]) -> dict[TestProgram, list[str]]:
+        """Return under what the memory knows each run of each program."""
+        if not self.memory:
+            return {program: [] for program in programs}
+        machine = self.testbed.identity()
+        return {
+            program: [digest(mark, number) for number in range(self.repeat)]
+            for program in programs
+            for mark in [self._fingerprint(program, machine)]
+        }
+
+    def _recalled(
+        self,
+        programs: Sequence[TestProgram],
+        marks: Mapping[TestProgram, list[str]],
+        found: dict[TestProgram, tuple[Leaf, ...]],
+    ) -> list[TestProgram]:
+        """Take what memory has, and return what is left to run; ``marks`` keeps its marks."""
+        rest = []
+        for program in programs:
+            kept = [self.memory.recall(mark) for mark in marks[program]] if self.memory else []
+            for raw in filter(None, kept):
+                self._seen(program, raw, found)
+            marks[program][:] = [
+                mark for mark, raw in zip(marks[program], kept, strict=True) if raw is None
+            ]
+            rest += [program] * (self.repeat - sum(raw is not None for raw in kept))
+        return rest
 
     def _fingerprint(self, program: TestProgram, machine: str) -> str:
         """Return a digest of all that a program's result depends on."""
@@ -102,10 +144,13 @@ class Trial:
             for path in selftests.files(built, program)
             if path.is_file()
         }
-        return digest(program.name, files, dict(self.environment), machine)
+        return digest(program.name, program.timeout, files, dict(self.environment), machine)
 
     def _raw_runs(
-        self, programs: Sequence[TestProgram], total: int, done: Callable[[], int]
+        self,
+        programs: Sequence[TestProgram],
+        isolation: Isolation,
+        progress: schedule.OnLine,
     ) -> Iterator[RawRun]:
         """Run programs on machines, and yield what each gave as it ends."""
         if not programs:
@@ -127,12 +172,9 @@ class Trial:
                 leaks=leaks,
             )
 
-        def progress(program: TestProgram, line: str) -> None:
-            self.observer.stage_progress("test", done(), total, f"{program.name}: {line}")
-
         self.testbed.prepare()
         return schedule.run(
-            schedule.batches(programs, self.isolation),
+            schedule.batches(programs, isolation),
             lambda: self.testbed.boot(limit),
             one,
             machines=self.machines or self.testbed.room(),
@@ -140,21 +182,33 @@ class Trial:
             on_line=progress,
         )
 
-    def _keep(self, raw: RawRun) -> tuple[Leaf, ...]:
-        """Write a program's logs, and return and tell its leaves."""
-        logs = self.folder / "tests" / raw.suite
+    def _seen(
+        self, program: TestProgram, raw: RawRun, found: dict[TestProgram, tuple[Leaf, ...]]
+    ) -> None:
+        """Keep what one run of a program gave; its last one has its leaves told."""
+        name = f"{raw.suite}/{raw.program}"
+        seen = self.observed.setdefault(name, [])
+        self.seconds[name] = max(raw.seconds, self.seconds.get(name, 0.0))
+        place = self.folder / "tests"
+        self._write_logs(raw, place if self.repeat == 1 else place / f"run-{len(seen) + 1}")
+        self.splats += [replace(each, during=name) for each in raw.splats]
+        seen.append(results.judge(raw))
+        if len(seen) < self.repeat:
+            return
+        found[program] = tuple(results.mark_known(standing.merged(seen), self.known))
+        for leaf in found[program]:
+            self.leaves.append(leaf)
+            self.observer.test_finished(leaf)
+
+    @staticmethod
+    def _write_logs(raw: RawRun, place: Path) -> None:
+        logs = place / raw.suite
         logs.mkdir(parents=True, exist_ok=True)
         (logs / f"{raw.program}.log").write_text(raw.stdout)
         if raw.stderr:
             (logs / f"{raw.program}.stderr.log").write_text(raw.stderr)
         if raw.console:
             (logs / f"{raw.program}.console.log").write_text(raw.console)
-        self.splats += [replace(each, during=f"{raw.suite}/{raw.program}") for each in raw.splats]
-        leaves = results.judge(raw, self.known)
-        for leaf in leaves:
-            self.leaves.append(leaf)
-            self.observer.test_finished(leaf)
-        return leaves
 
 
 def _gave(program: TestProgram, raw: RawRun) -> bool:

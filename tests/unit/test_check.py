@@ -162,20 +162,3 @@ def test_the_folder_that_compiles_virt_kvm_is_the_archs() -> None:
     )
     tree = PatchedTree(base, None, {name: PatchedFile(b"") for name in names}, "key")
     assert check._folders(tree, "x86") == ["arch/x86/kvm", "drivers/misc"]
-
-
-def test_a_diagnostic_that_only_moved_is_not_new() -> None:
-    def read(*lines: str) -> Counter[str]:
-        return Counter(check._diagnostics(lines))
-
-    before = read(
-        "virt/kvm/a.c:10:5: warning: symbol 'x' was not declared. Should it be static?",
-        "  CC      virt/kvm/a.o",
-        "virt/kvm/a.c:12:9: note: see here",
-    )
-    after = read(
-        "virt/kvm/a.c:99:5: warning: symbol 'x' was not declared. Should it be static?",
-        "./include/linux/b.h:3: error: bad",
-    )
-    assert sorted(before) == ["virt/kvm/a.c: symbol 'x' was not declared. Should it be static?"]
-    assert sorted(after - before) == ["./include/linux/b.h: bad"]

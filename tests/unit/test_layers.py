@@ -15,20 +15,24 @@ LEVELS = [
     for level in """
     __init__ errors evidence
   / model
-  / deadline text
-  / arch bench_model cache console cpio elf kconfig kconfig_deps keys ktap modalias
+  / deadline significance text
+  / arch bench_model cache console cpio diagnostics elf kconfig kconfig_deps keys ktap modalias
     patchfile paths process qemu yamlfile
   / archive bench_file bench_log bench_table blame bundle checkpatch coccinelle debs download
-    environment localtree manifest profile qmp results runs series_files snapshot watch
+    environment labelled localtree manifest memory profile qmp results runs series_files
+    snapshot watch
   / history outline
+  / standing
   / b4check bench_figure charts compare display guest hostprobe htmlreport initramfs junit
-    kbuild kcidb machine mailreply patching rootdisk series_manifest source stacktrace summary
-    worktree
+    kbuild kcidb machine mailreply patching rootdisk sameness series_manifest source stacktrace
+    summary worktree
   / doctor image report schedule selftests series suites terminal
   / reproduce series_import testbed
   / trial
-  / run
-  / bench check options pipeline
+  / repeats run
+  / bench check options regression
+  / each
+  / pipeline
   / cli_house cli_records cli_run
   / cli_bench cli_mail
   / cli_series

@@ -12,6 +12,7 @@ import pytest
 from toolkit import selftests
 from toolkit.deadline import Deadline
 from toolkit.errors import MachineLostError, UserError
+from toolkit.memory import Memory
 from toolkit.model import (
     BuiltSuite,
     KnownFailure,
@@ -23,7 +24,7 @@ from toolkit.model import (
     TestProgram,
 )
 from toolkit.schedule import Isolation
-from toolkit.trial import Memory, Trial
+from toolkit.trial import Trial
 
 OOPS = Splat("oops", "Oops: 0002", "Oops: 0002 …", fatal=False, line=9)
 NAMES = ("a_test", "b_test", "c_test")

@@ -1,0 +1,152 @@
+"""What a series changed: the same test programs on the unpatched base and on the patched kernel."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+
+from toolkit import outline, repeats, standing
+from toolkit.errors import BootError, BuildError, KernelError, UserError
+from toolkit.evidence import Comparison, Repeats, Standing
+from toolkit.memory import StoredMemory
+from toolkit.model import BuiltSuite, Status, TestProgram
+from toolkit.repeats import Question
+from toolkit.run import Run
+from toolkit.standing import Side
+from toolkit.trial import Trial
+
+BASE = "base"
+_LEAST_LIMIT = 20.0  # seconds: no program gets less time because the base was quick
+_SLOWER = 10.0  # times what it took on the base
+
+
+def test(run: Run) -> None:
+    """Run the tests on the base and with the series; the run's leaves become what differs.
+
+    What the base gave is kept in the cache. A leaf that differs is repeated in fresh machines on
+    both kernels, until the difference is established or it is called flaky. Raises
+    :class:`UserError` where the base gives nothing to compare with.
+    """
+    prepare(run)
+    base = test_base(run, run.beside(BASE, None))
+    run.built_suites = learned(run.built_suites, base.trial)
+    run.test()
+    conclude(run, base)
+
+
+def prepare(run: Run) -> None:
+    """Take the run's stages up to its machines, so that one beside it can share them."""
+    if run.series is None:
+        raise UserError(
+            "a baseline is there to be compared with a series", hint="name one with --patch"
+        )
+    # A series that does not build or fit its suites ends here, before the base costs anything.
+    _ = run.built_suites, run.image, run.accelerator
+
+
+def test_base(run: Run, base: Run) -> Run:
+    """Return ``base``, the run of the unpatched base, with its tests done or found in the cache."""
+    try:
+        _ = base.kernel
+        prepare(run)
+        equip(run, base)
+        base.memory = StoredMemory(run.cache, run.deadline)
+        base.test()
+    except (BuildError, BootError) as error:
+        raise no_baseline(error) from error
+    run.stages += [replace(each, name=f"{BASE}: {each.name}") for each in base.stages]
+    return base
+
+
+def no_baseline(error: KernelError) -> UserError:
+    """Return the error for a base that does not build or boot."""
+    return UserError(
+        f"the unpatched base gives no baseline: {error.what}",
+        hint="run without --baseline and --each, or take another base with --kernel",
+        detail=error.detail,
+    )
+
+
+def equip(run: Run, other: Run) -> None:
+    """Give the run of another kernel what this run's tests have: image, machines, programs."""
+    other.image, other.built_suites = run.image, run.built_suites
+    other.accelerator, other.qemu_version = run.accelerator, run.qemu_version
+
+
+def learned(suites: Sequence[BuiltSuite], base: Trial) -> tuple[BuiltSuite, ...]:
+    """Return the suites with time-outs learned from what each program took on the base.
+
+    Only where everything in it ran there: a program that skips is quick.
+    """
+
+    def limit(program: TestProgram) -> TestProgram:
+        seen = base.observed.get(f"{program.suite}/{program.name}", [])
+        took = base.seconds.get(f"{program.suite}/{program.name}")
+        ran = all(leaf.status is Status.PASS for leaves in seen for leaf in leaves)
+        if not ran or not seen or took is None:
+            return program
+        return replace(program, timeout=min(program.timeout, max(_LEAST_LIMIT, _SLOWER * took)))
+
+    return tuple(
+        replace(suite, programs=tuple(limit(program) for program in suite.programs))
+        for suite in suites
+    )
+
+
+def side(run: Run) -> Side:
+    """Return what was seen on a run's kernel."""
+    boot = tuple(leaf for leaf in run.leaves if not outline.split(leaf.id)[1])
+    return Side(run.trial.observed, boot)
+
+
+def conclude(run: Run, base: Run) -> None:
+    """Compare the run with its base, settle what differs, and judge its leaves by that."""
+    if any(leaf.status.bad for leaf in side(run).boot):
+        base.testbed.prepare()  # does the base complain as well? memory does not know
+    points = standing.compare(side(base), side(run), run.leaves)
+    programs = programs_of(run.trial)
+    questions = [
+        Question(
+            point.id,
+            programs[standing.program_of(point.id)],
+            functools.partial(standing.symptom, point),
+            less=point.standing is Standing.FIXED,
+        )
+        for point in points
+        if standing.asked(point)
+    ]
+    answers = ask(run, questions, base.trial, run.trial)
+    points = [
+        standing.settled(point, answers[point.id]) if point.id in answers else point
+        for point in points
+    ]
+    run.comparison = Comparison(
+        base=f"unpatched {run.base.name}, Linux {base.kernel.release}",
+        confidence=run.request.confidence,
+        leaves=tuple(points),
+    )
+    run.leaves[:] = standing.applied(run.leaves, points)
+
+
+def programs_of(trial: Trial) -> dict[str, TestProgram]:
+    """Return a trial's programs by ``suite/program``."""
+    return {f"{each.suite}/{each.name}": each for suite in trial.suites for each in suite.programs}
+
+
+def ask(run: Run, questions: Sequence[Question], before: Trial, after: Trial) -> dict[str, Repeats]:
+    """Settle questions as a stage of the run; nothing happens where there is none."""
+    if not questions:
+        return {}
+
+    def progress(done: int, total: int, said: str) -> None:
+        run.observer.stage_progress("repeat", done, total, said)
+
+    def work() -> tuple[dict[str, Repeats], bool, str]:
+        found = repeats.settle(
+            questions, before, after, confidence=run.request.confidence, progress=progress
+        )
+        sure = sum(each.established for each in found.values())
+        return found, False, f"{len(found)} cases differ, {sure} of them for certain"
+
+    return run.stage("repeat", work)
