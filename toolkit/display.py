@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -31,7 +31,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from toolkit import results
+from toolkit import beside, results
+from toolkit.evidence import Comparison, PatchStep
 from toolkit.model import Leaf, Observer, RunResult, StageRecord, Status, Verdict
 from toolkit.outline import VERDICTS, duration, tally
 from toolkit.text import visible
@@ -102,6 +103,10 @@ def _summary(result: RunResult, run_dir: Path) -> Iterator[_Line]:
         yield tally(results.counts(result.leaves)), "", 2
     if result.verdict is Verdict.NO_TESTS:
         yield from _skip_reasons(result.leaves)
+    if result.comparison:
+        yield from _comparison(result.comparison)
+    if result.steps:
+        yield from _steps(result.steps)
     bad = [leaf for leaf in result.leaves if leaf.status.bad]
     for leaf in bad[:MAX_FAILURES]:
         yield from _failure(leaf)
@@ -117,6 +122,34 @@ def _summary(result: RunResult, run_dir: Path) -> Iterator[_Line]:
     yield f"run folder: {printable(str(run_dir))}", "", _WHOLE
     if result.command:
         yield f"repeat it:  {printable(shlex.join(result.command))}", "", _WHOLE
+
+
+def _comparison(comparison: Comparison) -> Iterator[_Line]:
+    """Say what is different from the base; a failure has a paragraph of its own below."""
+    yield f"beside {printable(comparison.base)}: {beside.tally(comparison)}", "", 2
+    points = [each for each in beside.notable(comparison) if not each.standing.bad]
+    for point in points[:MAX_FAILURES]:
+        yield f"{point.standing.value}: {printable(point.id)}: {beside.told(point)}", "yellow", 4
+    if len(points) > MAX_FAILURES:
+        yield f"… and {len(points) - MAX_FAILURES} more", "", 4
+
+
+def _steps(steps: Sequence[PatchStep]) -> Iterator[_Line]:
+    """Say of each patch what it changed, and what it broke."""
+    yield "", "", 0
+    for step in steps:
+        subject = printable(step.subject) or "the unpatched kernel"
+        yield f"{beside.label(step):>4}  {subject}", "bold", 2
+        yield f"{beside.outcome(step)} ({duration(step.seconds)})", "", 8
+        if step.changes:
+            yield beside.summary_of(step), "", 8
+        broken = beside.broken(step)
+        for change in broken[:MAX_FAILURES]:
+            yield f"BROKE {printable(change.id)}: {beside.how_broken(change)}", "bold red", 8
+        if len(broken) > MAX_FAILURES:
+            yield f"… and {len(broken) - MAX_FAILURES} more", "", 8
+        for warning in step.warnings[:MAX_MESSAGE_LINES]:
+            yield f"warning: {printable(warning)}", "yellow", 8
 
 
 def _failure(leaf: Leaf) -> Iterator[_Line]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from toolkit import regression, results, sameness, standing
+from toolkit import beside, regression, results, sameness, standing
 from toolkit import series as series_
 from toolkit.diagnostics import diagnostics
 from toolkit.errors import BootError, BuildError, UserError
@@ -214,18 +214,11 @@ def _mended_later(run: Run, steps: Sequence[_Step]) -> list[Leaf]:
     base = steps[0].side.worst()
     found = []
     for step in steps[1:]:
-        for change in step.changes:
+        for change in beside.broken(_record(step)):
             was, final = base.get(change.id), now.get(change.id)
-            shown = final is not None and final.status in (Status.XFAIL, Status.XPASS)
-            if not certain(change) or shown or (final and final.status.bad):
-                continue
-            if was and was.status.bad:
+            shown = final is not None and (final.status.bad or final.status is Status.XFAIL)
+            if shown or (was and was.status.bad):
                 continue
             said = f"patch {step.patch} breaks it, and a later one mends it\n{change.message}"
             found.append(Leaf(f"patch-{step.patch}/{change.id}", Status.FAIL, said.rstrip()))
     return found
-
-
-def certain(change: LeafChange) -> bool:
-    """Return whether a patch is to be blamed for a leaf."""
-    return change.broke and (change.repeats is None or change.repeats.established)

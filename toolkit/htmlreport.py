@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from toolkit import outline, results
+from toolkit import htmlbeside, outline, results
 from toolkit.evidence import Blame
 from toolkit.model import Leaf, RunResult, Splat, Status, Verdict
 from toolkit.outline import Program, duration
@@ -99,6 +99,7 @@ def _names(result: RunResult, files: Sequence[str]) -> dict[str, Any]:
         "rows_left": max(0, len(result.leaves) - MAX_ROWS),
         "charts": _charts(result, programs),
         "patches": result.patches,
+        **htmlbeside.names(result),
         "environment": list(_environment(result)),
         "command": outline.command(result),
         "files": [name for name in files if not name.startswith(_LOGS)],
@@ -108,6 +109,10 @@ def _names(result: RunResult, files: Sequence[str]) -> dict[str, Any]:
 
 def _sections(names: dict[str, Any]) -> Iterable[tuple[str, str]]:
     """Yield the sections there are, and what leads to them."""
+    if names["comparison"]:
+        yield "base", "Beside the base"
+    if names["steps"]:
+        yield "each", "Patch by patch"
     if names["blames"] or names["detail"]:
         yield "evidence", names["evidence_title"]
     if names["failures"]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from toolkit import outline, results
-from toolkit.evidence import Blame
+from toolkit import beside, outline, results
+from toolkit.evidence import Blame, Comparison, PatchStep
 from toolkit.model import Leaf, RunResult, Splat, Verdict
 from toolkit.outline import duration
 from toolkit.text import visible
@@ -38,6 +38,10 @@ def _lines(result: RunResult) -> Iterator[str]:
     if why := outline.why(result):
         yield ""
         yield from _block(why)
+    if result.comparison:
+        yield from _comparison(result.comparison)
+    if result.steps:
+        yield from _steps(result.steps)
     for blame in result.blames:
         yield from _blame(blame)
     if result.detail and not result.blames:
@@ -49,6 +53,32 @@ def _lines(result: RunResult) -> Iterator[str]:
         yield "Repeat it:"
         yield ""
         yield from _block(outline.command(result), "sh")
+
+
+def _comparison(comparison: Comparison) -> Iterator[str]:
+    yield ""
+    yield f"Beside {_span(comparison.base)}: {beside.tally(comparison)}."
+    points = beside.notable(comparison)
+    if points:
+        yield ""
+        yield "| case | standing | |"
+        yield "|---|---|---|"
+    for point in points[:MAX_FAILURES]:
+        yield f"| {_cell(point.id)} | {point.standing.value} | {beside.told(point)} |"
+
+
+def _steps(steps: Sequence[PatchStep]) -> Iterator[str]:
+    yield ""
+    yield "| | patch | result | changed |"
+    yield "|---|---|---|---|"
+    for step in steps:
+        subject = _cell(step.subject or "the unpatched kernel")
+        outcome, changed = beside.outcome(step), beside.summary_of(step)
+        yield f"| {beside.label(step)} | {subject} | {outcome} | {changed} |"
+    for step in steps:
+        for change in beside.broken(step)[:MAX_FAILURES]:
+            yield ""
+            yield f"Patch {step.patch} broke {_span(change.id)}: {beside.how_broken(change)}."
 
 
 def _blame(blame: Blame) -> Iterator[str]:

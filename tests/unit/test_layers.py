@@ -23,9 +23,11 @@ LEVELS = [
     snapshot watch
   / history outline
   / standing
-  / b4check bench_figure charts compare display guest hostprobe htmlreport initramfs junit
+  / beside
+  / b4check bench_figure charts compare display guest hostprobe htmlbeside initramfs junit
     kbuild kcidb machine mailreply patching rootdisk sameness series_manifest source stacktrace
     summary worktree
+  / htmlreport
   / doctor image report schedule selftests series suites terminal
   / reproduce series_import testbed
   / trial
