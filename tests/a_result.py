@@ -5,7 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from toolkit.evidence import Blame, Environment, Mailing
+from toolkit.evidence import (
+    Blame,
+    Comparison,
+    Environment,
+    LeafChange,
+    Mailing,
+    PatchStep,
+    Repeats,
+    Standing,
+    Standpoint,
+    StepState,
+)
 from toolkit.model import Leaf, RunResult, Splat, StageRecord, Status, Verdict
 
 ENVIRONMENT = Environment(
@@ -32,6 +43,7 @@ STAGES = (
     StageRecord("boot", 4.6, False, "SSH on port 40123"),
     StageRecord("test", 29.8, False, "480 cases"),
 )
+_PASS = Status.PASS
 PATCHES = (
     "KVM: let devices on the I/O bus say whether they want a write",
     "KVM: add iosignalfd",
@@ -222,6 +234,78 @@ def without_tests() -> RunResult:
     return passed(verdict=Verdict.NO_TESTS, exit_code=1, leaves=found)
 
 
+def patch_by_patch() -> RunResult:
+    """Return a run that was compared with its base, patch by patch: one patch broke two leaves."""
+    args, match = "kvm/iosignalfd_args_test/case_03", "kvm/iosignalfd_match_test/case_01"
+    flake, mended = "kvm/iosignalfd_stress_test/case_09", "kvm/iosignalfd_limit_test/case_02"
+    never = Repeats(0, 6, 6, 6, 0.00108, 0.002, established=True)
+    rare = Repeats(2, 48, 3, 48, 0.5, 0.002, established=False)
+    often = f"in 6 of 6 runs, before in 0 of 6 (p = {never.p})"
+    bad = {
+        args: Leaf(args, Status.FAIL, f"{often}\nExpected EINVAL (22) == errno (0)", 0.04),
+        match: Leaf(match, Status.FAIL, f"{often}\nExpected 1 == count (0)", 0.2),
+        flake: Leaf(flake, Status.XFAIL, "lost a write", 4.1, "flaky: in 3 of 48 runs"),
+    }
+    found = tuple(bad.get(leaf.id, leaf) for leaf in leaves())
+    standings = {
+        args: Standing.REGRESSION,
+        match: Standing.REGRESSION,
+        flake: Standing.FLAKY,
+        mended: Standing.FIXED,
+    }
+    points = []
+    for leaf in found:
+        skipped = Standing.UNTESTABLE if leaf.status is Status.SKIP else Standing.UNCHANGED
+        standing = standings.get(leaf.id, skipped)
+        fixed = standing is Standing.FIXED
+        points.append(
+            Standpoint(
+                leaf.id,
+                standing,
+                Status.FAIL if fixed else Status.SKIP if skipped.value != "unchanged" else _PASS,
+                leaf.status,
+                leaf.message,
+                rare if leaf.id == flake else never if leaf.id in standings else None,
+            )
+        )
+    new = [leaf.id for leaf in leaves() if "limit" in leaf.id and leaf.id != mended]
+    steps = (
+        PatchStep(0, "", StepState.TESTED, 31.2, {_PASS: 47, Status.SKIP: 13}),
+        PatchStep(
+            1,
+            PATCHES[0],
+            StepState.TESTED,
+            33.0,
+            {Status.FAIL: 1, _PASS: 46, Status.SKIP: 13},
+            (LeafChange(args, _PASS, Status.FAIL, "Expected EINVAL (22)", "", never),),
+            ("virt/kvm/kvm_main.c: unused variable 'i' [-Wunused-variable]",),
+        ),
+        PatchStep(
+            2,
+            PATCHES[1],
+            StepState.TESTED,
+            40.5,
+            {Status.FAIL: 2, _PASS: 53, Status.SKIP: 5},
+            (
+                LeafChange(
+                    args, Status.FAIL, Status.FAIL, "Expected 0 == errno (17)", "(22)", never
+                ),
+                LeafChange(match, _PASS, Status.FAIL, "Expected 1 == count (0)", "", never),
+                LeafChange(mended, Status.FAIL, _PASS, "", "Expected 2"),
+                *(LeafChange(name, Status.SKIP, _PASS) for name in new),
+            ),
+        ),
+        PatchStep(3, PATCHES[2], StepState.SAME, 0.4, {Status.FAIL: 2, _PASS: 53, Status.SKIP: 5}),
+    )
+    return passed(
+        verdict=Verdict.FAIL,
+        exit_code=1,
+        leaves=found,
+        comparison=Comparison("unpatched debian:6.12, Linux 6.12.117", 0.99, tuple(points)),
+        steps=steps,
+    )
+
+
 HOSTILE = (
     "</pre></script><script>window.stolen=1</script><img src=x onerror=window.stolen=1>"
     "\x1b[31mred\x1b]0;title\x07 \u202eright-to-left\u2066 \x00 \ufffe \u2028 "
@@ -265,6 +349,22 @@ def hostile() -> RunResult:
             to=f"x@example.org\nBcc: victim@example.org, {bad}",
         ),
         environment=dataclasses.replace(ENVIRONMENT, compiler=bad, image=bad, machine=bad),
+        comparison=Comparison(
+            bad, 0.99, (Standpoint(f"s/{bad}/x", Standing.REGRESSION, _PASS, Status.FAIL, bad),)
+        ),
+        steps=(
+            PatchStep(0, bad, StepState.TESTED, 1.0, {}),
+            PatchStep(
+                1,
+                bad,
+                StepState.TESTED,
+                1.0,
+                {Status.FAIL: 1},
+                (LeafChange(f"s/{bad}/x", _PASS, Status.FAIL, bad, bad),),
+                (bad,),
+                bad,
+            ),
+        ),
     )
 
 
@@ -285,6 +385,7 @@ def huge(count: int = 10_000) -> RunResult:
 STATES = {
     "pass": passed,
     "regression": failed,
+    "patch-by-patch": patch_by_patch,
     "panic": panicked,
     "build-break": broken,
     "no-tests": without_tests,

@@ -14,6 +14,7 @@ from toolkit.diagnostics import diagnostics
 from toolkit.errors import BootError, BuildError, UserError
 from toolkit.evidence import LeafChange, PatchStep, StepState
 from toolkit.model import Leaf, PatchSeries, Status
+from toolkit.outline import OF_PATCH
 from toolkit.repeats import Question
 from toolkit.run import Run
 from toolkit.standing import Side
@@ -66,7 +67,7 @@ def _steps(run: Run) -> list[_Step]:
     prefixes: Sequence[PatchSeries] = series_.prefixes(whole)
     for number, prefix in enumerate(prefixes, 1):
         last = number == len(prefixes)
-        own = run if last else run.beside(f"patch-{number}", prefix)
+        own = run if last else run.beside(f"{OF_PATCH}{number}", prefix)
         found.append(_Step(number, whole.patches[number - 1].subject, own))
     return found
 
@@ -202,7 +203,7 @@ def _broken_steps(steps: Iterable[_Step]) -> list[Leaf]:
     """
     names = {StepState.BUILD_BREAK: "build", StepState.BOOT_FAILURE: "boot"}
     return [
-        Leaf(f"patch-{step.patch}/{names[step.state]}", Status.FAIL, step.message)
+        Leaf(f"{OF_PATCH}{step.patch}/{names[step.state]}", Status.FAIL, step.message)
         for step in steps
         if step.state in names
     ]
@@ -220,5 +221,5 @@ def _mended_later(run: Run, steps: Sequence[_Step]) -> list[Leaf]:
             if shown or (was and was.status.bad):
                 continue
             said = f"patch {step.patch} breaks it, and a later one mends it\n{change.message}"
-            found.append(Leaf(f"patch-{step.patch}/{change.id}", Status.FAIL, said.rstrip()))
+            found.append(Leaf(f"{OF_PATCH}{step.patch}/{change.id}", Status.FAIL, said.rstrip()))
     return found

@@ -38,6 +38,7 @@ _PLURAL = {
 _ORDER = {status: number for number, status in enumerate(Status)}
 _CHOOSING = ("--test", "-t", "--suite", "-s")  # options that a repetition replaces
 _BOOT = "boot"
+OF_PATCH = "patch-"  # begins the id of a leaf on the kernel of one patch of the series
 
 
 def tally(counts: Mapping[Status, int]) -> str:
@@ -174,9 +175,12 @@ def command(result: RunResult) -> str:
 def repeat(result: RunResult, leaf_id: str) -> str:
     """Return the command that repeats a leaf's program and nothing else.
 
-    A leaf of a boot needs no test, so ``boot`` with the same options repeats it.
+    A leaf of a boot needs no test, so ``boot`` with the same options repeats it; one of a patch on
+    the way takes the whole run.
     """
     suite, program, _ = split(leaf_id)
+    if suite.startswith(OF_PATCH):
+        return command(result)
     words = _without(result.command, _CHOOSING)
     if not program:
         kept = _without(result.command, ("--test", "-t"))
