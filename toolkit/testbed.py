@@ -158,7 +158,7 @@ class Testbed:
     def _booted(self, folder: Path, deadline: Deadline) -> Iterator[Lent]:
         limit = deadline.sooner(BOOT_SECONDS)
         made = keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
-        with self._started(folder, made) as vm:
+        with self._started(folder, made, limit) as vm:
             vm.wait_ready(limit)
             with self._session(vm, made, limit) as session:
                 self._load_modules(vm, session, limit)
@@ -172,7 +172,7 @@ class Testbed:
         limit = deadline.sooner(RESTORE_SECONDS)
         made = keys.load_keys(saved.keys)
         memory = memory or MemoryFile(saved.memory, shared=False)
-        with self._started(folder, made, memory=memory, incoming=True) as vm:
+        with self._started(folder, made, limit, memory=memory, incoming=True) as vm:
             with saved.state.open("rb") as state:
                 vm.restore(state, limit)
             with self._session(vm, made, limit) as session:
@@ -184,6 +184,7 @@ class Testbed:
         self,
         folder: Path,
         made: MachineKeys,
+        limit: Deadline,
         *,
         memory: MemoryFile | None = None,
         incoming: bool = False,
@@ -192,7 +193,7 @@ class Testbed:
         with tempfile.TemporaryDirectory(prefix="toolkit-") as scratch:
             spec = self._spec(folder, made.fw_cfg, Path(scratch) / "qmp.sock")
             spec = replace(spec, memory=memory, incoming=incoming)
-            with machine.start(spec, self.deadline.sooner(BOOT_SECONDS)) as vm:
+            with machine.start(spec, limit) as vm:
                 yield vm
 
     def _spec(self, folder: Path, fw_cfg: Mapping[str, Path], socket: Path) -> MachineSpec:
@@ -296,7 +297,7 @@ class Testbed:
         limit = self.deadline.sooner(BOOT_SECONDS)
         made = keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
         memory = MemoryFile(folder / snapshot.MEMORY, shared=True)
-        with self._started(self.folder, made, memory=memory) as vm:
+        with self._started(self.folder, made, limit, memory=memory) as vm:
             vm.wait_ready(limit)
             self._save(vm, folder, limit)
 
