@@ -92,6 +92,16 @@ class KernelBase:
 
 
 @dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit of a git repository, with what a person knows it by."""
+
+    id: str  # in full
+    author: str  # name <address>
+    date: str  # when it was written, ISO 8601
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class PatchedFile:
     """One file as a series leaves it; ``content`` None means that the series removes it."""
 

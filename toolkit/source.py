@@ -12,7 +12,6 @@ What a provider returns is shared between runs: nobody may write to it.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -22,11 +21,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from toolkit import archive, debs, localtree, process
+from toolkit import archive, debs, gittree, localtree, process
 from toolkit.cache import Cache, digest
 from toolkit.deadline import Deadline
 from toolkit.download import check, download, sha256_of
 from toolkit.errors import InfrastructureError, ToolFailedError, ToolMissingError, UserError
+from toolkit.gitrepo import Repository
+from toolkit.gittree import Near
 from toolkit.model import KernelBase, Observer
 
 KIND = "source"  # of cache entries
@@ -38,14 +39,6 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _RELEASE = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.M)
 _MIB = 1 << 20
 _ATTEMPTS = 3
-# What would lead git to another repository than the one named (git rev-parse --local-env-vars).
-_GIT_LOCAL = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_COMMON_DIR",
-)
 
 
 class Provider(Protocol):
@@ -269,41 +262,42 @@ class Git:
         """See :class:`Provider`."""
         if not self.path.is_dir():
             raise UserError(f"{self.spec}: there is no folder {self.path}")
-        tree_id = self._tree_id(deadline)
+        repository = Repository(self.path)
+        # The tree's own id, not the commit's: what depends on the commit must not get in.
+        tree_id = repository.tree_id(self.revision, deadline)
+        lineage = digest("git", str(repository.folder(deadline)))
+        latest = cache.root / KIND / f"latest-{lineage}.json"
+        attributes = digest(repository.attributes(deadline))
 
         def fill(tree: Path) -> None:
-            # The tree's own id, not the commit's: what depends on the commit must not get in.
-            file = tree.with_name("archive.tar")
             observer.stage_progress(STAGE, 0, None, f"git archive {self.revision}")
-            folder = self._run(deadline, "rev-parse", "--absolute-git-dir").text.strip()
-            settings = ("-c", "core.autocrlf=false", "-c", "core.attributesFile=/dev/null")
-            line = ("--git-dir", folder, *settings, "archive", f"--output={file}", tree_id)
-            self._run(deadline, *line)
-            archive.unpack(file, tree, _in_mib(observer, "MiB unpacked"), deadline)
-            file.unlink()
+            gittree.export(
+                repository,
+                tree_id,
+                tree,
+                near=_near(latest, attributes, cache),
+                report=_in_mib(observer, "MiB unpacked"),
+                deadline=deadline,
+            )
 
-        return _store(self.spec, digest("git", tree_id), fill, cache, deadline)
+        base, found = _store(self.spec, _git_key(tree_id), fill, cache, deadline)
+        if not found:
+            _remember(latest, [tree_id, attributes])
+        return replace(base, lineage=lineage), found
 
-    def _run(self, deadline: Deadline, *arguments: str, check: bool = True) -> process.Completed:
-        argv = ["git", "-C", str(self.path), *arguments]
-        return process.run(argv, env=dict.fromkeys(_GIT_LOCAL), deadline=deadline, check=check)
 
-    def _tree_id(self, deadline: Deadline) -> str:
-        wanted = f"{self.revision}^{{tree}}"
-        line = ("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
-        done = self._run(deadline, *line, check=False)
-        if done.status == 0:
-            return done.text.strip()
-        refs = self._run(deadline, "for-each-ref", "--format=%(refname:short)", check=False)
-        if refs.status != 0:
-            said = refs.stderr.decode(errors="replace").splitlines()
-            raise UserError(f"{self.path} is no git repository that can be read", detail=said[:5])
-        names = refs.text.split()
-        near = difflib.get_close_matches(self.revision, names, n=5, cutoff=0.4) or names[-10:]
-        raise UserError(
-            f"{self.path} has no revision {self.revision!r}",
-            hint=f"there is {', '.join(near)}" if near else "it has neither branch nor tag",
-        )
+def _git_key(tree_id: str) -> str:
+    return digest("git", tree_id)
+
+
+def _near(pointer: Path, attributes: str, cache: Cache) -> Near | None:
+    """Return the commit's tree that was exported last from the repository of ``pointer``."""
+    try:
+        tree_id, those = json.loads(pointer.read_text())
+        folder = cache.find(KIND, _git_key(tree_id)) if those == attributes else None
+    except (OSError, ValueError, TypeError):
+        return None
+    return Near(tree_id, folder / "tree") if folder else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,14 +356,18 @@ class Tree:
         except OSError as error:
             raise InfrastructureError(f"cannot copy {path}: {error}") from error
         if not found:
-            temporary = latest.with_suffix(f".{os.getpid()}")
-            temporary.write_text(json.dumps(key))
-            temporary.rename(latest)
+            _remember(latest, key)
         return replace(base, lineage=digest("tree", str(path))), found
 
 
 class _ChangedError(Exception):
     """The tree changed while it was copied."""
+
+
+def _remember(pointer: Path, newest: object) -> None:
+    temporary = pointer.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(newest))
+    temporary.rename(pointer)
 
 
 def _latest(pointer: Path, cache: Cache) -> Path | None:

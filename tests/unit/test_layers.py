@@ -16,19 +16,19 @@ LEVELS = [
     __init__ errors evidence
   / model
   / deadline significance text
-  / arch bench_model cache console cpio diagnostics elf kconfig kconfig_deps keys ktap modalias
-    patchfile paths process qemu yamlfile
+  / arch bench_model cache console cpio diagnostics elf kconfig kconfig_deps keys ktap
+    modalias patchfile paths process qemu yamlfile
   / archive bench_file bench_log bench_table blame bundle checkpatch coccinelle debs download
-    environment labelled localtree manifest memory profile qmp results runs series_files
+    environment gitrepo labelled localtree manifest memory profile qmp results runs series_files
     snapshot watch
   / history outline
   / standing
   / beside
-  / b4check bench_figure charts compare display guest hostprobe htmlbeside initramfs junit
-    kbuild kcidb machine mailreply patching rootdisk sameness series_manifest source stacktrace
-    summary worktree
+  / b4check bench_figure charts compare display gittree guest hostprobe htmlbeside
+    initramfs junit kbuild kcidb machine mailreply patching rootdisk sameness series_manifest
+    stacktrace summary worktree
   / htmlreport
-  / doctor image report schedule selftests series suites terminal
+  / doctor image report schedule selftests series source suites terminal
   / reproduce series_import testbed
   / trial
   / repeats run

@@ -179,6 +179,37 @@ def test_the_same_tree_is_kept_once(
     assert fetch(f"git:{repository}/virt@main", cache)[1]
 
 
+def test_commits_of_one_repository_follow_each_other(
+    repository: Path, cache: Cache, tmp_path: Path
+) -> None:
+    old, _ = fetch(f"git:{repository}@v6.12", cache)
+    git(repository, "worktree", "add", "-q", str(tmp_path / "other"))
+    new, found = fetch(f"git:{tmp_path}/other@main", cache)
+    assert not found
+    assert old.lineage == new.lineage != ""
+    assert (new.path / "Kconfig").read_text() == "mainmenu two\n"
+    assert (old.path / "Makefile").stat().st_ino == (new.path / "Makefile").stat().st_ino
+    git(tmp_path, "clone", "-q", str(repository), "clone")
+    assert fetch(f"git:{tmp_path}/clone@main", cache)[0].lineage not in ("", old.lineage)
+
+
+def test_a_repository_s_own_attributes_reach_every_file(repository: Path, cache: Cache) -> None:
+    fetch(f"git:{repository}@v6.12", cache)
+    (repository / ".git/info").mkdir(exist_ok=True)
+    (repository / ".git/info/attributes").write_text("*.h export-ignore\n")
+    new, _ = fetch(f"git:{repository}@main", cache)
+    assert not (new.path / "include").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '["x", 1]', '{"a": 1}', '["' + "1" * 40 + '", ""]'])
+def test_a_pointer_to_a_near_tree_may_be_damaged(repository: Path, cache: Cache, text: str) -> None:
+    fetch(f"git:{repository}@v6.12", cache)
+    (pointer,) = (cache.root / "source").glob("latest-*.json")
+    pointer.write_text(text)
+    new, _ = fetch(f"git:{repository}@main", cache)
+    assert (new.path / "Kconfig").read_text() == "mainmenu two\n"
+
+
 def test_an_unknown_revision_lists_the_nearest(repository: Path, cache: Cache) -> None:
     with pytest.raises(UserError) as caught:
         fetch(f"git:{repository}@v6.21", cache)
