@@ -15,6 +15,7 @@ import click
 from toolkit import (
     __version__,
     cli_bench,
+    cli_bisect,
     cli_house,
     cli_mail,
     cli_records,
@@ -221,6 +222,7 @@ cli.add_command(cli_records.compare)
 cli.add_command(cli_house.doctor)
 cli.add_command(cli_house.cache)
 cli.add_command(cli_bench.bench)
+cli.add_command(cli_bisect.bisect)
 
 
 # --- the edge ------------------------------------------------------------------------------

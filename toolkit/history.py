@@ -180,6 +180,18 @@ def find_leaf(path: Path, wanted: str) -> str:
     raise UserError(f"no recorded run has a test {wanted!r}", hint="toolkit history lists the runs")
 
 
+def leaves(path: Path, beginning: str) -> list[str]:
+    """Return the ids of tests that begin so, in their order; at most a hundred."""
+    if not path.exists():
+        return []
+    with _open(path) as db:
+        rows = db.execute(
+            "SELECT name FROM leaf WHERE substr(name, 1, ?) = ? ORDER BY name LIMIT 100",
+            (len(beginning), beginning),
+        )
+        return [str(name) for (name,) in rows]
+
+
 def leaf_points(path: Path, leaf: str, *, limit: int, series: str = "") -> list[Point]:
     """Return what the last runs say of a leaf, the newest last."""
     return _points(

@@ -66,9 +66,7 @@ PATCH = click.option(
 KERNEL = click.option(
     "--kernel", "-k", default="debian:6.12", show_default=True, metavar="SOURCE", help=_KERNEL_HELP
 )
-RUN = several(
-    KERNEL,
-    click.option("--suite", "-s", "suites", multiple=True, help="A suite; default: the series'."),
+BUILD = several(
     click.option(
         "--profile",
         metavar="NAME|FILE",
@@ -76,12 +74,17 @@ RUN = several(
         help="debug (KASAN, lockdep, kmemleak, fault injection), or a file of kernel options.",
     ),
     click.option("--jobs", "-j", type=click.IntRange(1), help="Parallel jobs; default: all cores."),
-    click.option("--cold", is_flag=True, help="Ignore what the cache has."),
     click.option(
         "--run-dir",
         type=click.Path(file_okay=False, path_type=Path),
         help="Where to put results; default: a new folder under the XDG state folder.",
     ),
+)
+RUN = several(
+    KERNEL,
+    click.option("--suite", "-s", "suites", multiple=True, help="A suite; default: the series'."),
+    BUILD,
+    click.option("--cold", is_flag=True, help="Ignore what the cache has."),
 )
 MACHINE = several(
     click.option("--image", default="minimal", show_default=True, help="minimal, debian, …"),
@@ -110,11 +113,12 @@ SAVED = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder that `build --save` wrote; nothing is built then.",
 )
+SLOW = click.option("--slow", is_flag=True, help="Run the cases marked slow, too.")
 TESTS = several(
     click.option(
         "--test", "-t", "tests", multiple=True, metavar="GLOB", help="Only these programs."
     ),
-    click.option("--slow", is_flag=True, help="Run the cases marked slow, too."),
+    SLOW,
     click.option(
         "--isolation",
         type=click.Choice(["program", "suite"]),

@@ -110,7 +110,7 @@ def run_program(
         )
         status, signal = result.status, result.signal
         report = _leaks(session, deadline) if leaks else ""
-        _synchronise(machine, session, deadline)
+        synchronise(machine, session, deadline)
     except DeadlineError:
         outcome, note = Outcome.TIMED_OUT, f"did not end within {limit.budget:.0f} s"
         _evidence(session)
@@ -158,7 +158,7 @@ def _evidence(session: GuestSession) -> None:
         session.run(_EVIDENCE, deadline=Deadline.after(_EVIDENCE_SECONDS))
 
 
-def _synchronise(machine: Machine, session: GuestSession, deadline: Deadline) -> None:
+def synchronise(machine: Machine, session: GuestSession, deadline: Deadline) -> None:
     """Wait until the console has all that the kernel said up to now.
 
     The serial line is slower than SSH: a warning that a program caused may still be on its

@@ -65,9 +65,18 @@ def test_a_part_of_a_name_will_do(database: Path) -> None:
         history.find_leaf(database, "100%_")
 
 
+def test_leaves_by_how_they_begin(database: Path) -> None:
+    every = history.leaves(database, "")
+    assert LEAF in every
+    assert every == sorted(every)
+    assert history.leaves(database, LEAF[:-1])[:1] == [min(x for x in every if x >= LEAF[:-1])]
+    assert history.leaves(database, "%") == []
+
+
 def test_without_a_database_there_is_nothing(tmp_path: Path) -> None:
     path = tmp_path / "none.sqlite"
     assert history.runs(path, limit=1) == []
+    assert history.leaves(path, "") == []
     assert history.stage_points(path, "build", limit=1) == []
     with pytest.raises(UserError, match="no run has been recorded"):
         history.find_leaf(path, "x")

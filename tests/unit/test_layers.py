@@ -16,7 +16,7 @@ LEVELS = [
     __init__ errors evidence
   / model
   / deadline significance text
-  / arch bench_model cache console cpio diagnostics elf kconfig kconfig_deps keys ktap
+  / arch bench_model bisection cache console cpio diagnostics elf kconfig kconfig_deps keys ktap
     modalias patchfile paths process qemu yamlfile
   / archive bench_file bench_log bench_table blame bundle checkpatch coccinelle debs download
     environment gitrepo labelled localtree manifest memory profile qmp results runs series_files
@@ -24,7 +24,7 @@ LEVELS = [
   / history outline
   / standing
   / beside
-  / b4check bench_figure charts compare display gittree guest hostprobe htmlbeside
+  / b4check bench_figure bisector charts compare display gittree guest hostprobe htmlbeside
     initramfs junit kbuild kcidb machine mailreply patching rootdisk sameness series_manifest
     stacktrace summary worktree
   / htmlreport
@@ -35,8 +35,8 @@ LEVELS = [
   / bench check options regression
   / each
   / pipeline
-  / cli_house cli_records cli_run
-  / cli_bench cli_mail
+  / cli_house cli_records cli_run judge
+  / cli_bench cli_bisect cli_mail
   / cli_series
   / cli
     """.split("/")  # noqa: SIM905 - a list of quoted words is hard to read
