@@ -6,6 +6,7 @@ commit is judged is the caller's affair, see :mod:`toolkit.judge`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -69,8 +70,9 @@ class Bisector:
         except KeyboardInterrupt:
             self._save(Outcome.INTERRUPTED, message="interrupted")
             raise
-        except ToolkitError as error:
-            self._save(Outcome.STOPPED, message=error.what)
+        except (ToolkitError, OSError) as error:
+            with contextlib.suppress(OSError):  # a full disk must not hide the first error
+                self._save(Outcome.STOPPED, message=str(error))
             raise
 
     # --- the ends ----------------------------------------------------------------------------

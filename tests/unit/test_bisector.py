@@ -162,7 +162,8 @@ def test_where_a_good_branch_leaves_is_judged_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (InfrastructureError("the disk is full"), "stopped"),
+        (InfrastructureError("QEMU was killed"), "stopped"),
+        (OSError(28, "No space left on device"), "stopped"),
         (KeyboardInterrupt(), "interrupted"),
     ],
 )
