@@ -152,22 +152,28 @@ class Cache:
             path.rename(Path(trash) / "entry")
 
     def entries(self) -> list[CacheEntry]:
-        """Return everything that is stored, least recently used first."""
-        found = []
+        """Return everything that is stored, least recently used first.
+
+        What several share by hard links counts for the one that was used last: removing the
+        others does not free it.
+        """
+        found: list[tuple[float, Path, str, str]] = []
         for seal in self.root.glob(f"*/*/{_SEAL}"):
             with contextlib.suppress(OSError, ValueError):
                 label = str(json.loads(seal.read_text()).get("label", ""))
-                found.append(self._entry(seal.parent, seal.parent.parent.name, label, seal))
-        found.extend(
-            self._entry(path, f"work/{path.parent.name}", "", path)
+                path = seal.parent
+                found.append((seal.stat().st_mtime, path, path.parent.name, label))
+        found += [
+            (path.stat().st_mtime, path, f"work/{path.parent.name}", "")
             for path in self.root.glob("work/*/*")
             if path.is_dir() and not path.name.startswith(".")
-        )
-        return sorted(found, key=lambda entry: entry.used)
-
-    @staticmethod
-    def _entry(path: Path, kind: str, label: str, stamp: Path) -> CacheEntry:
-        return CacheEntry(kind, path.name, label, tree_size(path), stamp.stat().st_mtime, path)
+        ]
+        seen: set[tuple[int, int]] = set()
+        entries = [
+            CacheEntry(kind, path.name, label, tree_size(path, seen), used, path)
+            for used, path, kind, label in sorted(found, reverse=True)
+        ]
+        return entries[::-1]
 
     def newest(self, kind: str) -> Path | None:
         """Return the most recently used entry of a kind, or None."""
@@ -194,17 +200,22 @@ class Cache:
         return removed
 
 
-def tree_size(path: Path) -> int:
-    """Return the bytes on disk below ``path``; hard links within it count once."""
-    seen: set[tuple[int, int]] = set()
+def tree_size(path: Path, seen: set[tuple[int, int]] | None = None) -> int:
+    """Return the bytes on disk below ``path``; hard links count once.
+
+    ``seen`` has the files that others count already, and gets those that others may count again.
+    """
+    seen = set() if seen is None else seen
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
             with contextlib.suppress(OSError):
                 info = Path(folder, name).lstat()
-                if (info.st_dev, info.st_ino) not in seen:
+                if info.st_nlink > 1:
+                    if (info.st_dev, info.st_ino) in seen:
+                        continue
                     seen.add((info.st_dev, info.st_ino))
-                    total += info.st_blocks * 512
+                total += info.st_blocks * 512
     return total
 
 

@@ -119,6 +119,24 @@ def test_hard_links_count_once(tmp_path: Path) -> None:
     assert tree_size(tmp_path) == alone
 
 
+def test_what_entries_share_counts_for_the_one_used_last(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    (tmp_path / "file").write_bytes(b"x" * 100_000)
+
+    def fill(folder: Path) -> None:
+        (folder / "shared").hardlink_to(tmp_path / "file")
+        (folder / "own").write_bytes(b"x" * 10_000)
+
+    for age, key in enumerate(("new", "old")):
+        path, _ = cache.make("kind", key, fill, deadline=soon())
+        os.utime(path / ".sealed.json", (1_000_000 - age, 1_000_000 - age))
+    old, new = cache.entries()
+    assert (old.key, new.key) == ("old", "new")
+    assert old.size < 30_000
+    assert new.size >= 100_000
+    assert [entry.key for entry in cache.prune(old.size + new.size - 1)] == ["old"]
+
+
 def test_digest_tells_parts_apart() -> None:
     assert digest("ab", "c") != digest("a", "bc")
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
