@@ -62,6 +62,7 @@ _DETAIL_LINES = 30
 _versions: dict[tuple[str, int, int, int], str] = {}
 _FORMAT = 2  # of a build's entry, a part of its key
 NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
+_WISHES = "wishes"  # which soft options were dropped, in a configuration's entry
 KERNEL = "kernel"  # what QEMU boots, in a build's entry
 
 
@@ -129,34 +130,39 @@ class Builder:
         """Return tinyconfig plus ``fragments`` as Kconfig resolves them, and whether it was found.
 
         Raises :class:`UserError` when Kconfig dropped an option, naming it, who asked and the
-        dependency that is not met.
+        dependency that is not met. What it dropped of a soft fragment is a notice.
         """
         merged = kconfig.merge(fragments)
         asked = kconfig.render(merged)
+        wishes = kconfig.wishes(fragments)
         key = digest(
             tree.base.key,
             part_of(tree, _KCONFIG_FILE),
             asked,
             self.compiler(deadline),
             self.arch.name,
+            *([wishes] if wishes else []),
         )
 
         def fill(folder: Path) -> None:
             with self.work_tree(tree, deadline) as work:
                 text = self._resolve(work.source(), work.folder / "conf", asked, deadline)
                 missing = kconfig.dropped(text, merged)
-                if missing:
-                    options = kconfig.parse_config(text)
-                    why = {
-                        item.option: kconfig_deps.unmet(
-                            work.source(), self.arch.srcarch, options, item.option, item.wanted
-                        )
-                        for item in missing
-                    }
-                    raise kconfig.refuse(missing, why)
+                why = kconfig_deps.reasons(
+                    work.source(),
+                    self.arch.srcarch,
+                    kconfig.parse_config(text),
+                    {item.option: item.wanted for item in missing},
+                )
+            if refused := [item for item in missing if item.option not in wishes]:
+                raise kconfig.refuse(refused, why)
+            if vain := [item for item in missing if not item.granted]:
+                (folder / _WISHES).write_text(kconfig.ungranted(vain, why))
             (folder / "config").write_text(text)
 
         path, found = self.cache.make("config", key, fill, deadline=deadline, label=tree.base.name)
+        if (path / _WISHES).exists():
+            self.observer.notice((path / _WISHES).read_text())
         text = (path / "config").read_text()
         return KernelConfig(text, digest(text)), found
 

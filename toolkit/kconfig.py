@@ -15,6 +15,7 @@ from toolkit.model import Fragment
 
 _ASSIGNMENT = re.compile(r"(CONFIG_[A-Za-z0-9_]+)=(.*)")
 _UNSET = re.compile(r"# (CONFIG_[A-Za-z0-9_]+) is not set")
+MAX_SHOWN = 5  # options in one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class Dropped:
     wanted: str
     got: str
     origin: str
+
+    @property
+    def granted(self) -> bool:
+        """Whether it is there all the same: a module where it was to be built in."""
+        return {self.wanted, self.got} <= {"y", "m"}
 
     def __str__(self) -> str:
         """Say it in one line, as the error shows it."""
@@ -69,9 +75,12 @@ def parse_fragment(text: str, origin: str) -> Fragment:
 
 
 def merge(fragments: Iterable[Fragment]) -> dict[str, tuple[str, str]]:
-    """Return option -> (value, origin). A later fragment overrides an earlier one."""
+    """Return option -> (value, origin).
+
+    A later fragment overrides an earlier one, and any that is not soft overrides a soft one.
+    """
     merged: dict[str, tuple[str, str]] = {}
-    for fragment in fragments:
+    for fragment in sorted(fragments, key=lambda each: not each.soft):
         for option, value in fragment.options.items():
             merged[option] = (value, fragment.origin)
     return merged
@@ -93,6 +102,24 @@ def dropped(config: str, merged: Mapping[str, tuple[str, str]]) -> list[Dropped]
         for option, (value, origin) in merged.items()
         if kept.get(option, "n") != value
     ]
+
+
+def wishes(fragments: Iterable[Fragment]) -> list[str]:
+    """Return the options that soft fragments alone ask for, sorted."""
+    listed = list(fragments)
+    firm = {option for each in listed if not each.soft for option in each.options}
+    return sorted({option for each in listed for option in each.options} - firm)
+
+
+def ungranted(missing: Sequence[Dropped], why: Mapping[str, str]) -> str:
+    """Return in one line which wishes Kconfig did not grant; see :func:`refuse` for ``why``."""
+    origins = ", ".join(dict.fromkeys(item.origin for item in missing))
+    said = [
+        f"{item.option}={item.wanted}" + (f" ({why[item.option]})" if why.get(item.option) else "")
+        for item in missing[:MAX_SHOWN]
+    ]
+    more = f" and {len(missing) - MAX_SHOWN} more" if len(missing) > MAX_SHOWN else ""
+    return f"{origins} asks in vain for {', '.join(said)}{more}"
 
 
 def refuse(missing: Sequence[Dropped], why: Mapping[str, str]) -> UserError:

@@ -79,9 +79,21 @@ def unmet(
 
     ``config`` is the final configuration. A dependency that is met is not mentioned.
     """
-    needed = _LEVELS["m" if wanted == "m" else "y"]
+    return reasons(tree, srcarch, config, {option: wanted})[option]
+
+
+def reasons(
+    tree: Path, srcarch: str, config: Mapping[str, str], wanted: Mapping[str, str]
+) -> dict[str, str]:
+    """Return :func:`unmet` for each option of ``wanted``, having read the Kconfig files once."""
     reader = _Reader(tree, srcarch)
-    reader.read("Kconfig")
+    if wanted:
+        reader.read("Kconfig")
+    return {option: _unmet(reader, config, option, value) for option, value in wanted.items()}
+
+
+def _unmet(reader: _Reader, config: Mapping[str, str], option: str, wanted: str) -> str:
+    needed = _LEVELS["m" if wanted == "m" else "y"]
     symbol = reader.symbols.get(option.removeprefix("CONFIG_"))
     if symbol is None:
         return "no Kconfig file of this kernel defines it"

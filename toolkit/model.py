@@ -58,6 +58,10 @@ class KnownFailure:
     test: str
     reason: str
     review: str = ""  # the line of a review that names it
+    # What a suite allows, where a series is certain: a pass is no failure, its list is only stale.
+    certain: bool = True
+    start: bool = True  # False: its program is not even started
+    accel: str = ""  # the accelerator that it fails under; "": any
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,9 @@ class Fragment:
 
     origin: str
     options: Mapping[str, str]  # CONFIG_FOO -> y, m, n, 4 or "text"
+    # A wish, as in the kernel's own selftests: whoever else asks overrides it, and what Kconfig
+    # drops of it is said but is no error.
+    soft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +245,8 @@ class TestProgram:
     suite: str
     name: str
     timeout: float
+    by_status: bool = False  # its exit status is the verdict where it reports no test case
+    unbuilt: str = ""  # what the compiler said of it, when there is no such program
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +256,7 @@ class BuiltSuite:
     name: str
     path: Path
     programs: tuple[TestProgram, ...]
+    allowed: tuple[KnownFailure, ...] = ()  # what cannot work everywhere; tests are globs over ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +275,7 @@ class RawRun:
     marks: tuple[float, ...] = ()  # when each result line came, in seconds after the start
     note: str = ""  # why it is TIMED_OUT, PANICKED or LOST
     console: str = ""  # what came up on the console while it ran
+    by_status: bool = False  # its exit status is the verdict where it reports no test case
 
 
 @dataclass(frozen=True, slots=True)

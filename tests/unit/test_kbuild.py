@@ -13,7 +13,7 @@ from toolkit.cache import Cache
 from toolkit.deadline import Deadline
 from toolkit.errors import BuildError, InfrastructureError, UserError
 from toolkit.kconfig import parse_fragment
-from toolkit.model import KernelBase, PatchedFile, PatchedTree, Silent
+from toolkit.model import Fragment, KernelBase, PatchedFile, PatchedTree, Silent
 
 # A kernel for people in a hurry: the targets that the toolkit asks for, and what it reads after.
 MAKEFILE = """
@@ -133,6 +133,23 @@ def test_a_dropped_option_is_refused_and_nothing_is_cached(builder: kbuild.Build
     for _ in range(2):
         with pytest.raises(UserError, match="Kconfig dropped CONFIG_DROP_ME=y, which suite kvm"):
             builder.configure(a_tree(), [fragment], soon())
+
+
+def test_a_dropped_wish_is_told_each_time_and_is_no_error(tmp_path: Path) -> None:
+    class Ear(Silent):
+        def notice(self, text: str) -> None:
+            heard.append(text)
+
+    heard: list[str] = []
+    builder = kbuild.Builder(Cache(tmp_path / "cache"), X86_64, lay, 2, Ear())
+    wish = Fragment("upstream", {"CONFIG_DROP_ME": "y", "CONFIG_KVM": "y"}, soft=True)
+    for found in (False, True):
+        assert builder.configure(a_tree(), [wish], soon())[1] is found
+    words = "no Kconfig file of this kernel defines it"
+    assert heard == [f"upstream asks in vain for CONFIG_DROP_ME=y ({words})"] * 2
+    firm = parse_fragment("CONFIG_DROP_ME=y", "suite kvm")
+    with pytest.raises(UserError, match="which suite kvm asks for"):
+        builder.configure(a_tree(), [wish, firm], soon())
 
 
 def test_a_build_break_shows_the_compilers_lines_and_keeps_the_log(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit import kconfig
 from toolkit.errors import UserError
+from toolkit.model import Fragment
 
 OPTIONS = st.dictionaries(
     st.from_regex(r"CONFIG_[A-Z0-9_]{1,12}", fullmatch=True),
@@ -47,6 +50,32 @@ def test_a_dropped_option_names_who_asked_and_what_it_became() -> None:
     error = kconfig.refuse(missing, {"CONFIG_GONE": "it depends on MOON (MOON=n)"})
     assert "CONFIG_KVM=y, which suite kvm asks for (and 1 more)" in error.what
     assert error.detail[1].endswith("became n: it depends on MOON (MOON=n)")
+
+
+def test_a_wish_gives_way_to_whoever_else_asks() -> None:
+    wish = Fragment("upstream", {"CONFIG_KVM": "y", "CONFIG_X": "y"}, soft=True)
+    firm = kconfig.parse_fragment("CONFIG_KVM=m", "suite kvm")
+    for order in ([wish, firm], [firm, wish]):
+        assert kconfig.merge(order)["CONFIG_KVM"] == ("m", "suite kvm")
+        assert kconfig.wishes(order) == ["CONFIG_X"]
+    second = Fragment("carried", {"CONFIG_X": "m"}, soft=True)
+    assert kconfig.merge([wish, second, firm])["CONFIG_X"] == ("m", "carried")
+
+
+def test_a_module_grants_the_wish_for_what_was_to_be_built_in() -> None:
+    merged = {f"CONFIG_{name}": ("y", "x") for name in "ABC"} | {"CONFIG_D": ("4", "x")}
+    missing = kconfig.dropped("CONFIG_A=m\nCONFIG_B=n\nCONFIG_D=5\n", merged)
+    assert [(each.option, each.granted) for each in missing] == [
+        ("CONFIG_A", True),
+        ("CONFIG_B", False),
+        ("CONFIG_C", False),
+        ("CONFIG_D", False),
+    ]
+    assert kconfig.ungranted(missing[1:], {"CONFIG_C": "no Kconfig file defines it"}) == (
+        "x asks in vain for CONFIG_B=y, CONFIG_C=y (no Kconfig file defines it), CONFIG_D=4"
+    )
+    many = [dataclasses.replace(missing[1], option=f"CONFIG_{at}") for at in range(9)]
+    assert kconfig.ungranted(many, {}).endswith("CONFIG_4=y and 4 more")
 
 
 @given(OPTIONS)
