@@ -17,13 +17,16 @@ from fnmatch import fnmatchcase
 from toolkit import ktap
 from toolkit.errors import EXIT_KERNEL, EXIT_OK
 from toolkit.model import (
+    BuiltSuite,
     KnownFailure,
     Leaf,
     Outcome,
+    PatchSeries,
     RawRun,
     Splat,
     Status,
     TestNode,
+    TestProgram,
     Verdict,
 )
 from toolkit.text import visible
@@ -37,6 +40,8 @@ STDERR_LINES = 20
 # kselftest_harness.h on standard error: "# FILE:LINE:CASE:what was wanted" of __TH_LOG, and what
 # __wait_for_test says of a case that did not end by itself.
 _HARNESS_LOG = re.compile(r"# +[^\s:]+:[0-9]+:([^\s:]+):|# ([^\s:]+): Test terminated ")
+_SKIPPED = re.compile(r"\bSKIP(?:PED|PING)?\b")
+_SKIP_HEAD = re.compile(r"^[\s#\[]*SKIP(?:PED|PING)?\b[\s:\]-]*")
 _BY_TIMEOUT, _BY_SIGNAL = ": Test terminated by timeout", ": Test terminated unexpectedly by signal"
 
 
@@ -69,10 +74,42 @@ def mark_known(leaves: Iterable[Leaf], known: Sequence[KnownFailure]) -> list[Le
     return [_marked(leaf, _entry(leaf, known)) for leaf in leaves]
 
 
-def unmatched(leaves: Iterable[Leaf], known: Sequence[KnownFailure]) -> tuple[KnownFailure, ...]:
-    """Return the known failures that no leaf of a whole run answers to: a list gone stale."""
-    ids = [leaf.id for leaf in leaves]
-    return tuple(entry for entry in known if not any(_matches(entry, each) for each in ids))
+def known_here(
+    series: PatchSeries | None, suites: Iterable[BuiltSuite], accelerator: str
+) -> tuple[KnownFailure, ...]:
+    """Return what may fail under an accelerator: as the series says, and as the suites allow."""
+    entries = list(series.known_failures if series else ())
+    entries += [entry for built in suites for entry in built.allowed]
+    return tuple(entry for entry in entries if entry.accel in ("", accelerator))
+
+
+def unstarted(program: TestProgram, known: Sequence[KnownFailure]) -> Leaf | None:
+    """Return the leaf of a program that there is no use in starting; None for all others."""
+    name = f"{program.suite}/{program.name}"
+    if program.unbuilt:
+        leaf = Leaf(name, Status.ERROR, _message(program.unbuilt))
+        return _marked(leaf, _entry(leaf, known))
+    entry = next((each for each in known if not each.start and _matches(each, name)), None)
+    return Leaf(name, Status.SKIP, _message(f"not run: {entry.reason}")) if entry else None
+
+
+def stale(leaves: Iterable[Leaf], known: Sequence[KnownFailure]) -> list[str]:
+    """Return in words which known failures a whole run has shown to be none (any more)."""
+    statuses = {leaf.id: leaf.status for leaf in leaves}
+    said, gone, passed = [], [], []
+    for entry in known:
+        found = {status for name, status in statuses.items() if _matches(entry, name)}
+        if not found and entry.certain:
+            said.append(f"known failure {entry.test}: no test is called so any more")
+        elif not found:
+            gone.append(entry.test)
+        elif found == {Status.PASS} and not entry.certain:
+            passed.append(entry.test)
+    if gone:
+        said.append(f"allowed to fail, but there is no such test: {', '.join(gone)}")
+    if passed:
+        said.append(f"allowed to fail, but it passes: {', '.join(passed)}")
+    return said
 
 
 def verdict(leaves: Iterable[Leaf]) -> tuple[Verdict, int]:
@@ -121,11 +158,16 @@ def _exited(run: RawRun, tree: TestNode, cases: list[_Case]) -> list[_Case]:
     status = run.exit_status
     if status == EXIT_SKIP:
         if not cases:
-            return [((), Status.SKIP, tree.message or _tail(run.stderr))]
+            return [((), Status.SKIP, _skip_reason(run, tree))]
         return _skipped_rest(cases)
     if not cases and tree.status is Status.SKIP and status == 0:
         return [((), Status.SKIP, tree.message)]
     ended = "ended in an unknown way" if status is None else f"exited with {status}"
+    if not cases and run.by_status and status is not None:
+        if status == 0:
+            return [((), Status.PASS, "")]
+        said = _join(_tail(run.stderr), _tail(run.stdout, 2 * STDERR_LINES))
+        return [((), Status.FAIL, _join(f"the program {ended}", said))]
     if not cases:
         why = f"the program {ended} and reported no test case"
         return [((), Status.ERROR, _join(why, tree.message, _tail(run.stderr)))]
@@ -133,6 +175,15 @@ def _exited(run: RawRun, tree: TestNode, cases: list[_Case]) -> list[_Case]:
         why = f"the program {ended}, although no test case failed"
         return [*cases, ((), Status.FAIL, _join(why, _tail(run.stderr)))]
     return cases
+
+
+def _skip_reason(run: RawRun, tree: TestNode) -> str:
+    """Return why a program skipped itself: its plan, else the line that says so, else its last."""
+    if run.by_status and tree.status is not Status.SKIP:
+        lines = f"{run.stderr}\n{run.stdout}".split("\n")
+        told = (_SKIP_HEAD.sub("", line).strip() for line in lines if _SKIPPED.search(line))
+        return next(filter(None, told), "") or _join(_tail(run.stderr), _tail(run.stdout))
+    return tree.message or _tail(run.stderr)
 
 
 def _skipped_rest(cases: list[_Case]) -> list[_Case]:
@@ -275,15 +326,17 @@ def _join(*parts: str) -> str:
     return "\n".join(shown)
 
 
-def _tail(text: str) -> str:
+def _tail(text: str, count: int = STDERR_LINES) -> str:
     lines = [line for line in text[-MAX_MESSAGE:].split("\n") if line.strip()]
-    return "\n".join(lines[-STDERR_LINES:])
+    return "\n".join(lines[-count:])
 
 
 # --- known failures ------------------------------------------------------------------------
 
 
 def _matches(entry: KnownFailure, leaf_id: str) -> bool:
+    if not entry.certain and leaf_id.endswith("/dmesg") and not entry.test.endswith("/dmesg"):
+        return False  # that a test fails is no leave for the kernel to complain
     return entry.test == leaf_id or fnmatchcase(leaf_id, entry.test)
 
 
@@ -293,6 +346,8 @@ def _entry(leaf: Leaf, known: Sequence[KnownFailure]) -> KnownFailure | None:
 
 def _marked(leaf: Leaf, entry: KnownFailure | None) -> Leaf:
     if entry is None or leaf.status is Status.SKIP:
+        return leaf
+    if leaf.status is Status.PASS and not entry.certain:
         return leaf
     if leaf.status in (Status.PASS, Status.XPASS):
         why = _join("it is listed as a known failure, but it passed", leaf.message)

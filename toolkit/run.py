@@ -29,6 +29,7 @@ from toolkit import (
     series,
     source,
     suites,
+    upstream,
     worktree,
 )
 from toolkit.arch import host_arch
@@ -132,10 +133,7 @@ class Run:
         """Have the stages up to the built selftests done already."""
         self.base, self.series = saved.base, saved.series
         self.kernel, self.image = saved.kernel, saved.image
-        wanted = self.request.suites
-        self.built_suites = tuple(
-            each for each in saved.suites if not wanted or each.name in wanted
-        )
+        self.built_suites = upstream.chosen(saved.suites, self.request.suites)
         (self.folder / "kernel.config").write_text(saved.kernel.config.read_text())
 
     def bundle(self) -> Bundle:
@@ -190,14 +188,14 @@ class Run:
     def wanted_suites(self) -> tuple[suites.Suite, ...]:
         """The suites asked for, else those that the series names."""
         names = self.request.suites or (self.series.suites if self.series else ())
-        return tuple(suites.find(self.paths.suites, name) for name in names)
+        return tuple(suites.find(self.paths.suites, name, lambda: self.tree) for name in names)
 
     @functools.cached_property
     def fragments(self) -> tuple[Fragment, ...]:
         """Who asks for which options: image, suites, series, profile, in this order."""
         image_config = image.kernel_config(self.request.image, self.paths.images)
         found = [kconfig.parse_fragment(image_config.read_text(), f"image {self.request.image}")]
-        found += [suite.fragment for suite in self.wanted_suites]
+        found += [each for suite in self.wanted_suites for each in suite.fragments]
         if self.series and self.series.kconfig:
             text = "\n".join(self.series.kconfig)
             found.append(kconfig.parse_fragment(text, f"series {self.series.name}"))
@@ -321,13 +319,14 @@ class Run:
             observer=self.observer,
             deadline=self.deadline,
             environment=self.request.test_environment,
-            known=self.series.known_failures if self.series else (),
+            known=results.known_here(self.series, self.built_suites, self.accelerator.name),
             isolation=self.request.isolation,
             machines=self.request.machines,
             leaves=self.leaves,
             splats=self.splats,
             memory=self.memory,
             repeat=self.request.repeat,
+            named=self.request.tests,
         )
 
     def test(self) -> None:
@@ -342,14 +341,13 @@ class Run:
 
         def work() -> tuple[None, bool, str]:
             standing = trial.run(programs)
-            runs = len(programs) * trial.repeat
-            said = f", {standing} of {runs} programs unchanged" if standing else ""
-            return None, standing == runs, f"{len(self.leaves)} cases{said}"
+            said = f", {standing} of {trial.runs} programs unchanged" if standing else ""
+            return None, standing == trial.runs, f"{len(self.leaves)} cases{said}"
 
         self.stage("test", work)
         if not self.request.tests:
-            for entry in results.unmatched(self.leaves, trial.known):
-                self.observer.notice(f"known failure {entry.test}: no test is called so any more")
+            for said in results.stale(self.leaves, trial.known):
+                self.observer.notice(said)
 
     def beside(self, label: str, series: PatchSeries | None) -> Run:
         """Return a run of the same base with ``series``, in all else like this one.

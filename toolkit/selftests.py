@@ -132,6 +132,7 @@ def run_program(
         marks=tuple(output.marks),
         note=note,
         console=machine.console(start),
+        by_status=program.by_status,
     )
 
 

@@ -46,8 +46,10 @@ class Trial:
     splats: list[Splat]
     memory: Memory | None = None
     repeat: int = 1  # how often each program runs
+    named: Sequence[str] = ()  # programs that are run even where the suite says not to
     observed: dict[str, list[Observation]] = field(default_factory=dict)  # by suite/program
     seconds: dict[str, float] = field(default_factory=dict)  # the longest run of each
+    runs: int = field(default=0, init=False)  # that machines or memory were asked for
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
 
     def select(self, globs: Sequence[str]) -> tuple[TestProgram, ...]:
@@ -70,20 +72,21 @@ class Trial:
 
     def run(self, programs: Sequence[TestProgram]) -> int:
         """Run the programs and judge them; return how many runs memory could answer for."""
-        total = len(programs) * self.repeat
         known = 0
-        marks = self._marks(programs)
         found: dict[TestProgram, tuple[Leaf, ...]] = {}
         before = list(self.leaves)
         rest: list[TestProgram] = []
 
         def progress(program: TestProgram, line: str) -> None:
-            done = total - len(rest)
-            self.observer.stage_progress("test", done, total, f"{program.name}: {line}")
+            done = self.runs - len(rest)
+            self.observer.stage_progress("test", done, self.runs, f"{program.name}: {line}")
 
         try:
-            rest = self._recalled(programs, marks, found)
-            known = total - len(rest)
+            started = self._told(programs, found)
+            self.runs = len(started) * self.repeat
+            marks = self._marks(started)
+            rest = self._recalled(started, marks, found)
+            known = self.runs - len(rest)
             for raw in self._raw_runs(tuple(rest), self.isolation, progress):
                 program = next(each for each in rest if _gave(each, raw))
                 rest.remove(program)
@@ -209,6 +212,25 @@ class Trial:
             (logs / f"{raw.program}.stderr.log").write_text(raw.stderr)
         if raw.console:
             (logs / f"{raw.program}.console.log").write_text(raw.console)
+
+    def _told(
+        self, programs: Sequence[TestProgram], found: dict[TestProgram, tuple[Leaf, ...]]
+    ) -> list[TestProgram]:
+        """Tell the leaves of what there is no use in starting, and return the other programs.
+
+        What is asked for by its name is started even where the suite says not to.
+        """
+        started = []
+        for program in programs:
+            leaf = results.unstarted(program, self.known)
+            if leaf is None or (program.name in self.named and not program.unbuilt):
+                started.append(program)
+                continue
+            found[program] = (leaf,)
+            self.observed[f"{program.suite}/{program.name}"] = [found[program]]
+            self.leaves.append(leaf)
+            self.observer.test_finished(leaf)
+        return started
 
 
 def _gave(program: TestProgram, raw: RawRun) -> bool:

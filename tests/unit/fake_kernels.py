@@ -25,6 +25,7 @@ from toolkit.cache import Cache, digest
 from toolkit.errors import BootError, BuildError
 from toolkit.kbuild import Builder
 from toolkit.model import (
+    Accelerator,
     BuiltSuite,
     KernelBuild,
     KernelConfig,
@@ -111,7 +112,8 @@ class Laboratory:
         run.cache = Cache(self.tmp_path / "cache")
         run.base, run.series = self._base, patched
         run.config = KernelConfig("CONFIG_KVM=m\n", "config")
-        run.image, run.accelerator = object(), object()  # type: ignore[assignment]
+        run.image = object()  # type: ignore[assignment]
+        run.accelerator = Accelerator("tcg", "max", "because")
         suite = self.tmp_path / "suite"
         suite.mkdir(exist_ok=True)
         for name in CASES:

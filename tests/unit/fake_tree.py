@@ -38,9 +38,9 @@ def make_tree(root: Path, **more: str) -> Path:
     return root
 
 
-def make_base(root: Path) -> KernelBase:
-    """Return a base over the tree at ``root``, which is made."""
-    return KernelBase("tree:fake", "6.12.117", make_tree(root), digest("fake"))
+def make_base(root: Path, **more: str) -> KernelBase:
+    """Return a base over the tree at ``root``, which is made, with ``more`` files."""
+    return KernelBase("tree:fake", "6.12.117", make_tree(root, **more), digest("fake"))
 
 
 def soon() -> Deadline:

@@ -20,13 +20,13 @@ LEVELS = [
     modalias patchfile paths process qemu yamlfile
   / archive bench_file bench_log bench_table blame bundle checkpatch coccinelle debs download
     environment gitrepo labelled localtree manifest memory profile qmp results runs series_files
-    snapshot watch
+    snapshot upstream watch
   / history outline
   / standing
   / beside
   / b4check bench_figure bisector charts compare display gittree guest hostprobe htmlbeside
     initramfs junit kbuild kcidb machine mailreply patching rootdisk sameness series_manifest
-    stacktrace summary worktree
+    stacktrace suite_manifest summary worktree
   / htmlreport
   / doctor image report schedule selftests series source suites terminal
   / reproduce series_import testbed

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit import results
-from toolkit.model import KnownFailure, Leaf, Outcome, RawRun, Splat, Status, Verdict
+from toolkit.model import (
+    BuiltSuite,
+    KnownFailure,
+    Leaf,
+    Outcome,
+    PatchSeries,
+    RawRun,
+    Splat,
+    Status,
+    TestProgram,
+    Verdict,
+)
 from toolkit.text import visible
 
 WARN = Splat("warning", "WARNING: CPU: 0 PID: 1 at a.c:1", "the whole report", False, 7)
@@ -156,9 +168,105 @@ def test_known_failure_that_is_skipped_stays_skipped() -> None:
     assert leaf.status is Status.SKIP
 
 
-def test_known_failure_without_a_leaf_is_told() -> None:
-    gone, there = KnownFailure("kvm/gone/*", "x"), KnownFailure("kvm/prog/[ab]", "y")
-    assert results.unmatched(results.judge(run()), [gone, there]) == (gone,)
+def allowed(test: str, **changes: object) -> KnownFailure:
+    return dataclasses.replace(KnownFailure(test, "no VMX", certain=False), **changes)  # type: ignore[arg-type]
+
+
+def test_an_allowed_failure_may_pass() -> None:
+    leaves = results.judge(run("1..2\nok 1 a\nnot ok 2 b\n"), [allowed("kvm/prog/*")])
+    assert [(leaf.status, leaf.known) for leaf in leaves] == [
+        (Status.PASS, ""),
+        (Status.XFAIL, "no VMX"),
+    ]
+
+
+def test_an_allowed_failure_does_not_allow_a_splat_unless_it_says_so() -> None:
+    (*_, leaf) = results.judge(run(splats=(WARN,)), [allowed("kvm/prog/*")])
+    assert (leaf.id, leaf.status) == ("kvm/prog/dmesg", Status.FAIL)
+    (*_, leaf) = results.judge(run(splats=(WARN,)), [allowed("kvm/*/dmesg")])
+    assert leaf.status is Status.XFAIL
+
+
+def test_what_is_allowed_under_one_accelerator_is_not_under_another() -> None:
+    entries = (allowed("a"), allowed("b", accel="tcg"), allowed("c", accel="kvm"))
+    built = BuiltSuite("kvm", Path(), (), entries)
+    series = PatchSeries("v1", "t", "6.12", (), known_failures=(KnownFailure("s", "x"),))
+
+    def found(accelerator: str) -> str:
+        known = results.known_here(series, [built], accelerator)
+        return "".join(each.test for each in known)
+
+    assert (found("tcg"), found("kvm")) == ("sab", "sac")
+    assert results.known_here(None, [], "tcg") == ()
+
+
+def test_a_list_gone_stale_is_told() -> None:
+    leaves = results.judge(run("1..3\nok 1 a\nnot ok 2 b\nok 3 c # SKIP\n"))
+    known = [
+        KnownFailure("kvm/gone/*", "x"),
+        KnownFailure("kvm/prog/[ab]", "y"),
+        *(allowed(f"kvm/prog/{name}") for name in "abc"),
+        *(allowed(f"kvm/{name}") for name in ("old", "older")),
+    ]
+    assert results.stale(leaves, known) == [
+        "known failure kvm/gone/*: no test is called so any more",
+        "allowed to fail, but there is no such test: kvm/old, kvm/older",
+        "allowed to fail, but it passes: kvm/prog/a",
+    ]
+
+
+def test_a_program_that_is_not_started_has_a_leaf() -> None:
+    program = TestProgram("kvm", "prog", 30.0)
+    listed = allowed("kvm/p*", start=False)
+    assert results.unstarted(program, [allowed("kvm/prog")]) is None
+    leaf = results.unstarted(program, [listed])
+    assert leaf == Leaf("kvm/prog", Status.SKIP, "not run: no VMX")
+    unbuilt = dataclasses.replace(program, unbuilt="a.c:1: error: \x1b[2J")
+    assert results.unstarted(unbuilt, []) == Leaf(
+        "kvm/prog", Status.ERROR, "a.c:1: error: \\x1b[2J"
+    )
+    leaf = results.unstarted(unbuilt, [listed])
+    assert leaf
+    assert leaf.status is Status.XFAIL
+
+
+@pytest.mark.parametrize(
+    ("status", "stdout", "stderr", "expected", "message"),
+    [
+        (0, "", "", Status.PASS, ""),
+        (0, "all is well\n", "warning\n", Status.PASS, ""),
+        (0, "1..0 # SKIP no VMX\n", "", Status.SKIP, "no VMX"),
+        (1, "in\nout\n", "assert\n", Status.FAIL, "the program exited with 1\nassert\nin\nout"),
+        (127, "", "", Status.FAIL, "the program exited with 127"),
+        (4, "1..0 # SKIP no VMX\n", "noise\n", Status.SKIP, "no VMX"),
+        (4, "begin\n", "test: [SKIP] no RTC\n", Status.SKIP, "test: [SKIP] no RTC"),
+        (4, "# SKIP\n[SKIP]\tno RTC\n", "", Status.SKIP, "no RTC"),
+        (4, "one\ntwo\n", "three\n", Status.SKIP, "three\none\ntwo"),
+        (4, "", "", Status.SKIP, ""),
+        (None, "", "", Status.ERROR, "the program ended in an unknown way"),
+    ],
+)
+def test_a_program_without_cases_may_be_judged_by_its_status(
+    status: int | None, stdout: str, stderr: str, expected: Status, message: str
+) -> None:
+    (leaf,) = results.judge(run(stdout, exit_status=status, stderr=stderr, by_status=True))
+    assert (leaf.id, leaf.status) == ("kvm/prog", expected)
+    assert leaf.message.startswith(message)
+    assert leaf.message == message or status is None
+
+
+def test_cases_count_even_where_the_status_would_do() -> None:
+    leaves = results.judge(run("1..2\nok 1 a\nnot ok 2 b\n", by_status=True))
+    assert statuses(leaves) == {"kvm/prog/a": Status.PASS, "kvm/prog/b": Status.FAIL}
+
+
+@given(st.text(), st.text(), st.sampled_from([0, 1, 4, 127]))
+def test_what_is_judged_by_status_never_passes_with_an_error_exit(
+    stdout: str, stderr: str, status: int
+) -> None:
+    leaves = results.judge(run(stdout, stderr=stderr, exit_status=status, by_status=True))
+    assert leaves
+    assert status in (0, 4) or any(leaf.status.bad for leaf in leaves)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def run(act: Act, *, leaks: bool = False, lines: list[str] | None = None) -> Raw
     return selftests.run_program(
         machine,  # type: ignore[arg-type]
         session,  # type: ignore[arg-type]
-        TestProgram("kvm", "bad", 30.0),
+        TestProgram("kvm", "bad", 30.0, by_status=True),
         environment={"KSFT_SLOW": "1 2"},
         deadline=Deadline.after(60),
         on_line=lambda program, line: heard.append(f"{program.name}: {line}"),
@@ -125,6 +125,7 @@ def test_lines_come_whole() -> None:
     raw = run(good, lines=lines)
     assert raw.outcome is Outcome.COMPLETED
     assert raw.stdout == "ok 1 fine\nok 2 too\n"
+    assert raw.by_status
     assert len(raw.marks) == 2
     assert lines == ["bad: ok 1 fine", "bad: ok 2 too"]
     assert commands()[0] == "cd /kselftest/kvm && exec env KSFT_SLOW='1 2' ./bad"

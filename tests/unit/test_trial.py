@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,32 @@ def test_what_stands_is_judged_anew(bench: Bench) -> None:
     made, standing = bench.run(known=(KnownFailure("kvm/a_test/*", "known by now"),))
     assert standing == 3
     assert made.leaves[0].status == "xfail"
+
+
+def test_what_cannot_work_is_not_started_unless_it_is_named(bench: Bench) -> None:
+    listed = KnownFailure("kvm/[ab]_test", "needs VMX", certain=False, start=False)
+    made, _ = bench.run(known=(listed,))
+    assert bench.ran == ["c_test"]
+    assert [(leaf.id, leaf.message) for leaf in made.leaves] == [
+        ("kvm/a_test", "not run: needs VMX"),
+        ("kvm/b_test", "not run: needs VMX"),
+        ("kvm/c_test/fine", ""),
+    ]
+    made = bench.trial(known=(listed,))
+    made.named = ("b_test", "a*")
+    bench.ran.clear()
+    made.run(made.select(made.named))
+    assert bench.ran == ["b_test"]
+
+
+def test_what_does_not_build_costs_no_machine(bench: Bench) -> None:
+    made = bench.trial()
+    programs = [replace(each, unbuilt="no libcap") for each in made.select(())]
+    (bench.suite / "a_test").unlink()
+    made.named = NAMES
+    made.run([programs[0], *made.select(("c_test",))])
+    assert [(leaf.id, leaf.status) for leaf in made.leaves] == [
+        ("kvm/a_test", "error"),
+        ("kvm/c_test/fine", "pass"),
+    ]
+    assert bench.testbed.lent == 1
