@@ -257,6 +257,7 @@ class BuiltSuite:
     path: Path
     programs: tuple[TestProgram, ...]
     allowed: tuple[KnownFailure, ...] = ()  # what cannot work everywhere; tests are globs over ids
+    touched: bool = False  # the series changes what it is built from
 
 
 @dataclass(frozen=True, slots=True)

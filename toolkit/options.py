@@ -82,7 +82,7 @@ BUILD = several(
 )
 RUN = several(
     KERNEL,
-    click.option("--suite", "-s", "suites", multiple=True, help="A suite; default: the series'."),
+    click.option("--suite", "-s", "suites", multiple=True, help="A suite, or upstream:TARGET."),
     BUILD,
     click.option("--cold", is_flag=True, help="Ignore what the cache has."),
 )

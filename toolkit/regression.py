@@ -70,7 +70,14 @@ def no_baseline(error: KernelError) -> UserError:
 
 def equip(run: Run, other: Run) -> None:
     """Give the run of another kernel what this run's tests have: image, machines, programs."""
-    other.image, other.built_suites = run.image, run.built_suites
+    other.image = run.image
+    # What a series may have kept from building is nothing that the other kernel has, too.
+    other.built_suites = tuple(
+        replace(suite, programs=tuple(p for p in suite.programs if not p.unbuilt))
+        if suite.touched
+        else suite
+        for suite in run.built_suites
+    )
     other.accelerator, other.qemu_version = run.accelerator, run.qemu_version
 
 

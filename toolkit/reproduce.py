@@ -14,12 +14,12 @@ import re
 import shlex
 import shutil
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit import bundle, cpio, outline
+from toolkit import bundle, cpio, outline, selftests
 from toolkit.bundle import Bundle
 from toolkit.errors import UserError
 from toolkit.model import Accelerator, BuiltSuite, GuestImage, Leaf, RunResult, TestProgram
@@ -128,7 +128,9 @@ def make(result: RunResult, kit: Kit, leaf: Leaf, folder: Path) -> Path:
     if any(folder.iterdir()):
         raise UserError(f"{folder} is not empty", hint="name a new folder with --output")
     names = _names(result, kit, leaf, program)
-    entries = cpio.with_parents(_overlay(suite, made.kernel.modules, _render("init.sh", names)))
+    needed = selftests.files(suite, program)
+    init = _render("init.sh", names)
+    entries = cpio.with_parents(_overlay(suite, needed, made.kernel.modules, init))
     initrd = made.image.initrd.read_bytes()
     # An archive begins at a multiple of four, which the kernel insists on.
     padding = b"\0" * (-len(initrd) % 4)
@@ -137,7 +139,10 @@ def make(result: RunResult, kit: Kit, leaf: Leaf, folder: Path) -> Path:
     shutil.copyfile(made.kernel.config, folder / "kernel.config")
     if made.kernel.modules:
         shutil.copyfile(made.kernel.modules, folder / "modules.tar")
-    shutil.copytree(suite.path, folder / "tests")
+    (folder / "tests").mkdir()
+    for path in needed:
+        copy = shutil.copytree if path.is_dir() else shutil.copy2
+        copy(path, folder / "tests" / path.name)
     (folder / "README").write_text(_render("readme", names))
     script = folder / SCRIPT
     script.write_text(_render(".sh", names))
@@ -150,6 +155,8 @@ def _program(made: Bundle, leaf: Leaf) -> tuple[BuiltSuite, TestProgram]:
     for suite in made.suites:
         for program in suite.programs:
             if (suite.name, program.name) == (suite_name, name):
+                if program.unbuilt:
+                    raise UserError(f"{leaf.id} does not build", hint="there is nothing to run")
                 return suite, program
     raise UserError(
         f"{leaf.id} belongs to no test program",
@@ -157,7 +164,9 @@ def _program(made: Bundle, leaf: Leaf) -> tuple[BuiltSuite, TestProgram]:
     )
 
 
-def _overlay(suite: BuiltSuite, modules: Path | None, init: str) -> Iterator[cpio.Entry]:
+def _overlay(
+    suite: BuiltSuite, needed: Sequence[Path], modules: Path | None, init: str
+) -> Iterator[cpio.Entry]:
     yield cpio.file("reproduce/init", init.encode(), 0o755)
     yield cpio.folder("reproduce/modules")
     if modules:
@@ -167,7 +176,7 @@ def _overlay(suite: BuiltSuite, modules: Path | None, init: str) -> Iterator[cpi
                 if content:
                     name = member.name.removeprefix("lib/modules/")
                     yield cpio.file(f"reproduce/modules/{name}", content.read())
-    for path in sorted(suite.path.rglob("*")):
+    for path in sorted(each for top in needed for each in (top, *top.rglob("*"))):
         name = f"{SUITES}/{suite.name}/{path.relative_to(suite.path)}"
         if path.is_symlink():
             yield cpio.link(name, str(path.readlink()))

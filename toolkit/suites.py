@@ -178,7 +178,8 @@ def build(
     path, found = builder.cache.make("suite", key, fill, deadline=deadline, label=suite.name)
     faults = path / _FAULTS
     unbuilt = json.loads(faults.read_text()) if faults.exists() else {}
-    built = _built(suite, path, unbuilt)
+    touched = bool(part_of(tree, upstream.READS))
+    built = replace(_built(suite, path, unbuilt), touched=touched)
     if others := sorted(unbuilt.keys() - {program.name for program in built.programs}):
         builder.observer.notice(
             f"{suite.name}: does not build, but is no test: {', '.join(others)}"

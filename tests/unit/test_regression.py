@@ -145,6 +145,40 @@ def test_time_outs_are_learned_where_everything_ran(
     assert {each.name: each.timeout for each in suite.programs} == {"a_test": 45.0, "b_test": 20.0}
 
 
+@pytest.mark.parametrize(
+    ("touched", "standing", "outcome"),
+    [(False, Standing.PREEXISTING, Verdict.PASS), (True, Standing.NEW_FAILURE, Verdict.FAIL)],
+)
+def test_a_test_that_does_not_build_is_the_series_fault_if_it_may_be(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    touched: bool,
+    standing: Standing,
+    outcome: Verdict,
+) -> None:
+    run = Laboratory(tmp_path, monkeypatch).run(patches("comment"))
+    (suite,) = run.built_suites
+    alpha, beta = suite.programs
+    programs = (replace(alpha, unbuilt="no libcap"), beta)
+    run.built_suites = (replace(suite, programs=programs, touched=touched),)
+    regression.test(run)
+    assert standings(run) == {"a_test": standing}
+    assert verdict(run) is outcome
+
+
+def test_what_is_not_started_is_not_testable_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch)
+    run = laboratory.run(patches("comment"))
+    entry = KnownFailure("kvm/a_test", "needs VMX", certain=False, start=False)
+    run.built_suites = tuple(replace(suite, allowed=(entry,)) for suite in run.built_suites)
+    regression.test(run)
+    assert standings(run) == {"a_test": Standing.UNTESTABLE}
+    assert {program for _, program in laboratory.ran} == {"b_test"}
+    assert verdict(run) is Verdict.PASS
+
+
 @pytest.mark.parametrize("word", ["broken", "noboot"])
 def test_a_base_that_gives_nothing_is_the_callers_choice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str

@@ -38,6 +38,7 @@ def kit(tmp_path: Path) -> Kit:
     (suite / "lib").mkdir(parents=True)
     (suite / "iosignalfd_args_test").write_bytes(b"\x7fELF")
     (suite / "iosignalfd_args_test").chmod(0o755)
+    (suite / "b c").write_bytes(b"\x7fELF")
     (suite / "lib/helper.sh").write_text("true\n")
     (suite / "link").symlink_to("lib/helper.sh")
     for name in ("kernel", "config"):
@@ -123,11 +124,24 @@ def test_the_modules_and_tests_lie_behind_the_image(kit: Kit, tmp_path: Path) ->
     assert entries["reproduce/modules/6.12.117/kernel/kvm.ko"].content == b"module"
     assert entries["kselftest/kvm/iosignalfd_args_test"].mode & 0o777 == 0o755
     assert entries["kselftest/kvm/link"].target == "lib/helper.sh"
+    assert "kselftest/kvm/lib/helper.sh" in entries
+    assert sorted(path.name for path in (folder / "tests").iterdir()) == [
+        *("iosignalfd_args_test", "lib", "link")
+    ]
+    assert "kselftest/kvm/b c" not in entries
     init = entries["reproduce/init"].content.decode()
     assert "cd /kselftest/kvm || poweroff -f\n" in init
     assert "timeout 45 env KSFT_SLOW=1 ./iosignalfd_args_test </dev/null\n" in init
     # /lib is a link in some images, and an archive's folder of that name would replace it.
     assert not any(name.split("/")[0] in ("lib", "usr", "bin") for name in entries)
+
+
+def test_what_does_not_build_cannot_be_repeated(kit: Kit, tmp_path: Path) -> None:
+    (suite,) = kit.bundle.suites
+    programs = (replace(suite.programs[0], unbuilt="no libcap"),)
+    made = replace(kit.bundle, suites=(replace(suite, programs=programs),))
+    with pytest.raises(UserError, match="does not build"):
+        reproduce.make(RESULT, replace(kit, bundle=made), LEAF, tmp_path / "out")
 
 
 def test_names_are_quoted_for_the_shell(kit: Kit, tmp_path: Path) -> None:
