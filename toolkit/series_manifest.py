@@ -13,6 +13,7 @@ _OPTION = re.compile(r'CONFIG_[A-Za-z0-9_]+=(y|m|n|-?\d+|0x[0-9a-fA-F]+|".*")')
 _UNSET = re.compile(r"# CONFIG_[A-Za-z0-9_]+ is not set")
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_TARGET = re.compile(rf"upstream:{_NAME.pattern}(/{_NAME.pattern})*")
 
 
 def _option(text: str) -> str:
@@ -33,9 +34,14 @@ def _name(text: str) -> str:
     return text
 
 
+def _suite(text: str) -> str:
+    return text if _TARGET.fullmatch(text) else _name(text)
+
+
 Option = Annotated[str, AfterValidator(_option)]
 Version = Annotated[str, AfterValidator(_version)]
 Name = Annotated[str, AfterValidator(_name)]
+SuiteName = Annotated[str, AfterValidator(_suite)]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -61,6 +67,6 @@ class SeriesManifest(Manifest):
     title: Text
     bases: dict[Name, Base | None] = Field(min_length=1)
     kconfig: tuple[Option, ...] = ()
-    suites: tuple[Name, ...] = ()
+    suites: tuple[SuiteName, ...] = ()  # upstream:TARGET: one that the tree itself has
     known_failures: tuple[Known, ...] = ()
     links: tuple[Text, ...] = ()

@@ -16,7 +16,7 @@ bases:
     folder: old
     order: [0002-b.patch, 0001-a.patch]
 kconfig: [CONFIG_EVENTFD=y]
-suites: [kvm]
+suites: [kvm, "upstream:filesystems/eventfd"]
 known-failures:
   - test: kvm/x/*
     reason: it cannot work
@@ -66,7 +66,7 @@ def test_all_that_the_manifest_says(root: Path) -> None:
     assert [patch.name for patch in found.patches] == ["0001-a.patch", "0002-b.patch"]
     assert found.patches[0].path == root / "iosignalfd/v4/6.12/0001-a.patch"
     assert found.kconfig == ("CONFIG_EVENTFD=y",)
-    assert found.suites == ("kvm",)
+    assert found.suites == ("kvm", "upstream:filesystems/eventfd")
     assert found.known_failures == (KnownFailure("kvm/x/*", "it cannot work", "printks"),)
     assert found.cover_letter == "Why.\n\n---"
     assert found.origin == root / "iosignalfd/v4"
@@ -152,6 +152,7 @@ def test_a_plain_folder_and_an_mbox(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
+        ("filesystems/", "../", "is no plain file name"),
         ("6.12:", "6.12: {foldr: x}", "unknown key 'foldr' in bases.6.12"),
         ("folder: old", "folder: ../..", "no plain file name"),
         ("folder: old", "folder: none", "there is no folder"),
