@@ -19,7 +19,8 @@ from pathlib import Path
 
 from toolkit import paths
 from toolkit.model import Accelerator, Silent
-from toolkit.run import Request, Run
+from toolkit.request import Request
+from toolkit.run import Run
 from toolkit.selftests import FOLDER
 
 SERIES = "io-bus-order/v1"

@@ -19,7 +19,8 @@ from pathlib import Path
 from toolkit import paths, pipeline
 from toolkit.errors import KernelError, ToolkitError
 from toolkit.model import Leaf, Patch, Silent
-from toolkit.run import Request, Run
+from toolkit.request import Request
+from toolkit.run import Run
 
 SERIES = "iosignalfd/v4"
 FAULTS = Path(__file__).parent / "data/faults/iosignalfd"

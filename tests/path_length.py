@@ -21,7 +21,8 @@ from toolkit import bench, paths, selftests
 from toolkit.guest import GuestSession
 from toolkit.machine import Machine
 from toolkit.model import Silent
-from toolkit.run import Request, Run
+from toolkit.request import Request
+from toolkit.run import Run
 
 # kselftests/lib/guest_layout.h: where the innermost guest has its code
 GUEST_CODE = range(0x8000, 0x9000)

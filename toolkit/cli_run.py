@@ -14,7 +14,8 @@ import click
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
 if TYPE_CHECKING:
-    from toolkit.run import Request, Run
+    from toolkit.request import Request
+    from toolkit.run import Run
 
 
 @contextlib.contextmanager
@@ -52,7 +53,7 @@ def folder(root: Path | None, name: str, wanted: Path | None) -> Path:
 
 def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...]) -> Request:
     from toolkit import profile
-    from toolkit.run import Request
+    from toolkit.request import Request
     from toolkit.schedule import Isolation
 
     ours = {"patch", "command", "step_summary"}

@@ -38,7 +38,8 @@ from toolkit.model import (
     Splat,
     TestProgram,
 )
-from toolkit.run import Request, Run
+from toolkit.request import Request
+from toolkit.run import Run
 
 PROJECT = Path(__file__).parents[2]
 FILE = "virt/kvm/eventfd.c"

@@ -14,7 +14,8 @@ from toolkit.cache import Cache
 from toolkit.check import Row, Table
 from toolkit.kbuild import Builder
 from toolkit.model import KernelBase, KernelConfig, PatchedFile, PatchedTree, Silent
-from toolkit.run import Request, Run
+from toolkit.request import Request
+from toolkit.run import Run
 
 PROJECT = Path(__file__).parents[2]
 

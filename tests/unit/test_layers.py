@@ -29,7 +29,7 @@ LEVELS = [
     stacktrace suite_manifest summary worktree
   / htmlreport
   / doctor image report schedule selftests series source suites terminal
-  / reproduce series_import testbed
+  / reproduce request series_import testbed
   / trial
   / repeats run
   / bench check options regression

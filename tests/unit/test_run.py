@@ -8,7 +8,8 @@ from toolkit import kconfig, paths
 from toolkit.errors import BootError, BuildError, InfrastructureError, KernelError, UserError
 from toolkit.model import Fragment, Silent, Verdict
 from toolkit.pipeline import _within_tree, verdict_of
-from toolkit.run import Request, Run
+from toolkit.request import Request
+from toolkit.run import Run
 
 PROJECT = Path(__file__).parents[2]
 
