@@ -62,15 +62,22 @@ int fault_arm(int nth)
 	return write(fail_nth, text, len) == len ? 0 : -errno;
 }
 
-int fault_disarm(void)
+int fault_left(void)
 {
 	char text[16] = "";
-	int ret = 0;
 
-	/* What is left of the count; 0 says that it came to its end */
-	if (pread(fail_nth, text, sizeof(text) - 1, 0) < 0 ||
-	    pwrite(fail_nth, "0", 1, 0) < 0)
+	if (pread(fail_nth, text, sizeof(text) - 1, 0) < 0)
+		return -errno;
+	return atoi(text);
+}
+
+int fault_disarm(void)
+{
+	int ret = fault_left();
+
+	if (ret >= 0 && pwrite(fail_nth, "0", 1, 0) < 0)
 		ret = -errno;
 	close(fail_nth);
-	return ret ? ret : atoi(text) == 0;
+	/* A count that came to its end is one that fired */
+	return ret < 0 ? ret : ret == 0;
 }

@@ -17,6 +17,9 @@ int fault_init(void);
 /* From here on, the @nth allocation fails */
 int fault_arm(int nth);
 
+/* How many allocations there would still have to be, or -errno */
+int fault_left(void);
+
 /* No more: 1 if an allocation has failed, 0 if there were fewer than that */
 int fault_disarm(void);
 

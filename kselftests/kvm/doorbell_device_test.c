@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/doorbell, the consumer of eventfds that the benchmarks measure: what it
+ * counts, what it refuses, and that it lets go of an eventfd however that ends.
+ *
+ * Loads the module and takes it out again. Skips on a kernel without it.
+ */
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+
+#include "expect.h"
+#include "fault.h"
+
+#if __has_include(<linux/doorbell.h>)
+#include <linux/doorbell.h>
+#else
+/* The suite also builds against a tree without the device */
+#define DOORBELL_IOC		0xdc
+#define DOORBELL_MAX_WIRES	1024
+#define DOORBELL_RING		_IO(DOORBELL_IOC, 0x00)
+#define DOORBELL_READ		_IOR(DOORBELL_IOC, 0x01, __u64)
+#define DOORBELL_BIND		_IOW(DOORBELL_IOC, 0x02, __s32)
+#define DOORBELL_UNBIND		_IOW(DOORBELL_IOC, 0x03, __s32)
+#endif
+
+#define MODULE		"doorbell"
+#define PATIENCE	2000	/* ms */
+#define FAULTS_MAX	50
+
+static int module_load(void)
+{
+	char path[256];
+	struct utsname name;
+	int fd, ret;
+
+	uname(&name);
+	snprintf(path, sizeof(path), "/lib/modules/%s/kernel/drivers/misc/%s.ko",
+		 name.release, MODULE);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int module_unload(void)
+{
+	return syscall(SYS_delete_module, MODULE, O_NONBLOCK) ? -errno : 0;
+}
+
+static int doorbell_open(void)
+{
+	int fd = open("/dev/doorbell", O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int eventfd_add(int fd, uint64_t count)
+{
+	return write(fd, &count, sizeof(count)) == sizeof(count) ? 0 : -errno;
+}
+
+FIXTURE(device) {
+	int dev;
+	int fd;			/* an eventfd that is not bound */
+	uint64_t seen;		/* rings that a case knows of */
+};
+
+static int doorbell_bind(const FIXTURE_DATA(device) *self, int fd)
+{
+	return sys_ioctl(self->dev, DOORBELL_BIND, &fd);
+}
+
+static int doorbell_unbind(const FIXTURE_DATA(device) *self, int fd)
+{
+	return sys_ioctl(self->dev, DOORBELL_UNBIND, &fd);
+}
+
+static uint64_t doorbell_read(const FIXTURE_DATA(device) *self)
+{
+	uint64_t rings = 0;
+
+	return sys_ioctl(self->dev, DOORBELL_READ, &rings) ? -1 : rings;
+}
+
+/* Exactly @want rings since the last look */
+#define EXPECT_RINGS(want)						\
+	do {								\
+		uint64_t _now = doorbell_read(self);			\
+									\
+		EXPECT_EQ((uint64_t)(want), _now - self->seen)		\
+			TH_LOG("wanted %lld rings, got %lld",		\
+			       (long long)(want),			\
+			       (long long)(_now - self->seen));		\
+		self->seen = _now;					\
+	} while (0)
+
+FIXTURE_SETUP(device)
+{
+	int ret = module_load();
+
+	self->dev = -1;
+	self->fd = -1;
+	if (ret == -ENOENT)
+		SKIP_FIXTURE("kernel lacks CONFIG_DOORBELL=m");
+	if (ret != -EEXIST)
+		ASSERT_RET(0, ret);
+	ASSERT_FD(self->dev, doorbell_open());
+	ASSERT_FD(self->fd, efd_create(0));
+	self->seen = doorbell_read(self);
+}
+
+FIXTURE_TEARDOWN(device)
+{
+	close(self->fd);
+	close(self->dev);
+}
+
+TEST_F(device, rings_by_ioctl)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		EXPECT_RET(0, sys_ioctl(self->dev, DOORBELL_RING, NULL));
+	EXPECT_RINGS(3);
+}
+
+TEST_F(device, bound_eventfd_rings)
+{
+	ASSERT_RET(0, doorbell_bind(self, self->fd));
+	EXPECT_RET(0, eventfd_add(self->fd, 1));
+	EXPECT_RET(0, eventfd_add(self->fd, 5));
+	EXPECT_RINGS(6);
+	EXPECT_SIGNALS(0, self->fd);
+
+	EXPECT_RET(0, doorbell_unbind(self, self->fd));
+	EXPECT_RET(0, eventfd_add(self->fd, 2));
+	EXPECT_RINGS(0);
+	EXPECT_SIGNALS(2, self->fd);
+}
+
+TEST_F(device, takes_what_is_pending)
+{
+	EXPECT_RET(0, eventfd_add(self->fd, 3));
+	ASSERT_RET(0, doorbell_bind(self, self->fd));
+	EXPECT_RINGS(3);
+	EXPECT_SIGNALS(0, self->fd);
+	EXPECT_RET(0, doorbell_unbind(self, self->fd));
+}
+
+TEST_F(device, semaphore_loses_one_per_signal)
+{
+	int fd;
+
+	ASSERT_FD(fd, efd_create(EFD_SEMAPHORE));
+	ASSERT_RET(0, doorbell_bind(self, fd));
+	EXPECT_RET(0, eventfd_add(fd, 1));
+	EXPECT_RINGS(1);
+	EXPECT_SIGNALS(0, fd);
+	EXPECT_RET(0, eventfd_add(fd, 3));
+	EXPECT_RINGS(1);
+	EXPECT_SIGNALS(2, fd);
+	EXPECT_RET(0, doorbell_unbind(self, fd));
+	close(fd);
+}
+
+TEST_F(device, binds_an_eventfd_once)
+{
+	int twin;
+
+	ASSERT_FD(twin, dup(self->fd));
+	ASSERT_RET(0, doorbell_bind(self, self->fd));
+	EXPECT_RET(-EBUSY, doorbell_bind(self, self->fd));
+	EXPECT_RET(-EBUSY, doorbell_bind(self, twin));
+	EXPECT_RET(0, eventfd_add(self->fd, 1));
+	EXPECT_RINGS(1);
+	EXPECT_RET(0, doorbell_unbind(self, twin));
+	EXPECT_RET(-ENOENT, doorbell_unbind(self, self->fd));
+	close(twin);
+}
+
+TEST_F(device, refuses_what_is_no_eventfd)
+{
+	EXPECT_RET(-EBADF, doorbell_bind(self, -1));
+	EXPECT_RET(-EINVAL, doorbell_bind(self, self->dev));
+	EXPECT_RET(-EBADF, doorbell_unbind(self, -1));
+	EXPECT_RET(-EINVAL, doorbell_unbind(self, self->dev));
+	EXPECT_RET(-ENOENT, doorbell_unbind(self, self->fd));
+}
+
+TEST_F(device, refuses_bad_pointers_and_numbers)
+{
+	EXPECT_RET(-EFAULT, sys_ioctl(self->dev, DOORBELL_BIND, NULL));
+	EXPECT_RET(-EFAULT, sys_ioctl(self->dev, DOORBELL_UNBIND, NULL));
+	EXPECT_RET(-EFAULT, sys_ioctl(self->dev, DOORBELL_READ, NULL));
+	EXPECT_RET(-ENOTTY, sys_ioctl(self->dev, _IO(DOORBELL_IOC, 0x04), NULL));
+	EXPECT_RINGS(0);
+}
+
+TEST_F(device, limits_what_is_bound)
+{
+	struct rlimit room = { 2 * DOORBELL_MAX_WIRES, 2 * DOORBELL_MAX_WIRES };
+	static int fds[DOORBELL_MAX_WIRES];
+	int i;
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &room));
+	for (i = 0; i < DOORBELL_MAX_WIRES; i++) {
+		ASSERT_FD(fds[i], efd_create(0));
+		ASSERT_RET(0, doorbell_bind(self, fds[i]));
+	}
+	EXPECT_RET(-ENOSPC, doorbell_bind(self, self->fd));
+	EXPECT_RET(0, eventfd_add(self->fd, 1));
+	EXPECT_RINGS(0);
+	EXPECT_RET(0, doorbell_unbind(self, fds[0]));
+	EXPECT_RET(0, doorbell_bind(self, self->fd));
+	EXPECT_RINGS(1);
+	for (i = 1; i < DOORBELL_MAX_WIRES; i++) {
+		EXPECT_RET(0, doorbell_unbind(self, fds[i]));
+	}
+	EXPECT_RET(0, doorbell_unbind(self, self->fd));
+}
+
+/* Its last descriptor is closed: the device lets go, if not at once */
+TEST_F(device, closed_while_bound)
+{
+	int before = efd_mark(), fd, ms;
+
+	ASSERT_FD(fd, efd_create(0));
+	ASSERT_RET(0, doorbell_bind(self, fd));
+	EXPECT_RET(0, eventfd_add(fd, 2));
+	EXPECT_LT(before, efd_mark());
+	close(fd);
+	for (ms = 0; efd_mark() != before && ms < PATIENCE; ms += 10)
+		usleep(10000);
+	EXPECT_EQ(before, efd_mark());
+	EXPECT_RINGS(2);
+}
+
+TEST_F(device, unloaded_while_bound)
+{
+	int before = efd_mark();
+
+	ASSERT_RET(0, doorbell_bind(self, self->fd));
+	EXPECT_RET(-EWOULDBLOCK, module_unload());
+	close(self->dev);
+	self->dev = -1;
+	ASSERT_RET(0, module_unload());
+	EXPECT_RET(0, eventfd_add(self->fd, 1));
+	EXPECT_SIGNALS(1, self->fd);
+	close(self->fd);
+	self->fd = -1;
+	EXPECT_EQ(before - 1, efd_mark());
+}
+
+TEST_F(device, bind_under_faults)
+{
+	int before = efd_mark(), nth, failed = 1, ret;
+
+	if (fault_init())
+		SKIP(return, "kernel lacks CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC or a mounted debugfs");
+	for (nth = 1; failed && nth < FAULTS_MAX; nth++) {
+		ASSERT_RET(0, fault_arm(nth));
+		ret = doorbell_bind(self, self->fd);
+		failed = fault_disarm();
+		ASSERT_LE(0, failed);
+		EXPECT_RET(failed ? -ENOMEM : 0, ret);
+		EXPECT_RET(0, eventfd_add(self->fd, 1));
+		EXPECT_RINGS(!ret);
+		EXPECT_SIGNALS(ret != 0, self->fd);
+	}
+	EXPECT_LT(2, nth);
+	EXPECT_RET(0, doorbell_unbind(self, self->fd));
+	close(self->fd);
+	self->fd = -1;
+	EXPECT_EQ(before - 1, efd_mark());
+}
+
+/*
+ * What the module itself asks for comes last of all that a load allocates, so
+ * count from the end; a load takes its time, and each thing that the module asks
+ * for takes several. One that can do without is as good as one that says so.
+ */
+TEST_F(device, load_under_faults)
+{
+	const int plenty = 1 << 20;
+	int nth, last, refused = 0, ret;
+
+	if (fault_init())
+		SKIP(return, "kernel lacks CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC or a mounted debugfs");
+	close(self->dev);
+	self->dev = -1;
+	ASSERT_RET(0, module_unload());
+	ASSERT_RET(0, fault_arm(plenty));
+	ASSERT_RET(0, module_load());
+	last = plenty - fault_left();
+	ASSERT_RET(0, fault_disarm());
+	TH_LOG("a load takes %d allocations", last);
+
+	for (nth = last; nth > 0 && nth > last - FAULTS_MAX; nth -= 3) {
+		ret = module_unload();
+		if (ret != -ENOENT)
+			ASSERT_RET(0, ret);
+		ASSERT_RET(0, fault_arm(nth));
+		ret = module_load();
+		ASSERT_LE(0, fault_disarm());
+		EXPECT_TRUE(ret == 0 || ret == -ENOMEM)
+			TH_LOG("wanted 0 or ENOMEM, got %s", result_name(ret));
+		refused += ret != 0;
+	}
+	EXPECT_LT(0, refused);
+	ret = module_load();
+	if (ret != -EEXIST)
+		ASSERT_RET(0, ret);
+	ASSERT_FD(self->dev, doorbell_open());
+	EXPECT_RET(0, sys_ioctl(self->dev, DOORBELL_RING, NULL));
+}
+
+TEST_HARNESS_MAIN
