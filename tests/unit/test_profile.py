@@ -16,6 +16,14 @@ def test_the_debug_profile_is_carried() -> None:
     assert options["CONFIG_FAILSLAB"] == options["CONFIG_FAIL_PAGE_ALLOC"] == "y"
 
 
+def test_faults_need_no_slow_debugging() -> None:
+    faults, debug = profile.load("faults").options, profile.load("debug").options
+    assert {"CONFIG_FAILSLAB", "CONFIG_FAIL_PAGE_ALLOC"} < set(faults)
+    assert not [name for name in faults if "KASAN" in name or "PROVE" in name]
+    injection = {name for name in debug if "FAULT" in name or "FAIL" in name}
+    assert injection <= set(faults)
+
+
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     mine = tmp_path / "mine.config"
     mine.write_text("CONFIG_KCSAN=y\n# CONFIG_KASAN is not set\n")
@@ -26,7 +34,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "said"),
-    [("debgu", "did you mean debug"), ("zzz", "there is: debug"), ("", "there is: debug")],
+    [("debgu", "did you mean debug"), ("zzz", "there is: coverage"), ("", "there is: coverage")],
 )
 def test_a_name_that_is_not_carried(wanted: str, said: str) -> None:
     with pytest.raises(UserError) as caught:
