@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolkit import kconfig, kconfig_deps, process
+from toolkit import instrument, kconfig, kconfig_deps, process
 from toolkit.arch import Arch
 from toolkit.cache import Cache, digest
 from toolkit.deadline import Deadline
@@ -88,17 +88,19 @@ class WorkTree:
         """Return the build folder for a configuration: one of its own, or that of a near one.
 
         kbuild tracks each option by itself (scripts/basic/fixdep.c), so where two configurations
-        differ in little, going back and forth between them compiles little.
+        differ in little, going back and forth between them compiles little. The one option that
+        makes a kernel count its lines changes every command.
         """
         options = set(config.text.splitlines())
+        kind = "gcov" if instrument.is_on(config.text) else "out"
         distances = {
             other.parent: len(options ^ set(other.read_text().splitlines()))
-            for other in self.folder.glob("out-*/.config")
+            for other in self.folder.glob(f"{kind}-*/.config")
         }
         near = min(distances, key=lambda folder: (distances[folder], folder.name), default=None)
         if near and distances[near] <= NEAR:
             return near
-        return self.folder / f"out-{config.key[:16]}"
+        return self.folder / f"{kind}-{config.key[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,8 @@ class Builder:
         """
         for program, package in NEEDED.items():
             process.find(program, package)
-        target = [_FORMAT, self.arch.name, self._image(config)]
+        counting = instrument.words(instrument.wanted(tree, config.text))
+        target = [_FORMAT, self.arch.name, self._image(config), *counting]
         key = digest(tree.key, config.key, self.compiler(deadline), target)
 
         def fill(folder: Path) -> None:
@@ -222,7 +225,8 @@ class Builder:
         if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
             (output / ".config").write_text(config.text)
         image = self._image(config)
-        targets = [Path(image).name, "modules", "headers"]
+        counting = instrument.wanted(work.tree, config.text)
+        targets = [Path(image).name, "modules", "headers", *instrument.words(counting)]
         progress = _Progress(self.observer, output)
         self.make(source, output, targets, deadline, log=log, on_line=progress)
         progress.remember()
@@ -233,6 +237,8 @@ class Builder:
         shutil.copytree(output / "usr/include", folder / "headers/include", ignore=_no_headers)
         if "CONFIG_MODULES=y" in config.text.splitlines():
             self._pack_modules(work, output, folder / "modules.tar", deadline, log)
+        if instrument.is_on(config.text):
+            instrument.keep(counting, source, output, folder)
         facts = {"release": release, "image": digest((folder / KERNEL).read_bytes())}
         (folder / "build.json").write_text(json.dumps(facts))
 

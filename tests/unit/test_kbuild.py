@@ -7,19 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit import kbuild
+from toolkit import instrument, kbuild
 from toolkit.arch import X86_64
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
 from toolkit.errors import BuildError, InfrastructureError, UserError
 from toolkit.kconfig import parse_fragment
-from toolkit.model import Fragment, KernelBase, PatchedFile, PatchedTree, Silent
+from toolkit.model import Fragment, KernelBase, KernelBuild, PatchedFile, PatchedTree, Silent
 
 # A kernel for people in a hurry: the targets that the toolkit asks for, and what it reads after.
 MAKEFILE = """
 VERSION = 6
 PATCHLEVEL = 12
 SUBLEVEL = 1
+counts = $(foreach @,$(CURDIR)/$(1),$(if $(CONFIG_GCOV_PROFILE_ALL),-ftest-coverage))
 tinyconfig:
 \t@echo '# CONFIG_MODULES is not set' > $(O)/.config
 olddefconfig:
@@ -29,6 +30,9 @@ vmlinux modules headers:
 \t@cat code.c; grep -q broken code.c && { echo 'code.c:1:1: error: broken' >&2; exit 1; } || true
 \t@mkdir -p $(O)/include/config $(O)/usr/include/linux
 \t@cp code.c $(O)/vmlinux; touch $(O)/System.map
+\t@echo 'cmd := gcc $(call counts,code.o)' > $(O)/.code.o.cmd
+\t@printf notes > $(O)/code.gcno
+\t@printf '!<thin>\\n//%46s%-10d`\\ncode.o/\\n' '' 8 > $(O)/vmlinux.a
 \t@echo 6.12.1 > $(O)/include/config/kernel.release
 \t@cp code.c $(O)/usr/include/linux/kvm.h; touch $(O)/usr/include/linux/.kvm.h.cmd
 modules_install:
@@ -108,6 +112,25 @@ def test_only_near_configurations_share_a_build_folder(
     assert folders() == 1
     build(range(200))
     assert folders() == 2
+
+
+def test_a_kernel_that_counts_lines_is_built_apart_and_keeps_what_reads_them(
+    builder: kbuild.Builder, tmp_path: Path
+) -> None:
+    def build(*options: str) -> tuple[KernelBuild, bool]:
+        config, _ = builder.configure(a_tree(), [parse_fragment("\n".join(options), "f")], soon())
+        return builder.build(a_tree(), config, soon(), tmp_path / "log")
+
+    plain, _ = build()
+    assert instrument.load(plain.path) is None
+    counting, found = build("CONFIG_GCOV_KERNEL=y")
+    assert not found
+    profiled = instrument.load(counting.path)
+    assert profiled is not None
+    assert profiled.objects == ("code",)
+    assert (profiled.folder / "code.gcno").read_text() == "notes"
+    folders = [path.name for path in (tmp_path / "cache/work/kernel").glob("*/*-*")]
+    assert sorted(name[:4] for name in folders) == ["gcov", "out-"]
 
 
 def test_edits_of_one_tree_share_their_work_folder(builder: kbuild.Builder, tmp_path: Path) -> None:
