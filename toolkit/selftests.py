@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from toolkit import elf, modalias
 from toolkit.console import MARK
@@ -33,6 +34,21 @@ _LEAKS_LIMIT = 64 << 10  # characters
 _STREAM_LIMIT = 8 << 20  # bytes of output kept from one program
 
 OnLine = Callable[[TestProgram, str], None]
+
+
+class Witness(Protocol):
+    """Looks into the guest's kernel around each program, as :class:`toolkit.gcda.Counters` does."""
+
+    def before(self, session: GuestSession, deadline: Deadline) -> None:
+        """Get ready for a program."""
+
+    def after(
+        self, session: GuestSession, program: TestProgram, deadline: Deadline, *, late: bool = False
+    ) -> None:
+        """See what a program left; ``late``: it hung, and the guest may not answer."""
+
+    def gone(self, program: TestProgram, why: str) -> None:
+        """Hear that a program took its machine with it."""
 
 
 def load_kernel(session: GuestSession, kernel: KernelBuild, deadline: Deadline) -> None:
@@ -86,15 +102,18 @@ def run_program(
     deadline: Deadline,
     on_line: OnLine,
     leaks: bool = False,
+    witness: Witness | None = None,
 ) -> RawRun:
     """Run one program to its end, its timeout or the machine's death.
 
     A splat from before its start counts against it, too: on a machine that had one, nothing that
     passes can be believed. With ``leaks`` the kernel's kmemleak looks for what the program left
-    behind. Raises :class:`MachineLostError` when the machine goes away and the kernel did not say
-    why.
+    behind; a ``witness`` looks before and after. Raises :class:`MachineLostError` when the
+    machine goes away and the kernel did not say why.
     """
     start = machine.console_size()
+    if witness:
+        witness.before(session, deadline)
     began = time.monotonic()
     output = _Output(lambda line: on_line(program, line), began)
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
@@ -109,16 +128,22 @@ def run_program(
             command, deadline=limit, on_stdout=output.stdout, on_stderr=output.stderr
         )
         status, signal = result.status, result.signal
+        if witness:
+            witness.after(session, program, deadline)
         report = _leaks(session, deadline) if leaks else ""
         synchronise(machine, session, deadline)
     except DeadlineError:
         outcome, note = Outcome.TIMED_OUT, f"did not end within {limit.budget:.0f} s"
         _evidence(session)
+        if witness:
+            witness.after(session, program, deadline, late=True)
     except MachineLostError as error:
         machine.settle()
         if not machine.kernel_ended():
             raise MachineLostError(machine.dead() or error.what) from error
         outcome, note = Outcome.PANICKED, machine.dead() or error.what
+        if witness:
+            witness.gone(program, note)
     return RawRun(
         suite=program.suite,
         program=program.name,

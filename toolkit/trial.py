@@ -51,6 +51,7 @@ class Trial:
     seconds: dict[str, float] = field(default_factory=dict)  # the longest run of each
     runs: int = field(default=0, init=False)  # that machines or memory were asked for
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
+    witness: selftests.Witness | None = None
 
     def select(self, globs: Sequence[str]) -> tuple[TestProgram, ...]:
         """Return the programs whose name matches, all without a glob.
@@ -173,6 +174,7 @@ class Trial:
                 deadline=limit,
                 on_line=on_line,
                 leaks=leaks,
+                witness=self.witness,
             )
 
         self.testbed.prepare()

@@ -71,7 +71,25 @@ class FakeSession:
         return CommandResult(0, None, b"unreferenced object 0xff \x1b[2J\n", b"", 0.0)
 
 
-def run(act: Act, *, leaks: bool = False, lines: list[str] | None = None) -> RawRun:
+class FakeWitness:
+    def __init__(self, session_commands: list[str]) -> None:
+        self.commands = session_commands
+
+    def before(self, session: Any, deadline: Deadline) -> None:
+        self.commands.append("before")
+
+    def after(
+        self, session: Any, program: TestProgram, deadline: Deadline, *, late: bool = False
+    ) -> None:
+        self.commands.append("late" if late else "after")
+
+    def gone(self, program: TestProgram, why: str) -> None:
+        self.commands.append(f"gone: {why}")
+
+
+def run(
+    act: Act, *, leaks: bool = False, lines: list[str] | None = None, watched: bool = False
+) -> RawRun:
     """Run one program that does as ``act`` says."""
     heard = lines if lines is not None else []
     machine = FakeMachine()
@@ -85,6 +103,7 @@ def run(act: Act, *, leaks: bool = False, lines: list[str] | None = None) -> Raw
         deadline=Deadline.after(60),
         on_line=lambda program, line: heard.append(f"{program.name}: {line}"),
         leaks=leaks,
+        witness=FakeWitness(session.commands) if watched else None,
     )
 
 
@@ -174,6 +193,21 @@ def test_a_leak_comes_with_its_report() -> None:
     assert splat.title == LEAK.title
     assert "unreferenced object" in splat.text
     assert "\x1b" not in splat.text
+
+
+def test_a_witness_looks_right_before_and_after_and_ahead_of_kmemleak() -> None:
+    run(good, watched=True, leaks=True)
+    program = "cd /kselftest/kvm && exec env KSFT_SLOW='1 2' ./bad"
+    assert commands()[:3] == ["before", program, "after"]
+    assert "kmemleak" in commands()[3]
+
+
+@pytest.mark.parametrize(
+    ("act", "said"), [(hang, "late"), (panic, "gone: the kernel ended with: Kernel panic")]
+)
+def test_a_witness_hears_of_hangs_and_panics(act: Act, said: str) -> None:
+    run(act, watched=True)
+    assert commands()[-1] == said
 
 
 def test_nothing_is_scanned_where_the_kernel_cannot() -> None:
