@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from toolkit.evidence import Blame, Comparison, Environment, Mailing, PatchStep
+from toolkit.evidence import Blame, Comparison, Coverage, Environment, Mailing, PatchStep
 from toolkit.evidence import Status as Status  # noqa: PLC0414 - the model has it, too
 
 
@@ -65,6 +65,16 @@ class KnownFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class Explained:
+    """Why no test runs some lines: those with this text, in this function, or both."""
+
+    file: str
+    reason: str
+    line: str = ""  # the line's text, without white space around it
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PatchSeries:
     """An ordered patch series for one base, with what its manifest says of it."""
 
@@ -75,6 +85,7 @@ class PatchSeries:
     kconfig: tuple[str, ...] = ()  # CONFIG_FOO=y lines
     suites: tuple[str, ...] = ()
     known_failures: tuple[KnownFailure, ...] = ()
+    unrun: tuple[Explained, ...] = ()
     cover_letter: str = ""
     origin: Path | None = None
     mailing: Mailing | None = None  # None for a series that does not come from a mail
@@ -337,6 +348,7 @@ class RunResult:
     comparison: Comparison | None = None  # with the unpatched base, where that was asked
     steps: tuple[PatchStep, ...] = ()  # the base and each patch, where that was asked
     environment: Environment = field(default_factory=Environment)
+    coverage: Coverage | None = None  # set when it was asked for and the tests ran
     schema: int = 1
 
 

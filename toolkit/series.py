@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from toolkit import series_files, yamlfile
 from toolkit.errors import UserError
-from toolkit.model import KnownFailure, PatchSeries
+from toolkit.model import Explained, KnownFailure, PatchSeries
 
 if TYPE_CHECKING:
     from toolkit.series_manifest import SeriesManifest
@@ -78,6 +78,10 @@ def resolve(name: str, root: Path, release: str | None = None) -> PatchSeries:
             KnownFailure(known.test, known.reason, known.review)
             for known in manifest.known_failures
         ),
+        unrun=tuple(
+            Explained(each.file, each.reason, each.line.strip(), each.function)
+            for each in manifest.unrun
+        ),
         cover_letter=files.cover_letter,
         origin=path,
         mailing=files.mailing,
@@ -105,6 +109,7 @@ def describe(name: str, root: Path) -> list[str]:
         ("Kconfig needs", manifest.kconfig),
         ("suites", manifest.suites),
         ("known failures", [f"{k.test}: {k.reason}" for k in manifest.known_failures]),
+        ("not run", [f"{u.file}: {u.line or u.function}: {u.reason}" for u in manifest.unrun]),
         ("links", manifest.links),
     ):
         if items:

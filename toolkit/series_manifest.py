@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from toolkit.manifest import Manifest
 
@@ -61,6 +61,21 @@ class Known(Manifest):
     review: str = ""  # the line of a review that names it
 
 
+class Unrun(Manifest):
+    """Lines that no test runs, and why: by their text, by the function they are in, or both."""
+
+    file: Text
+    line: str = ""  # white space around it does not count
+    function: str = ""
+    reason: Text
+
+    @model_validator(mode="after")
+    def _named(self) -> Unrun:
+        if not (self.line.strip() or self.function):
+            raise ValueError("name a line or a function")
+        return self
+
+
 class SeriesManifest(Manifest):
     """A whole ``series.yaml``."""
 
@@ -69,4 +84,5 @@ class SeriesManifest(Manifest):
     kconfig: tuple[Option, ...] = ()
     suites: tuple[SuiteName, ...] = ()  # upstream:TARGET: one that the tree itself has
     known_failures: tuple[Known, ...] = ()
+    unrun: tuple[Unrun, ...] = ()
     links: tuple[Text, ...] = ()

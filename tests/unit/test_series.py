@@ -5,7 +5,7 @@ import pytest
 from tests.unit.fake_tree import create, edit, mail
 from toolkit import series
 from toolkit.errors import UserError
-from toolkit.model import KnownFailure
+from toolkit.model import Explained, KnownFailure
 
 MANIFEST = """\
 title: "kvm: iosignalfd"
@@ -21,6 +21,11 @@ known-failures:
   - test: kvm/x/*
     reason: it cannot work
     review: "printks"
+unrun:
+  - file: virt/kvm/a.c
+    line: " return -ENOMEM;"
+    function: f
+    reason: nobody can
 links: [https://lore.example.org/x]
 """
 
@@ -68,6 +73,7 @@ def test_all_that_the_manifest_says(root: Path) -> None:
     assert found.kconfig == ("CONFIG_EVENTFD=y",)
     assert found.suites == ("kvm", "upstream:filesystems/eventfd")
     assert found.known_failures == (KnownFailure("kvm/x/*", "it cannot work", "printks"),)
+    assert found.unrun == (Explained("virt/kvm/a.c", "nobody can", "return -ENOMEM;", "f"),)
     assert found.cover_letter == "Why.\n\n---"
     assert found.origin == root / "iosignalfd/v4"
 
@@ -159,6 +165,7 @@ def test_a_plain_folder_and_an_mbox(root: Path, tmp_path: Path) -> None:
         ("[6.1, 5.15]", "[six]", "no kernel version"),
         ("CONFIG_EVENTFD=y", "EVENTFD", "not of the form CONFIG_NAME=y"),
         ("reason: it cannot work", 'reason: ""', "at least 1 character"),
+        ('line: " return -ENOMEM;"\n    function: f', 'line: " "', "name a line or a function"),
         ("0001-a.patch]", "0001-c.patch]", "names 0001-c.patch, which is not in"),
         ("[0002-b.patch, 0001-a.patch]", "[0001-a.patch]", "0002-b.patch nowhere"),
         ("0001-a.patch]", "0001-a.patch, 0001-a.patch]", "0001-a.patch twice"),
