@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from toolkit import unrun
 from toolkit.evidence import (
     Blame,
     Comparison,
+    Coverage,
     Environment,
+    HunkRun,
     LeafChange,
+    LineRun,
     Mailing,
+    PatchRun,
     PatchStep,
     Repeats,
     Standing,
@@ -113,6 +118,36 @@ BLAME = Blame(
 )
 
 
+COVERAGE = Coverage(
+    programs=("boot", *(f"kvm/iosignalfd_{program}_test" for program in PROGRAMS)),
+    patches=(PatchRun(1, PATCHES[0], 12, 12, 0), PatchRun(2, PATCHES[1], 9, 7, 1)),
+    hunks=(
+        HunkRun(
+            2,
+            "virt/kvm/iosignalfd.c",
+            (
+                LineRun("@@ -0,0 +1,412 @@"),
+                LineRun("+static int iosignalfd_assign(struct kvm *kvm, struct eventfd_ctx *ctx)"),
+                LineRun("+{", 40, (1, 2, 3)),
+                LineRun("+\tstruct iosignalfd *p;"),
+                LineRun("+"),
+                LineRun("+\tp = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);", 43, (1, 2, 3)),
+                LineRun("+\tif (!p)", 44, (1, 2, 3)),
+                LineRun("+\t\treturn -ENOMEM;", 45),
+                LineRun("+\tif (WARN_ON(!ctx))", 46, (1,)),
+                LineRun("+\t\treturn -EINVAL;", 47, (), "the caller has looked already"),
+                LineRun("+\tp->ctx = ctx;", 48, (1, 2, 3)),
+                LineRun("+\treturn 0;", 49, (1, 2, 3)),
+                LineRun("+}", 50, (1, 2, 3)),
+            ),
+        ),
+    ),
+    unbuilt=("virt/kvm/iosignalfd_arm64.c",),
+    lost=("kvm/iosignalfd_stress_test: the guest hung",),
+    wanted=95.0,
+)
+
+
 def leaves(per_program: int = 12) -> tuple[Leaf, ...]:
     """Return leaves that all end well, some of them skipped."""
     return tuple(
@@ -185,6 +220,16 @@ def failed() -> RunResult:
         leaves=tuple(found),
         splats=(WARNING,),
         blames=(blame,),
+    )
+
+
+def covered() -> RunResult:
+    """Return a run that passed but for the lines that it did not run."""
+    return passed(
+        verdict=Verdict.FAIL,
+        exit_code=1,
+        message=unrun.below(COVERAGE),
+        coverage=COVERAGE,
     )
 
 
@@ -342,6 +387,13 @@ def hostile() -> RunResult:
         ),
         splats=(splat, dataclasses.replace(splat, during="")),
         blames=(blame,),
+        coverage=Coverage(
+            programs=(bad,),
+            patches=(PatchRun(1, bad, 2, 1, 1),),
+            hunks=(HunkRun(1, bad, (LineRun(bad), LineRun(f"+{bad}", 1, (), bad))),),
+            unbuilt=(bad,),
+            lost=(f"{bad}: {bad}",),
+        ),
         mailing=Mailing(
             message_id="<a@b>",
             subject=f"{bad}\nBcc: victim@example.org",
@@ -386,6 +438,7 @@ STATES = {
     "pass": passed,
     "regression": failed,
     "patch-by-patch": patch_by_patch,
+    "coverage": covered,
     "panic": panicked,
     "build-break": broken,
     "no-tests": without_tests,

@@ -67,6 +67,7 @@ def cli(context: click.Context, root: Path | None) -> None:
 @options.MACHINE
 @options.TESTS
 @options.REGRESSION
+@options.COVERAGE
 @click.pass_obj
 def build_and_test(root: Path | None, /, patch: str | None, **given: Any) -> None:
     """Apply a series, build it, boot it and run its selftests.

@@ -53,6 +53,7 @@ def folder(root: Path | None, name: str, wanted: Path | None) -> Path:
 
 def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...]) -> Request:
     from toolkit import profile
+    from toolkit.errors import UserError
     from toolkit.request import Request
     from toolkit.schedule import Isolation
 
@@ -63,6 +64,14 @@ def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...])
         known["isolation"] = Isolation(known["isolation"])
     if "profile" in known:
         known["profile"] = profile.load(known["profile"])
+    known["coverage"] = known.get("coverage", False) or "coverage_fail_under" in known
+    if known["coverage"] and patch is None:
+        raise UserError("--coverage counts the lines of a series", hint="name one with --patch")
+    if known["coverage"] and known.get("each"):
+        raise UserError(
+            "--coverage counts the lines of the whole series, and --each tests its patches",
+            hint="run one after the other",
+        )
     # GitHub's runners name a file whose Markdown they show on the page of the job.
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     return Request(

@@ -31,7 +31,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from toolkit import beside, results
+from toolkit import beside, results, unrun
 from toolkit.evidence import Comparison, PatchStep
 from toolkit.model import Leaf, Observer, RunResult, StageRecord, Status, Verdict
 from toolkit.outline import VERDICTS, duration, tally
@@ -39,6 +39,7 @@ from toolkit.text import visible
 
 MAX_FAILURES = 50  # shown in the summary; the rest is in result.json
 MAX_MESSAGE_LINES = 12
+MAX_UNRUN = 60  # lines of hunks
 _MAX_LINE = 1000
 _STEPS = 10  # a stage tells so often how far it is where lines cannot change
 _REFRESH = 4  # times a second; drawing must not take time from the build
@@ -118,6 +119,9 @@ def _summary(result: RunResult, run_dir: Path) -> Iterator[_Line]:
             yield "", "", 0
             yield f"KERNEL {printable(splat.title)}", "bold red", 2
             yield f"line {splat.line} of the console", "", 4
+    if result.coverage:
+        for text, style, indent in unrun.told(result.coverage, MAX_UNRUN):
+            yield printable(text), style, indent
     yield "", "", 0
     yield f"run folder: {printable(str(run_dir))}", "", _WHOLE
     if result.command:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from toolkit import htmlbeside, outline, results
+from toolkit import htmlbeside, htmlcoverage, outline, results
 from toolkit.evidence import Blame
 from toolkit.model import Leaf, RunResult, Splat, Status, Verdict
 from toolkit.outline import Program, duration
@@ -97,6 +97,7 @@ def _names(result: RunResult, files: Sequence[str]) -> dict[str, Any]:
         "statuses": [{"value": s.value, "number": n} for s, n in counts.items() if n],
         "programs": list(_programs(programs, anchors)),
         "rows_left": max(0, len(result.leaves) - MAX_ROWS),
+        "coverage": htmlcoverage.names(result.coverage) if result.coverage else None,
         "charts": _charts(result, programs),
         "patches": result.patches,
         **htmlbeside.names(result),
@@ -123,6 +124,8 @@ def _sections(names: dict[str, Any]) -> Iterable[tuple[str, str]]:
         yield "reasons", "Why nothing ran"
     if names["programs"]:
         yield "cases", f"Cases ({names['leaves']})"
+    if names["coverage"]:
+        yield "coverage", "Coverage"
     if names["charts"]:
         yield "timings", "Timings"
     if names["patches"]:

@@ -71,7 +71,8 @@ BUILD = several(
         "--profile",
         metavar="NAME|FILE",
         shell_complete=complete_profile,
-        help="debug (KASAN, lockdep, kmemleak, fault injection), or a file of kernel options.",
+        help="debug (KASAN, lockdep, kmemleak, fault injection), faults (the last alone), or a "
+        "file of kernel options.",
     ),
     click.option("--jobs", "-j", type=click.IntRange(1), help="Parallel jobs; default: all cores."),
     click.option(
@@ -105,6 +106,17 @@ MACHINE = several(
     ),
     click.option(
         "--append", multiple=True, metavar="WORD", help="A word for the kernel's command line."
+    ),
+)
+COVERAGE = several(
+    click.option(
+        "--coverage", is_flag=True, help="Say which lines of the series the programs ran (gcov)."
+    ),
+    click.option(
+        "--coverage-fail-under",
+        type=click.FloatRange(0, 100),
+        metavar="PERCENT",
+        help="Fail when they ran less of them; implies --coverage.",
     ),
 )
 SAVED = click.option(

@@ -36,7 +36,8 @@ _PLURAL = {
     Status.SKIP: "skipped",
 }
 _ORDER = {status: number for number, status in enumerate(Status)}
-_CHOOSING = ("--test", "-t", "--suite", "-s")  # options that a repetition replaces
+# options that a repetition replaces or does without
+_CHOOSING = ("--test", "-t", "--suite", "-s", "--coverage-fail-under")
 _BOOT = "boot"
 OF_PATCH = "patch-"  # begins the id of a leaf on the kernel of one patch of the series
 
@@ -183,8 +184,9 @@ def repeat(result: RunResult, leaf_id: str) -> str:
         return command(result)
     words = _without(result.command, _CHOOSING)
     if not program:
-        kept = _without(result.command, ("--test", "-t"))
-        return visible(shlex.join([*kept[:1], _BOOT, *_without(kept[2:], (), flags=("--slow",))]))
+        kept = _without(result.command, ("--test", "-t", "--coverage-fail-under"))
+        rest = _without(kept[2:], (), flags=("--slow", "--coverage"))
+        return visible(shlex.join([*kept[:1], _BOOT, *rest]))
     chosen = ["--suite", suite, "--test", glob.escape(program)]
     return visible(shlex.join([*words, *chosen]))
 

@@ -6,7 +6,18 @@ import contextlib
 import re
 from dataclasses import replace
 
-from toolkit import blame, each, history, regression, report, reproduce, results, stacktrace
+from toolkit import (
+    blame,
+    coverage,
+    each,
+    history,
+    regression,
+    report,
+    reproduce,
+    results,
+    stacktrace,
+    unrun,
+)
 from toolkit.errors import (
     EXIT_INTERRUPTED,
     BootError,
@@ -16,6 +27,8 @@ from toolkit.errors import (
     ToolkitError,
     UserError,
 )
+from toolkit.evidence import Coverage
+from toolkit.gcda import BOOT
 from toolkit.model import RunResult, Verdict
 from toolkit.reproduce import Kit
 from toolkit.run import Run
@@ -31,8 +44,12 @@ def build_and_test(run: Run) -> RunResult:
     """
     try:
         _test(run)
+        covered = _coverage(run)
         verdict, code = results.verdict(run.leaves)
-        return _concluded(run, run.result(verdict, code))
+        short = unrun.below(covered) if covered and verdict is Verdict.PASS else ""
+        if short:
+            verdict, code = Verdict.FAIL, KernelError.exit_code
+        return _concluded(run, replace(run.result(verdict, code, short), coverage=covered))
     except KeyboardInterrupt:
         _concluded(run, run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted"))
         raise
@@ -54,6 +71,32 @@ def _test(run: Run) -> None:
         regression.test(run)
     else:
         run.test()
+
+
+def _coverage(run: Run) -> Coverage | None:
+    """Return what the tests ran of the series, where that was asked for."""
+    counters = run.counters
+    if not counters:
+        return None
+    ran = [f"{each.suite}/{each.name}" for suite in run.built_suites for each in suite.programs]
+
+    def work() -> tuple[coverage.Measured, bool, str]:
+        found = coverage.measure(
+            run.tree,
+            counters.profiled,
+            counters.folder,
+            programs=[BOOT, *ran],
+            lost=counters.lost,
+            deadline=run.deadline,
+        )
+        return found, False, unrun.headline(found.coverage)
+
+    measured = run.stage("coverage", work)
+    if not run.request.tests:
+        for entry in measured.stale:
+            said = f"{entry.file}: {entry.line or entry.function}"
+            run.observer.notice(f"{said}: no line that did not run needs this explanation any more")
+    return replace(measured.coverage, wanted=run.request.coverage_fail_under)
 
 
 def _concluded(run: Run, result: RunResult) -> RunResult:

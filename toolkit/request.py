@@ -39,6 +39,8 @@ class Request:
     baseline: bool = False  # run the same tests on the unpatched base, and compare
     each: bool = False  # the same, and after each patch
     confidence: float = CONFIDENCE  # with which a difference counts as established
+    coverage: bool = False  # count which lines of the series the programs run
+    coverage_fail_under: float | None = None  # percentage of them that must be run
     step_summary: Path | None = None  # where a CI page's summary of the job is collected
 
     @property

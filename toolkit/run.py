@@ -20,9 +20,11 @@ from toolkit import (
     environment,
     hostprobe,
     image,
+    instrument,
     kconfig,
     patching,
     process,
+    profile,
     qemu,
     results,
     series,
@@ -36,6 +38,7 @@ from toolkit.bundle import Bundle
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
 from toolkit.evidence import Comparison, PatchStep
+from toolkit.gcda import Counters
 from toolkit.kbuild import Builder
 from toolkit.labelled import Labelled
 from toolkit.memory import Memory
@@ -155,7 +158,7 @@ class Run:
 
     @functools.cached_property
     def fragments(self) -> tuple[Fragment, ...]:
-        """Who asks for which options: image, suites, series, profile, in this order."""
+        """Who asks for which options: image, suites, series, profile, coverage, in this order."""
         image_config = image.kernel_config(self.request.image, self.paths.images)
         found = [kconfig.parse_fragment(image_config.read_text(), f"image {self.request.image}")]
         found += [each for suite in self.wanted_suites for each in suite.fragments]
@@ -164,6 +167,8 @@ class Run:
             found.append(kconfig.parse_fragment(text, f"series {self.series.name}"))
         if self.request.profile:
             found.append(self.request.profile)
+        if self.request.coverage:
+            found.append(profile.load("coverage"))
         return tuple(found)
 
     @functools.cached_property
@@ -273,6 +278,13 @@ class Run:
     # --- tests -----------------------------------------------------------------------
 
     @functools.cached_property
+    def counters(self) -> Counters | None:
+        """What fetches the kernel's counters of lines; None where nobody asked for them."""
+        wanted = self.request.coverage and self.series is not None
+        profiled = instrument.load(self.kernel.path) if wanted else None
+        return Counters(profiled, self.folder / "coverage") if profiled else None
+
+    @functools.cached_property
     def trial(self) -> Trial:
         """The test programs and what they gave."""
         return Trial(
@@ -290,6 +302,7 @@ class Run:
             memory=self.memory,
             repeat=self.request.repeat,
             named=self.request.tests,
+            witness=self.counters,
         )
 
     def test(self) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from toolkit import beside, outline, results
-from toolkit.evidence import Blame, Comparison, PatchStep
+from toolkit import beside, outline, results, unrun
+from toolkit.evidence import Blame, Comparison, Coverage, PatchStep
 from toolkit.model import Leaf, RunResult, Splat, Verdict
 from toolkit.outline import duration
 from toolkit.text import visible
@@ -48,6 +48,8 @@ def _lines(result: RunResult) -> Iterator[str]:
         yield from _block("\n".join(result.detail))
     yield from _failures(result)
     yield from _programs(result)
+    if result.coverage:
+        yield from _coverage(result.coverage)
     if result.command:
         yield ""
         yield "Repeat it:"
@@ -128,6 +130,18 @@ def _programs(result: RunResult) -> Iterator[str]:
         yield f"| {_cell(program.id)} | {outline.tally(program.counts)} | {took} |"
     if len(programs) > MAX_PROGRAMS:
         yield f"| … and {len(programs) - MAX_PROGRAMS} more | | |"
+
+
+def _coverage(found: Coverage) -> Iterator[str]:
+    yield ""
+    yield f"Coverage: {unrun.headline(found)}."
+    yield ""
+    yield "| patch | run | lines | with explained |"
+    yield "|---|---:|---:|---:|"
+    for row in found.patches[:MAX_PROGRAMS]:
+        both = unrun.percent(unrun.share(row, explained=True))
+        numbers = f"{unrun.percent(unrun.share(row))} | {row.ran}/{row.lines} | {both}"
+        yield f"| {row.patch}: {_cell(row.subject)} | {numbers} |"
 
 
 # --- Markdown ----------------------------------------------------------------------------

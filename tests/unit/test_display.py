@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import a_result
 from toolkit import display
+from toolkit.evidence import HunkRun, LineRun
 from toolkit.model import Leaf, Observer, RunResult, Splat, StageRecord, Status, Verdict
 
 EVIL = "[red]\x1b[2J\x1b]0;owned\x07[/nothing]\u202e\r\n"
@@ -159,6 +161,31 @@ def test_summary_says_the_verdict_first_and_the_command_last() -> None:
         "run folder: /var/runs/one",
         "repeat it:  toolkit build-and-test --patch 'a b'",
     ]
+
+
+def test_summary_shows_the_lines_that_nothing_ran_among_their_neighbours() -> None:
+    lines = summarise(a_result.covered()).splitlines()
+    at = next(index for index, line in enumerate(lines) if line.startswith("  coverage: 90.4 %"))
+    assert [line.strip() for line in lines[at + 1 :][:5]] == [
+        "100.0 %    12/12   patch 1: KVM: let devices on the I/O bus say whether they want a write",
+        "77.7 %     7/9    patch 2: KVM: add iosignalfd",
+        "not in this kernel: virt/kvm/iosignalfd_arm64.c",
+        "without counters: kvm/iosignalfd_stress_test: the guest hung",
+        "",
+    ]
+    assert "    patch 2, virt/kvm/iosignalfd.c" in lines
+    assert "       3 +   if (!p)" in lines
+    assert "       - +       return -ENOMEM;" in lines
+    assert "         explained: the caller has looked already" in lines
+
+
+def test_the_lines_that_nothing_ran_are_bounded() -> None:
+    rows = tuple(LineRun(f"+line {number}", number) for number in range(1, 900))
+    hunks = (HunkRun(1, "x.c", (LineRun("@@ -0,0 +1,899 @@"), *rows)),) * 3
+    coverage = dataclasses.replace(a_result.COVERAGE, hunks=hunks)
+    text = summarise(dataclasses.replace(a_result.covered(), coverage=coverage))
+    assert text.count("+line") == display.MAX_UNRUN
+    assert "… and more, all in report.html" in text
 
 
 def test_summary_on_a_terminal_has_the_same_lines() -> None:

@@ -88,6 +88,17 @@ def test_what_a_failed_program_wrote_is_linked() -> None:
     assert 'Beside this file: <a href="result.json">result.json</a></p>' in html
 
 
+def test_lines_that_nothing_ran_are_told_in_words() -> None:
+    page = Page(a_result.covered())
+    text = " ".join("".join(page.text).split())
+    assert "Patch 2: KVM: add iosignalfd: 2 lines not run" in text
+    assert "not run+ return -ENOMEM;" in text
+    assert "explained: the caller has looked already" in text
+    assert "the tests ran 90.4 % of the 21 lines that the series adds, and 95 % were" in text
+    assert ("a", {"href": "#coverage"}) in page.tags
+    assert text.index("patch 2, virt/kvm/iosignalfd.c") < text.index("2 lines not run")
+
+
 def test_a_hostile_run_adds_no_element() -> None:
     page = Page(a_result.hostile())
     assert page.count("script") == 1

@@ -16,20 +16,20 @@ LEVELS = [
     __init__ errors evidence
   / model
   / deadline significance text
-  / arch bench_model bisection cache console cpio diagnostics elf kconfig kconfig_deps keys ktap
-    modalias patchfile paths process qemu yamlfile
-  / archive bench_file bench_log bench_table blame bundle checkpatch coccinelle debs download
-    environment gitrepo labelled localtree manifest memory profile qmp results runs series_files
-    snapshot upstream watch
-  / history outline
+  / arch bench_model bisection cache console cpio diagnostics elf gcov instrument kconfig
+    kconfig_deps keys ktap modalias patchfile paths process qemu yamlfile
+  / archive bench_file bench_log bench_table bundle checkpatch coccinelle debs download
+    environment gitrepo labelled localtree manifest memory origin profile qmp results runs
+    series_files snapshot unrun upstream watch
+  / blame coverage history outline
   / standing
   / beside
   / b4check bench_figure bisector charts compare display gittree guest hostprobe htmlbeside
-    initramfs junit kbuild kcidb machine mailreply patching rootdisk sameness series_manifest
+    htmlcoverage initramfs junit kbuild kcidb machine mailreply patching rootdisk sameness series_manifest
     stacktrace suite_manifest summary worktree
   / htmlreport
   / doctor image report schedule selftests series source suites terminal
-  / reproduce request series_import testbed
+  / gcda reproduce request series_import testbed
   / trial
   / repeats run
   / bench check options regression

@@ -50,6 +50,15 @@ def test_a_boot_is_repeated_without_tests() -> None:
     assert outline.repeat(result, "boot/dmesg") == "toolkit boot -p v4 -s kvm"
 
 
+def test_a_repetition_asks_for_no_percentage() -> None:
+    words = ("toolkit", "build-and-test", "--coverage", "-p", "v4", "--coverage-fail-under", "95")
+    result = a_result.passed(command=words)
+    alone = "toolkit build-and-test --coverage -p v4 --suite kvm --test args"
+    assert outline.repeat(result, "kvm/args/case") == alone
+    result = a_result.passed(command=(*words[:2], *words[3:5], "--coverage"))
+    assert outline.repeat(result, "boot/dmesg") == "toolkit boot -p v4"
+
+
 def test_programs_keep_the_order_in_which_they_ran() -> None:
     programs = outline.programs(
         [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit import kconfig, paths
+from toolkit import kconfig, paths, profile
 from toolkit.errors import BootError, BuildError, InfrastructureError, KernelError, UserError
 from toolkit.model import Fragment, Silent, Verdict
 from toolkit.pipeline import _within_tree, verdict_of
@@ -19,12 +19,23 @@ def a_run(tmp_path: Path, request: Request) -> Run:
 
 
 def test_a_profile_has_the_last_word(tmp_path: Path) -> None:
-    profile = Fragment("profile mine", {"CONFIG_KVM": "y", "CONFIG_KASAN": "y"})
-    run = a_run(tmp_path, Request(patch=None, suites=("kvm",), profile=profile))
+    mine = Fragment("profile mine", {"CONFIG_KVM": "y", "CONFIG_KASAN": "y"})
+    run = a_run(tmp_path, Request(patch=None, suites=("kvm",), profile=mine))
     merged = kconfig.merge(run.fragments)
     assert merged["CONFIG_KVM"] == ("y", "profile mine")
     assert merged["CONFIG_KVM_AMD"] == ("m", "kselftests/kvm/config")
     assert merged["CONFIG_VIRTIO_NET"][1] == "image minimal"
+
+
+def test_coverage_comes_on_top_of_a_profile(tmp_path: Path) -> None:
+    faults = profile.load("faults")
+    request = Request(patch="v4", suites=("kvm",), profile=faults, coverage=True)
+    run = a_run(tmp_path, request)
+    run.__dict__["series"] = None  # what finds it needs a kernel
+    merged = kconfig.merge(run.fragments)
+    assert merged["CONFIG_FAILSLAB"] == ("y", "profile faults")
+    assert merged["CONFIG_GCOV_KERNEL"] == ("y", "profile coverage")
+    assert merged["CONFIG_GCOV_PROFILE_ALL"][0] == "n"
 
 
 @pytest.mark.parametrize(

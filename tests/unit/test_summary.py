@@ -30,6 +30,12 @@ def test_a_pass_is_short() -> None:
     assert "<details>" not in text
 
 
+def test_coverage_is_one_table() -> None:
+    text = summary.render(a_result.covered()).decode()
+    assert "Coverage: 90.4 % of the 21 lines that the series adds were run" in text
+    assert "| 2: `KVM: add iosignalfd` | 77.7 % | 7/9 | 88.8 % |" in text
+
+
 def test_it_is_bounded_whatever_failed() -> None:
     leaves = tuple(
         Leaf(f"s/p{number}/{'c' * 200}", Status.FAIL, "x" * 4000 + "\ny" * 2000)
