@@ -20,7 +20,8 @@ from toolkit.bisection import Judgement
 from toolkit.errors import BootError, BuildError, ToolkitError, UserError
 from toolkit.memory import Memory
 from toolkit.model import Leaf, RunResult, Splat, Status
-from toolkit.run import Request, Run
+from toolkit.request import Request
+from toolkit.run import Run
 from toolkit.text import visible
 
 BOOT = "boot"  # the leaf of a kernel that comes up

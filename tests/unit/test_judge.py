@@ -20,7 +20,8 @@ from toolkit.errors import (
 )
 from toolkit.judge import Judge, Question, question
 from toolkit.model import Leaf, RunResult, Silent, Splat, Status, Verdict
-from toolkit.run import Request, Run
+from toolkit.request import Request
+from toolkit.run import Run
 
 PROJECT = Path(__file__).parents[2]
 GOOD, BAD, SKIP = Judgement.GOOD, Judgement.BAD, Judgement.SKIP

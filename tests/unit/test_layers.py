@@ -25,8 +25,8 @@ LEVELS = [
   / standing
   / beside
   / b4check bench_figure bisector charts compare display gittree guest hostprobe htmlbeside
-    htmlcoverage initramfs junit kbuild kcidb machine mailreply patching rootdisk sameness series_manifest
-    stacktrace suite_manifest summary worktree
+    htmlcoverage initramfs junit kbuild kcidb machine mailreply patching rootdisk sameness
+    series_manifest stacktrace suite_manifest summary worktree
   / htmlreport
   / doctor image report schedule selftests series source suites terminal
   / gcda reproduce request series_import testbed
