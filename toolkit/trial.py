@@ -50,8 +50,8 @@ class Trial:
     observed: dict[str, list[Observation]] = field(default_factory=dict)  # by suite/program
     seconds: dict[str, float] = field(default_factory=dict)  # the longest run of each
     runs: int = field(default=0, init=False)  # that machines or memory were asked for
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
     witness: selftests.Witness | None = None
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
 
     def select(self, globs: Sequence[str]) -> tuple[TestProgram, ...]:
         """Return the programs whose name matches, all without a glob.
@@ -105,7 +105,7 @@ class Trial:
 
         Nothing of it gets into the run's leaves; the logs of what was bad lie in ``repeats/``.
         """
-        for raw in self._raw_runs(programs, Isolation.PROGRAM, lambda *_: None):
+        for raw in self._raw_runs(programs, Isolation.PROGRAM, lambda *_: None, again=True):
             seen = results.judge(raw)
             if any(leaf.status.bad for leaf in seen):
                 self._write_logs(raw, self.folder / "repeats" / str(next(self._numbers)))
@@ -155,8 +155,13 @@ class Trial:
         programs: Sequence[TestProgram],
         isolation: Isolation,
         progress: schedule.OnLine,
+        *,
+        again: bool = False,
     ) -> Iterator[RawRun]:
-        """Run programs on machines, and yield what each gave as it ends."""
+        """Run programs on machines, and yield what each gave as it ends.
+
+        The first runs of the programs have a witness; what is run ``again`` has none.
+        """
         if not programs:
             return iter(())
         limit = self.deadline.cancellable()
@@ -174,7 +179,7 @@ class Trial:
                 deadline=limit,
                 on_line=on_line,
                 leaks=leaks,
-                witness=self.witness,
+                witness=None if again else self.witness,
             )
 
         self.testbed.prepare()
