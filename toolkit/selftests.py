@@ -116,16 +116,14 @@ def run_program(
         witness.before(session, deadline)
     began = time.monotonic()
     output = _Output(lambda line: on_line(program, line), began)
-    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
-    command = (
-        f"cd {shlex.quote(_folder(program.suite))} && "
-        f"exec env {settings} ./{shlex.quote(program.name)}"
-    )
     outcome, note, status, signal, report = Outcome.COMPLETED, "", None, None, ""
     limit = deadline.sooner(program.timeout)
     try:
         result = session.run(
-            command, deadline=limit, on_stdout=output.stdout, on_stderr=output.stderr
+            _command(program, environment),
+            deadline=limit,
+            on_stdout=output.stdout,
+            on_stderr=output.stderr,
         )
         status, signal = result.status, result.signal
         if witness:
@@ -158,6 +156,15 @@ def run_program(
         note=note,
         console=machine.console(start),
         by_status=program.by_status,
+    )
+
+
+def _command(program: TestProgram, environment: Mapping[str, str]) -> str:
+    """Return what a guest's shell is to run."""
+    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
+    return (
+        f"cd {shlex.quote(_folder(program.suite))} && "
+        f"exec env {settings} ./{shlex.quote(program.name)}"
     )
 
 
