@@ -25,6 +25,7 @@ from toolkit.origin import Origins
 
 MAX_LINES = 50_000  # of hunks in a result
 _GCDA, _GCNO = ".gcda", ".gcno"
+_NEWER = "source file is newer than notes file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ def measure(
             continue
         try:
             counts = _of_series(_gcov(profiled, counters / program, deadline), tree)
-        except (ToolFailedError, ValueError):
-            lost[program] = "gcov cannot read its counters"
+        except (ToolFailedError, ValueError) as error:
+            lost[program] = f"gcov cannot read its counters: {error}"
             continue
         for file, found in counts.items():
             for number, count in found.lines.items():
@@ -119,9 +120,19 @@ def _gcov(profiled: Profiled, counters: Path | None, deadline: Deadline) -> dict
             return {}
         argv = [process.find("gcov", "gcc"), "--json-format", "--stdout", *given]
         done = process.run(argv, cwd=folder, deadline=deadline)
-        if counters and done.stderr.strip():  # counters of another build, or none at all
-            raise ValueError(done.stderr.decode(errors="replace"))
+        said = _complaints(done.stderr.decode(errors="replace"))
+        if counters and said:  # counters of another build, or none at all
+            raise ValueError(said[0])
         return gcov.read(done.stdout, os.path.normpath(profiled.source))
+
+
+def _complaints(said: str) -> list[str]:
+    """Return what gcov complained of, without where.
+
+    Nothing is wrong where a source was written again after the build, for another series.
+    """
+    lines = [line for line in said.splitlines() if line and not line.startswith("(")]
+    return [line.rpartition(":")[2] for line in lines if _NEWER not in line]
 
 
 def _hunks(tree: PatchedTree, lines: _Lines) -> Iterator[HunkRun]:

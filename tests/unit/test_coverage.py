@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -75,6 +77,7 @@ int main(int argc, char **argv)
 }
 """
 HEADER = "".join(f"{line[1:]}\n" for line in FIRST.split("@@ -0,0 +1,8 @@\n")[1].split("\n")[:8])
+OTHER = "int other(void) { return 1; }\n"
 PATCHES = tuple(
     Patch(f"{number}.patch", f"patch {number}", mail(text))
     for number, text in enumerate((FIRST, SECOND), 1)
@@ -85,15 +88,17 @@ class Kernel:
     """A program that was compiled as kbuild compiles KVM's objects, and what runs of it left."""
 
     def __init__(self, root: Path) -> None:
-        self.output = root / "out"
+        self.output, self.base = root / "out", root / "base"
         for folder in (
             "out/arch/x86/kvm",
             "out/virt",
             "src/arch/x86/kvm",
             "src/virt",
             "notes/virt",
+            "base/virt",
         ):
             (root / folder).mkdir(parents=True)
+        (root / "base/virt/demo.c").write_text(BEFORE)
         (root / "src/virt/demo.c").write_text(AFTER)
         (root / "src/virt/demo.h").write_text(HEADER)
         prefix = "arch/x86/kvm/../../../virt/demo"
@@ -120,10 +125,10 @@ def kernel(tmp_path: Path) -> Kernel:
     return Kernel(tmp_path)
 
 
-def a_tree(*unrun: Explained) -> PatchedTree:
+def a_tree(kernel: Kernel, *unrun: Explained) -> PatchedTree:
     series = PatchSeries("t/v1", "t", "6.12", PATCHES, unrun=unrun)
-    files = {"virt/demo.c": AFTER, "virt/demo.h": HEADER, "virt/other.c": "int other;\n"}
-    base = KernelBase("tree:fake", "6.12.1", Path("/nowhere"), "base")
+    files = {"virt/demo.c": AFTER, "virt/demo.h": HEADER, "virt/other.c": OTHER}
+    base = KernelBase("tree:fake", "6.12.1", kernel.base, "base")
     return PatchedTree(base, series, {n: PatchedFile(t.encode()) for n, t in files.items()}, "k")
 
 
@@ -134,7 +139,7 @@ def measure(
     lost: Mapping[str, str] | None = None,
 ) -> coverage.Measured:
     return coverage.measure(
-        tree or a_tree(),
+        tree or a_tree(kernel),
         kernel.profiled,
         kernel.counters,
         programs=programs,
@@ -187,7 +192,16 @@ def test_counters_that_are_none_are_told_and_count_nothing(kernel: Kernel, damag
     assert lines(found)["+\t\treturn 3;"].ran == (0,)
     assert not lines(found)["+\treturn 2 * x;"].ran
     assert found.coverage.programs == ("kvm/good",)
-    assert found.coverage.lost == ("kvm/bad: gcov cannot read its counters",)
+    (said,) = found.coverage.lost
+    assert said.startswith("kvm/bad: gcov cannot read its counters: ")
+    assert str(kernel.output) not in said
+
+
+def test_a_source_that_was_written_again_since_does_no_harm(kernel: Kernel) -> None:
+    kernel.run("kvm/one")
+    later = time.time() + 100
+    os.utime(kernel.output.parent / "src/virt/demo.c", (later, later))
+    assert measure(kernel, "kvm/one").coverage.programs == ("kvm/one",)
 
 
 def test_a_line_is_explained_by_its_text_or_its_function(kernel: Kernel) -> None:
@@ -196,7 +210,7 @@ def test_a_line_is_explained_by_its_text_or_its_function(kernel: Kernel) -> None
     by_function = Explained("virt/demo.h", "never", function="twice")
     both = Explained("virt/demo.h", "stale: another function", line="abort();", function="main")
     ran = Explained("virt/demo.c", "stale: it ran", line="return twice(argc - 1);")
-    found = measure(kernel, "kvm/one", tree=a_tree(by_text, both, by_function, ran))
+    found = measure(kernel, "kvm/one", tree=a_tree(kernel, by_text, both, by_function, ran))
     assert lines(found)["+\t\treturn 3;"].explained == "three more words"
     assert lines(found)["+\t\tabort();"].explained == "never"
     assert found.stale == (both, ran)
