@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,7 +214,7 @@ def _step(context: click.Context, given: dict[str, Any]) -> int:
     patch = given.pop("patch")
     with cli_run.open_run(context.obj, patch, given) as (run, _):
         judge = _judge(context, run, given)
-        judgement, reason = judge(kernel, run.folder)
+        judgement, reason = judge(kernel, run.folder, run.observer)
     click.echo(printable(f"{judge.question.leaf} {words(judgement)}: {reason}"))
     codes = {Judgement.GOOD: EXIT_OK, Judgement.BAD: EXIT_KERNEL, Judgement.SKIP: EXIT_SKIP}
     return codes[judgement]
@@ -225,6 +226,7 @@ def _step(context: click.Context, given: dict[str, Any]) -> int:
 def _search(context: click.Context, good: tuple[str, ...], bad: str, given: dict[str, Any]) -> int:
     from toolkit.bisection import Outcome
     from toolkit.bisector import Bisector, Plan
+    from toolkit.display import open_display
 
     given["kernel"] = given["kernel"] or _SEARCH
     repository = _repository(given["kernel"])
@@ -241,7 +243,9 @@ def _search(context: click.Context, good: tuple[str, ...], bad: str, given: dict
         )
 
         def of_commit(name: str, folder: Path) -> Any:
-            return judge(f"{_GIT}{repository.path}@{name}", folder)
+            # A display of its own: in a step that fails a stage stays begun until this ends.
+            with open_display(sys.stderr) as observer:
+                return judge(f"{_GIT}{repository.path}@{name}", folder, observer)
 
         result = Bisector(plan, of_commit, run.folder, run.observer).search()
     _show(result, run.folder)

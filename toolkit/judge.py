@@ -19,7 +19,7 @@ from toolkit import outline, pipeline, results, selftests, series
 from toolkit.bisection import Judgement
 from toolkit.errors import BootError, BuildError, ToolkitError, UserError
 from toolkit.memory import Memory
-from toolkit.model import Leaf, RunResult, Splat, Status
+from toolkit.model import Leaf, Observer, RunResult, Splat, Status
 from toolkit.request import Request
 from toolkit.run import Run
 from toolkit.text import visible
@@ -88,11 +88,11 @@ class Judge:
     command: tuple[str, ...] = ()
     _memory: Memory = field(default_factory=Memory, init=False)
 
-    def __call__(self, kernel: str, folder: Path) -> Answer:
-        """Judge the kernel of this source; ``folder`` gets the run."""
+    def __call__(self, kernel: str, folder: Path, observer: Observer) -> Answer:
+        """Judge the kernel of this source; ``folder`` gets the run, which ``observer`` hears."""
         asked = self.question
         kind = _Boot if asked.of_boot else Run
-        run = kind(self._request(kernel), self.like.paths, folder, self.like.observer)
+        run = kind(self._request(kernel), self.like.paths, folder, observer)
         if not asked.of_boot:
             run.memory = self._memory
         try:

@@ -50,7 +50,7 @@ def call(
 
 
 def judging(monkeypatch: pytest.MonkeyPatch, answer: Callable[[Judge, str], Answer]) -> None:
-    monkeypatch.setattr(judge.Judge, "__call__", lambda self, kernel, _: answer(self, kernel))
+    monkeypatch.setattr(judge.Judge, "__call__", lambda self, kernel, *_: answer(self, kernel))
 
 
 # --- one step ------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ from toolkit import cli, cli_bisect, history, judge, paths
 from toolkit.bisection import Judgement
 from toolkit.errors import InfrastructureError
 
-def answer(self, kernel, folder):
+def answer(self, kernel, *_):
     state = int(Path("state").read_text())
     if state == {lost}:
         raise InfrastructureError("the host is at fault")

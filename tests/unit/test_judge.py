@@ -171,7 +171,7 @@ def passing(status: Status = Status.PASS) -> RunResult:
 def test_each_kernel_has_a_run_of_the_leaf_s_program(tmp_path: Path, fake: Pipeline) -> None:
     asks = Judge(question(LEAF, ()), like(tmp_path, append=("quiet",)), ("toolkit", "x", "--slow"))
     for number in (1, 2):
-        assert asks(f"git:.@{number}", tmp_path / str(number)) == (GOOD, "pass")
+        assert asks(f"git:.@{number}", tmp_path / str(number), Silent()) == (GOOD, "pass")
     first, second = fake.runs
     assert first.folder == tmp_path / "1"
     assert first.request.kernel == "git:.@1"
@@ -204,7 +204,7 @@ def test_a_leaf_must_pass_every_time(
 
     fake.gives = gives
     asks = Judge(question(LEAF, (), 3), like(tmp_path))
-    assert asks("git:.", tmp_path / "step") == answer
+    assert asks("git:.", tmp_path / "step", Silent()) == answer
     (run,) = fake.runs
     assert run.request.repeat == 3
 
@@ -224,7 +224,7 @@ def test_a_kernel_that_does_not_come_up(
 ) -> None:
     fake.fails(error)
     asks = Judge(question(leaf, ()), like(tmp_path))
-    assert asks("git:.", tmp_path / "x") == (judgement, f"{error.what}: a.c:1: error")
+    assert asks("git:.", tmp_path / "x", Silent()) == (judgement, f"{error.what}: a.c:1: error")
 
 
 @pytest.mark.parametrize(
@@ -246,10 +246,10 @@ def test_what_is_wrong_with_the_request_is_no_answer(
     fake.fails(UserError("that does not fit"), *reached)
     asks = Judge(question(LEAF, ()), like(tmp_path, patch=patch))
     if of_kernel:
-        assert asks("git:.", tmp_path / "x") == (SKIP, "that does not fit")
+        assert asks("git:.", tmp_path / "x", Silent()) == (SKIP, "that does not fit")
     else:
         with pytest.raises(UserError):
-            asks("git:.", tmp_path / "x")
+            asks("git:.", tmp_path / "x", Silent())
 
 
 @pytest.mark.parametrize("error", [InfrastructureError("full"), MachineLostError("gone")])
@@ -259,7 +259,7 @@ def test_the_host_s_faults_are_no_answer(
     fake.fails(error)
     for leaf in (LEAF, "boot"):
         with pytest.raises(InfrastructureError):
-            Judge(question(leaf, ()), like(tmp_path))("git:.", tmp_path / leaf)
+            Judge(question(leaf, ()), like(tmp_path))("git:.", tmp_path / leaf, Silent())
 
 
 @pytest.mark.parametrize("complains", [False, True])
@@ -281,7 +281,7 @@ def test_a_boot_is_run_without_programs(
     monkeypatch.setattr(selftests, "synchronise", lambda *_: None)
     fake.gives = boots
     asks = Judge(question("boot/dmesg", ()), like(tmp_path), ("toolkit", "boot"))
-    assert asks("git:.", tmp_path / "x")[0] is (BAD if complains else GOOD)
+    assert asks("git:.", tmp_path / "x", Silent())[0] is (BAD if complains else GOOD)
     (run,) = fake.runs
     assert run.request.command == ("toolkit", "boot", "--kernel", "git:.")
     assert not run.request.snapshots
