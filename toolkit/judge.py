@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolkit import outline, pipeline, results, selftests, series
+from toolkit import outline, pipeline, results, selftests, series, upstream
 from toolkit.bisection import Judgement
 from toolkit.errors import BootError, BuildError, ToolkitError, UserError
 from toolkit.memory import Memory
@@ -63,16 +63,22 @@ def question(leaf: str, suites: Sequence[str], repeat: int = 1) -> Question:
     whole = leaf.strip("/")
     if whole in (BOOT, f"{BOOT}/{DMESG}"):
         return Question(whole, tuple(suites), repeat)
-    if suites and not any(whole.startswith(f"{name}/") for name in suites):
+    if suites and not any(_begins_with(whole, name) for name in suites):
         if len(suites) > 1:
             raise UserError(f"{leaf!r} is in none of the suites {', '.join(suites)}")
         whole = f"{suites[0]}/{whole}"
     suite, slash, rest = whole.partition("/")
-    if not (suite and slash and rest):
+    if not (suite and slash and rest) or suite.startswith(upstream.PREFIX):
         raise UserError(
             f"{leaf!r} names no test", hint="write it as result.json has it: suite/program/case"
         )
     return Question(whole, tuple(suites) or (suite,), repeat)
+
+
+def _begins_with(leaf: str, suite: str) -> bool:
+    if suite.startswith(upstream.PREFIX):  # which folder of the tree that is each tree says
+        return leaf.startswith(upstream.SUITE_PREFIX)
+    return leaf.startswith(f"{suite}/")
 
 
 @dataclass(slots=True)
@@ -167,8 +173,11 @@ def _is_of_this_kernel(run: Run) -> bool:
     reached = vars(run)
     if "tree" not in reached:
         return "base" in reached and _is_a_series(run)  # which does not apply
+    if "fragments" not in reached:  # a suite of the tree's own may not be in every tree
+        own = (upstream.PREFIX, upstream.SUITE_PREFIX)
+        return any(name.startswith(own) for name in run.request.suites)
     if "config" not in reached:
-        return "fragments" in reached  # Kconfig keeps not all of it
+        return True  # Kconfig keeps not all of it
     return "testbed" in reached  # there is no such program
 
 

@@ -38,6 +38,8 @@ LEAF = "kvm/a_test/case"
         ("kvm/a_test", (), Question("kvm/a_test", ("kvm",))),
         ("a_test/case", ("kvm",), Question("kvm/a_test/case", ("kvm",))),
         ("kvm/a_test/x/y", ("io", "kvm"), Question("kvm/a_test/x/y", ("io", "kvm"))),
+        ("upstream-kvm/a/b", (), Question("upstream-kvm/a/b", ("upstream-kvm",))),
+        ("upstream-x-y/a/b", ("upstream:y",), Question("upstream-x-y/a/b", ("upstream:y",))),
         ("boot", (), Question("boot")),
         ("boot/dmesg", ("kvm",), Question("boot/dmesg", ("kvm",))),
     ],
@@ -47,7 +49,15 @@ def test_a_question(leaf: str, suites: tuple[str, ...], meant: Question) -> None
 
 
 @pytest.mark.parametrize(
-    ("leaf", "suites"), [("", ()), ("kvm", ()), ("kvm/", ()), ("a_test/case", ("kvm", "io"))]
+    ("leaf", "suites"),
+    [
+        ("", ()),
+        ("kvm", ()),
+        ("kvm/", ()),
+        ("a_test/case", ("kvm", "io")),
+        ("upstream:eventfd/a_test/case", ()),
+        ("a_test/case", ("upstream:eventfd",)),
+    ],
 )
 def test_no_question(leaf: str, suites: tuple[str, ...]) -> None:
     with pytest.raises(UserError):
@@ -250,6 +260,13 @@ def test_what_is_wrong_with_the_request_is_no_answer(
     else:
         with pytest.raises(UserError):
             asks("git:.", tmp_path / "x", Silent())
+
+
+def test_a_tree_without_its_own_suite_is_an_answer(tmp_path: Path, fake: Pipeline) -> None:
+    fake.fails(UserError("no such target"), "base", "series", "tree")
+    for suite in ("upstream-kvm", "upstream:kvm"):
+        asks = Judge(question("upstream-kvm/a_test/case", (suite,)), like(tmp_path))
+        assert asks("git:.", tmp_path / "x", Silent()) == (SKIP, "no such target")
 
 
 @pytest.mark.parametrize("error", [InfrastructureError("full"), MachineLostError("gone")])
