@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import glob
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from toolkit.text import visible
 
 BOOT = "boot"  # the leaf of a kernel that comes up
 DMESG = "dmesg"  # the case that is there only where the kernel complained
+_ERROR = re.compile(r"\berror: |undefined reference|panic")
 _UNENDED = (Status.CRASH, Status.TIMEOUT)
 
 Answer = tuple[Judgement, str]
@@ -232,6 +234,7 @@ def _of_program(wanted: str, leaves: Sequence[Leaf]) -> Answer:
 
 
 def _said(error: ToolkitError) -> str:
-    """Return an error in one line: what it says, and the first of its evidence."""
-    first = next((line.strip() for line in error.detail if line.strip()), "")
-    return visible(": ".join(filter(None, (error.what, first))))
+    """Return an error in one line: what it says, and the line that tells most of its evidence."""
+    lines = [pipeline.within_tree(line).strip() for line in error.detail]
+    telling = next((line for line in lines if _ERROR.search(line)), "")
+    return visible(": ".join(filter(None, (error.what, telling or next(filter(None, lines), "")))))

@@ -54,7 +54,7 @@ def build_and_test(run: Run) -> RunResult:
         _concluded(run, run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted"))
         raise
     except ToolkitError as error:
-        detail = [_within_tree(line) for line in error.detail]
+        detail = [within_tree(line) for line in error.detail]
         result = run.result(verdict_of(error), error.exit_code, error.what, detail)
         _concluded(run, result)
         raise
@@ -124,7 +124,7 @@ def _concluded(run: Run, result: RunResult) -> RunResult:
     return result
 
 
-def _within_tree(line: str) -> str:
+def within_tree(line: str) -> str:
     """Return a compiler's line with the tree's own paths, not those of this host's work folder."""
     line = _WORK_FOLDER.sub("", line)
     while (shorter := _DETOUR.sub("", line)) != line:

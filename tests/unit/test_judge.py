@@ -26,6 +26,11 @@ from toolkit.run import Run
 PROJECT = Path(__file__).parents[2]
 GOOD, BAD, SKIP = Judgement.GOOD, Judgement.BAD, Judgement.SKIP
 LEAF = "kvm/a_test/case"
+COMPILER = [
+    "",
+    "/c/work/kernel/5ee2/src/b/../a.c: In function 'f':",
+    "/c/work/kernel/5ee2/src/b/../a.c:1: error: x",
+]
 
 
 # --- what is asked -------------------------------------------------------------------------
@@ -222,11 +227,11 @@ def test_a_leaf_must_pass_every_time(
 @pytest.mark.parametrize(
     ("error", "leaf", "judgement"),
     [
-        (BuildError("it does not build", detail=["", " a.c:1: error"]), LEAF, SKIP),
-        (BuildError("it does not build", detail=["", " a.c:1: error"]), "boot", SKIP),
-        (BootError("it hangs", detail=["a.c:1: error"]), LEAF, SKIP),
-        (BootError("it hangs", detail=["a.c:1: error"]), "boot", BAD),
-        (BootError("it hangs", detail=["a.c:1: error"]), "boot/dmesg", BAD),
+        (BuildError("it does not build", detail=COMPILER), LEAF, SKIP),
+        (BuildError("it does not build", detail=COMPILER), "boot", SKIP),
+        (BootError("it hangs", detail=["", " a.c:1: error: x"]), LEAF, SKIP),
+        (BootError("it hangs", detail=["a.c:1: error: x", "more"]), "boot", BAD),
+        (BootError("it hangs", detail=["", "a.c:1: error: x"]), "boot/dmesg", BAD),
     ],
 )
 def test_a_kernel_that_does_not_come_up(
@@ -234,7 +239,7 @@ def test_a_kernel_that_does_not_come_up(
 ) -> None:
     fake.fails(error)
     asks = Judge(question(leaf, ()), like(tmp_path))
-    assert asks("git:.", tmp_path / "x", Silent()) == (judgement, f"{error.what}: a.c:1: error")
+    assert asks("git:.", tmp_path / "x", Silent()) == (judgement, f"{error.what}: a.c:1: error: x")
 
 
 @pytest.mark.parametrize(

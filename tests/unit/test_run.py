@@ -7,7 +7,7 @@ import pytest
 from toolkit import kconfig, paths, profile
 from toolkit.errors import BootError, BuildError, InfrastructureError, KernelError, UserError
 from toolkit.model import Fragment, Silent, Verdict
-from toolkit.pipeline import _within_tree, verdict_of
+from toolkit.pipeline import verdict_of, within_tree
 from toolkit.request import Request
 from toolkit.run import Run
 
@@ -76,4 +76,4 @@ def test_a_run_that_did_nothing_has_a_result_all_the_same(tmp_path: Path) -> Non
     ],
 )
 def test_a_compiler_s_line_names_the_tree_and_not_the_host(line: str, tidy: str) -> None:
-    assert _within_tree(line).removeprefix("/x ") == tidy
+    assert within_tree(line).removeprefix("/x ") == tidy
