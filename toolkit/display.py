@@ -247,12 +247,21 @@ class _Plain:
             self._tested = True
             self._say(_test_line(leaf))
 
+    def stage_failed(self, name: str) -> None:
+        """Write that it stopped."""
+        with self._lock:
+            self._stopped(name)
+
+    def _stopped(self, name: str) -> None:
+        if name in self._running:
+            began, _ = self._running.pop(name)
+            self._say(f"{printable(name)}: stopped, {duration(time.monotonic() - began)}")
+
     def close(self) -> None:
         """Write what was still running: it did not end well."""
         with self._lock:
-            for name, (began, _) in self._running.items():
-                self._say(f"{printable(name)}: stopped, {duration(time.monotonic() - began)}")
-            self._running.clear()
+            for name in list(self._running):
+                self._stopped(name)
 
 
 # --- a terminal ----------------------------------------------------------------------------
@@ -348,13 +357,19 @@ class _Live:
             self._progress.stop()
             self._progress = None
 
+    def stage_failed(self, name: str) -> None:
+        """Write that it stopped, and take its line away."""
+        with self._lock:
+            if name in self._began:
+                spent = duration(time.monotonic() - self._began[name])
+                self._drop(name)
+                self._say(f"{printable(name)}: stopped, {spent}", "bold red")
+
     def close(self) -> None:
         """Clear the foot; what was still running did not end well."""
         with self._lock:
-            for name, began in list(self._began.items()):
-                self._drop(name)
-                spent = duration(time.monotonic() - began)
-                self._say(f"{printable(name)}: stopped, {spent}", "bold red")
+            for name in list(self._began):
+                self.stage_failed(name)
 
 
 def _progress(console: Console) -> Progress:

@@ -34,5 +34,9 @@ class Labelled:
         """Pass it on."""
         self._observer.stage_finished(replace(record, name=f"{self._label}: {record.name}"))
 
+    def stage_failed(self, name: str) -> None:
+        """Pass it on."""
+        self._observer.stage_failed(f"{self._label}: {name}")
+
     def test_finished(self, leaf: Leaf) -> None:
         """Keep it to oneself."""

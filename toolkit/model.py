@@ -370,6 +370,9 @@ class Observer(Protocol):
     def stage_finished(self, record: StageRecord) -> None:
         """Say that a stage ended well."""
 
+    def stage_failed(self, name: str) -> None:
+        """Say that a stage that began did not end well."""
+
     def test_finished(self, leaf: Leaf) -> None:
         """Say that one test case has its result."""
 
@@ -387,6 +390,9 @@ class Silent:
         """Ignore it."""
 
     def stage_finished(self, record: StageRecord) -> None:
+        """Ignore it."""
+
+    def stage_failed(self, name: str) -> None:
         """Ignore it."""
 
     def test_finished(self, leaf: Leaf) -> None:

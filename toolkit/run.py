@@ -110,7 +110,11 @@ class Run:
         """Run a stage: ``work`` returns its result, whether it was found, and a word on it."""
         self.observer.stage_started(name)
         began = time.monotonic()
-        value, cached, detail = work()
+        try:
+            value, cached, detail = work()
+        except BaseException:
+            self.observer.stage_failed(name)
+            raise
         record = StageRecord(name, round(time.monotonic() - began, 3), cached, detail)
         self.stages.append(record)
         self.observer.stage_finished(record)

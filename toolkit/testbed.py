@@ -282,15 +282,21 @@ class Testbed:
         began = time.monotonic()
         saved = found or self._find(key)
         record_found = saved is not None
-        if saved is None:
-            path, _ = self.cache.make(
-                _KIND, key, fill, deadline=self.deadline, label=f"{name} {self.kernel.release}"
-            )
-            saved = snapshot.load(path)
-            assert saved is not None
+        try:
+            saved = saved or self._made(name, key, fill)
+        except BaseException:
+            self.observer.stage_failed(name)
+            raise
         record = StageRecord(name, round(time.monotonic() - began, 3), record_found, "saved")
         self.stages.append(record)
         self.observer.stage_finished(record)
+        return saved
+
+    def _made(self, name: str, key: str, fill: Callable[[Path], None]) -> Snapshot:
+        label = f"{name} {self.kernel.release}"
+        path, _ = self.cache.make(_KIND, key, fill, deadline=self.deadline, label=label)
+        saved = snapshot.load(path)
+        assert saved is not None
         return saved
 
     def _save_booted(self, folder: Path) -> None:

@@ -123,6 +123,23 @@ def test_stage_that_an_error_ends_is_told(kind: Callable[[], io.StringIO]) -> No
 
 
 @pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_a_stage_that_failed_does_not_stay_while_others_go_on(
+    kind: Callable[[], io.StringIO],
+) -> None:
+    stream = kind()
+    with display.open_display(stream) as observer:
+        observer.stage_started("patch-2: build")
+        observer.stage_failed("patch-2: build")
+        text = stream.getvalue()
+        assert "patch-2: build: stopped, 0.0" in shown(stream)
+        assert text.rfind("\x1b[?25h") >= text.rfind("\x1b[?25l")
+        observer.stage_failed("never begun")
+        observer.stage_started("patch-3: build")
+        observer.stage_finished(StageRecord("patch-3: build", 1.0))
+    assert shown(stream).count("stopped") == 1
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
 def test_no_word_from_outside_is_obeyed(kind: Callable[[], io.StringIO]) -> None:
     stream = kind()
     leaf = Leaf(EVIL, Status.FAIL, EVIL, known=EVIL)
