@@ -88,7 +88,7 @@ def broken(step: PatchStep) -> list[LeafChange]:
     return [
         change
         for change in step.changes
-        if change.broke and (change.repeats is None or change.repeats.established)
+        if standing.broke(change) and (change.repeats is None or change.repeats.established)
     ]
 
 

@@ -150,7 +150,8 @@ def _test_one(run: Run, step: _Step, last: _Step) -> None:
 def _take_over(run: Run, side: Side) -> None:
     """Let the run have the results of the patch before: its kernel is the same."""
     run.trial.observed.update({name: list(seen) for name, seen in side.programs.items()})
-    leaves = [leaf for seen in side.programs.values() for leaf in standing.merged(seen)]
+    names = [name for name in regression.programs_of(run.trial) if name in side.programs]
+    leaves = [leaf for name in names for leaf in standing.merged(side.programs[name])]
     run.leaves += results.mark_known([*side.boot, *leaves], run.trial.known)
     for leaf in run.leaves:
         run.observer.test_finished(leaf)
@@ -218,7 +219,7 @@ def _mended_later(run: Run, steps: Sequence[_Step]) -> list[Leaf]:
         for change in beside.broken(_record(step)):
             was, final = base.get(change.id), now.get(change.id)
             shown = final is not None and (final.status.bad or final.status is Status.XFAIL)
-            if shown or (was and was.status.bad):
+            if shown or (was and was.status is not Status.PASS):
                 continue
             said = f"patch {step.patch} breaks it, and a later one mends it\n{change.message}"
             found.append(Leaf(f"{OF_PATCH}{step.patch}/{change.id}", Status.FAIL, said.rstrip()))

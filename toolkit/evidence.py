@@ -156,11 +156,6 @@ class LeafChange:
     said_before: str = ""
     repeats: Repeats | None = None
 
-    @property
-    def broke(self) -> bool:
-        """Whether the leaf is bad after the patch, and was not so, or not in this way, before."""
-        return self.after is not None and self.after.bad
-
 
 @dataclass(frozen=True, slots=True)
 class PatchStep:

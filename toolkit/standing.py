@@ -242,6 +242,19 @@ def signature(leaf: Leaf | None) -> tuple[str, str]:
     return leaf.status.value, said
 
 
+def broke(change: LeafChange) -> bool:
+    """Return whether a patch broke a leaf: it was good, or bad in another way, and is bad now.
+
+    A leaf that could not run before and fails now is unfinished rather than broken: a series may
+    well bring one half of what is tested in one patch and the other half in the next.
+    """
+    if change.after is None or not change.after.bad:
+        return False
+    if change.before is None:
+        return artificial(change.id)
+    return change.before is not Status.SKIP
+
+
 def doubtful(change: LeafChange) -> bool:
     """Return whether a change has to be seen again before a patch is blamed for it."""
-    return change.broke and bool(outline.split(change.id)[1])
+    return broke(change) and bool(outline.split(change.id)[1])

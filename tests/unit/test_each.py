@@ -92,6 +92,20 @@ def test_what_a_later_patch_mends_fails_the_run_all_the_same(laboratory: Laborat
     )
 
 
+def test_what_the_base_cannot_run_may_fail_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = ("skip beta",)
+    laboratory = Laboratory(tmp_path, monkeypatch, *base)
+    words = ("skip beta > fail beta", "fail beta > fine")
+    run = laboratory.run(patches(*words, base=base))
+    each.test(run)
+    assert broke(run) == {}
+    assert [change.after for change in run.steps[1].changes] == [Status.FAIL]
+    assert bad(run) == []
+    assert sum(laboratory.ran.values()) == 2 * 3  # nothing had to be repeated
+
+
 def test_a_series_that_does_not_build_names_the_patch(laboratory: Laboratory) -> None:
     run = laboratory.run(patches("comment", "broken", "comment"))
     with pytest.raises(BuildError, match="from patch 2 on"):
