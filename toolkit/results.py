@@ -40,7 +40,7 @@ STDERR_LINES = 20
 # kselftest_harness.h on standard error: "# FILE:LINE:CASE:what was wanted" of __TH_LOG, and what
 # __wait_for_test says of a case that did not end by itself.
 _HARNESS_LOG = re.compile(r"# +[^\s:]+:[0-9]+:([^\s:]+):|# ([^\s:]+): Test terminated ")
-_SKIPPED = re.compile(r"\bSKIP(?:PED|PING)?\b")
+_SKIPPED = re.compile(r"\bskip(?:ped|ping)?\b", re.I)
 _SKIP_HEAD = re.compile(r"^[\s#\[]*SKIP(?:PED|PING)?\b[\s:\]-]*")
 _BY_TIMEOUT, _BY_SIGNAL = ": Test terminated by timeout", ": Test terminated unexpectedly by signal"
 
@@ -183,7 +183,7 @@ def _skip_reason(run: RawRun, tree: TestNode) -> str:
         lines = f"{run.stderr}\n{run.stdout}".split("\n")
         told = (_SKIP_HEAD.sub("", line).strip() for line in lines if _SKIPPED.search(line))
         return next(filter(None, told), "") or _join(_tail(run.stderr), _tail(run.stdout))
-    return tree.message or _tail(run.stderr)
+    return tree.message.removeprefix("- ") or _tail(run.stderr)  # of TEST_REQUIRE in KVM's
 
 
 def _skipped_rest(cases: list[_Case]) -> list[_Case]:

@@ -208,7 +208,8 @@ class Run:
             made, found = image.build_image(
                 self.request.image, self.paths.images, self.cache, self.observer, self.deadline
             )
-            return made, found, made.name
+            memory = max([made.memory_mib, *(suite.memory_mib for suite in self.wanted_suites)])
+            return replace(made, memory_mib=memory), found, made.name
 
         return self.stage("image", work)
 

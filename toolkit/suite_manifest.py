@@ -24,6 +24,7 @@ class SuiteManifest(Manifest):
 
     upstream: Annotated[Text, AfterValidator(_target)]  # a folder below tools/testing/selftests
     timeouts: dict[Text, Seconds] = Field(default_factory=dict)  # by glob over program names
+    memory_mib: int = Field(default=0, ge=0)  # what a machine needs where its image gives less
 
 
 class Allowed(Manifest):

@@ -52,6 +52,7 @@ class Suite:
     target: str = ""  # its folder below tools/testing/selftests, if it is one of the kernel's own
     timeouts: Mapping[str, float] = field(default_factory=dict)  # by glob over program names
     allowed: tuple[KnownFailure, ...] = ()
+    memory_mib: int = 0  # what a machine needs where its image gives less
 
 
 def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
@@ -113,6 +114,7 @@ def _carried(path: Path, tree: PatchedTree) -> Suite:
         target=plain.target,
         timeouts=said.timeouts,
         allowed=_allowed(path),
+        memory_mib=said.memory_mib,
     )
 
 

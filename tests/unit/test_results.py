@@ -239,6 +239,8 @@ def test_a_program_that_is_not_started_has_a_leaf() -> None:
         (1, "in\nout\n", "assert\n", Status.FAIL, "the program exited with 1\nassert\nin\nout"),
         (127, "", "", Status.FAIL, "the program exited with 127"),
         (4, "1..0 # SKIP no VMX\n", "noise\n", Status.SKIP, "no VMX"),
+        (4, "1..0 # SKIP - no VMX\n", "", Status.SKIP, "no VMX"),
+        (4, "seed 1\nno MCE, skipping test\n", "", Status.SKIP, "no MCE, skipping test"),
         (4, "begin\n", "test: [SKIP] no RTC\n", Status.SKIP, "test: [SKIP] no RTC"),
         (4, "# SKIP\n[SKIP]\tno RTC\n", "", Status.SKIP, "no RTC"),
         (4, "one\ntwo\n", "three\n", Status.SKIP, "three\none\ntwo"),

@@ -126,7 +126,7 @@ def test_a_target_of_the_tree_is_a_suite(folder: Path, tree: PatchedTree) -> Non
 def test_a_folder_may_carry_more_for_it(folder: Path, tree: PatchedTree) -> None:
     carried = folder / "upstream-deep-good"
     carried.mkdir()
-    (carried / "suite.yaml").write_text("upstream: deep/good\ntimeouts: {'b*': 9}\n")
+    (carried / "suite.yaml").write_text("upstream: deep/good\ntimeouts: {'b*': 9}\nmemory-mib: 5\n")
     suite = suites.find(folder, "upstream:good", lambda: tree)
     assert (suite.timeout, suite.path, suite.allowed) == (7, carried, ())
     (carried / "settings").write_text("timeout=70\n")
@@ -136,7 +136,7 @@ def test_a_folder_may_carry_more_for_it(folder: Path, tree: PatchedTree) -> None
         "- {test: broken/*, reason: how, action: skip, accel: tcg}\n"
     )
     suite = suites.find(folder, "upstream-deep-good", lambda: tree)
-    assert (suite.timeout, suite.timeouts) == (70, {"b*": 9})
+    assert (suite.timeout, suite.timeouts, suite.memory_mib) == (70, {"b*": 9}, 5)
     assert [dict(each.options) for each in suite.fragments] == [
         {"CONFIG_A": "y", "CONFIG_B": "y"},
         {"CONFIG_B": "m"},
