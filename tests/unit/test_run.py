@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from toolkit import kconfig, paths, profile
+from toolkit import image, kconfig, paths, profile
 from toolkit.errors import BootError, BuildError, InfrastructureError, KernelError, UserError
-from toolkit.model import Fragment, Silent, Verdict
+from toolkit.model import Fragment, GuestImage, Silent, Verdict
 from toolkit.pipeline import verdict_of, within_tree
 from toolkit.request import Request
 from toolkit.run import Run
+from toolkit.suites import Suite
 
 PROJECT = Path(__file__).parents[2]
 
@@ -36,6 +37,20 @@ def test_coverage_comes_on_top_of_a_profile(tmp_path: Path) -> None:
     assert merged["CONFIG_FAILSLAB"] == ("y", "profile faults")
     assert merged["CONFIG_GCOV_KERNEL"] == ("y", "profile coverage")
     assert merged["CONFIG_GCOV_PROFILE_ALL"][0] == "n"
+
+
+def test_a_suite_may_want_a_larger_machine_than_its_image_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = GuestImage("minimal", "key", None, None, (), 1024, 2, "q35", (), "dropbear")
+    monkeypatch.setattr(image, "build_image", lambda *_: (made, True))
+    for wanted, given in ((0, 1024), (512, 1024), (2048, 2048)):
+        run = a_run(tmp_path, Request(patch=None))
+        run.wanted_suites = (
+            Suite("kvm", None, 45.0, (), memory_mib=wanted),
+            Suite("b", None, 1, ()),
+        )
+        assert run.image.memory_mib == given
 
 
 @pytest.mark.parametrize(
