@@ -108,7 +108,7 @@ def stale(leaves: Iterable[Leaf], known: Sequence[KnownFailure]) -> list[str]:
     if gone:
         said.append(f"allowed to fail, but there is no such test: {', '.join(gone)}")
     if passed:
-        said.append(f"allowed to fail, but it passes: {', '.join(passed)}")
+        said.append(f"allowed to fail, but passed: {', '.join(passed)}")
     return said
 
 
