@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolkit import outline, standing
 from toolkit.evidence import (
@@ -121,16 +121,20 @@ class Row:
 
 def matrix(steps: Sequence[PatchStep]) -> list[Row]:
     """Return the table of patches and leaves: what changed; what was ever bad first, by itself."""
-    ways = _ways(steps)
-    rows = [Row(name, *way) for name, way in ways.items() if _ever_bad(way[0])]
-    alike: dict[tuple[str, tuple[Status | None, ...], tuple[bool, ...]], list[str]] = {}
-    for name, way in ways.items():
-        if not _ever_bad(way[0]):
-            alike.setdefault((standing.program_of(name), *way), []).append(name)
-    for (program, cells, changed), names in alike.items():
-        title = names[0] if len(names) == 1 else f"{program}: {len(names)} cases"
-        rows.append(Row(title, cells, changed))
-    return rows
+    rows = [Row(name, *way) for name, way in _ways(steps).items()]
+    alike: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        if not row.bad:
+            alike.setdefault((standing.program_of(row.name), row.cells, row.changed), []).append(
+                row
+            )
+    return [
+        *(row for row in rows if row.bad),
+        *(
+            same[0] if len(same) == 1 else replace(same[0], name=f"{program}: {len(same)} cases")
+            for (program, *_), same in alike.items()
+        ),
+    ]
 
 
 def _ways(
@@ -151,7 +155,3 @@ def _ways(
             cells.append(status if ran[number] else None)
         found[name] = tuple(cells), tuple(number in at for number in range(len(steps)))
     return found
-
-
-def _ever_bad(cells: Sequence[Status | None]) -> bool:
-    return any(cell is not None and cell.bad for cell in cells)

@@ -70,7 +70,7 @@ def _matrix(result: RunResult) -> dict[str, Any]:
                 "name": row.name,
                 "bad": row.bad,
                 "cells": [
-                    {"tone": _tone(cell), "mark": _mark(cell), "word": _word(cell), "changed": now}
+                    {"tone": tone(cell), "mark": _mark(cell), "word": _word(cell), "changed": now}
                     for cell, now in zip(row.cells, row.changed, strict=True)
                 ],
             }
@@ -80,7 +80,8 @@ def _matrix(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _tone(status: Status | None) -> str:
+def tone(status: Status | None) -> str:
+    """Return the class of a status in the page's style."""
     return "none" if status is None else _TONES.get(status, "bad")
 
 

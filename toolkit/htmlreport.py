@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from toolkit import htmlbeside, htmlcoverage, outline, results
 from toolkit.evidence import Blame
+from toolkit.htmlbeside import tone
 from toolkit.model import Leaf, RunResult, Splat, Status, Verdict
 from toolkit.outline import Program, duration
 from toolkit.text import visible
@@ -33,7 +34,6 @@ MAX_ROW_MESSAGE = 160
 MAX_BARS = 12
 _LOGS = "tests/"  # where what the programs wrote lies
 _TEMPLATES = Path(__file__).parent / "templates"
-_TONES = {Status.PASS: "good", Status.SKIP: "still", Status.XFAIL: "warn"}
 
 
 def render(result: RunResult, files: Sequence[str] = ()) -> bytes:
@@ -143,18 +143,14 @@ def _facts(result: RunResult) -> str:
     return " · ".join(filter(None, facts))
 
 
-def _tone(status: Status) -> str:
-    return _TONES.get(status, "bad")
-
-
 def _strip(leaves: Iterable[Leaf]) -> list[dict[str, Any]]:
     """Return the parts of the bar over all leaves; what failed is never too thin to be seen."""
-    tones = Counter(_tone(leaf.status) for leaf in leaves)
+    tones = Counter(tone(leaf.status) for leaf in leaves)
     total, parts, x = sum(tones.values()), [], 0.0
-    for tone in ("bad", "warn", "still", "good"):
-        if number := tones[tone]:
+    for each in ("bad", "warn", "still", "good"):
+        if number := tones[each]:
             width = min(1000 - x, max(6.0, 1000 * number / total))
-            parts.append({"tone": tone, "x": round(x, 1), "width": round(width, 1)})
+            parts.append({"tone": each, "x": round(x, 1), "width": round(width, 1)})
             x += width
     return parts
 
@@ -228,7 +224,7 @@ def _programs(programs: Sequence[Program], anchors: dict[str, int]) -> Iterable[
             "suite": program.suite,
             "name": program.name,
             "bad": program.bad,
-            "tone": _tone(program.worst),
+            "tone": tone(program.worst),
             "tally": outline.tally(program.counts),
             "took": duration(program.seconds) if program.seconds else "",
             "rows": rows,

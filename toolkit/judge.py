@@ -23,6 +23,7 @@ from toolkit.memory import Memory
 from toolkit.model import Leaf, Observer, RunResult, Splat, Status
 from toolkit.request import Request
 from toolkit.run import Run
+from toolkit.standing import program_of
 from toolkit.text import visible
 
 BOOT = "boot"  # the leaf of a kernel that comes up
@@ -156,7 +157,7 @@ def _seen(run: Run, result: RunResult, wanted: str) -> Sequence[Sequence[Leaf]]:
     """Return the leaves of each time that the program of a leaf ran."""
     if run.request.repeat == 1 or isinstance(run, _Boot):
         return [result.leaves]
-    seen = run.trial.observed.get(_program(wanted), ())
+    seen = run.trial.observed.get(program_of(wanted), ())
     return [results.mark_known(leaves, run.trial.known) for leaves in seen] or [result.leaves]
 
 
@@ -193,8 +194,8 @@ def _is_a_series(run: Run) -> bool:
 
 def of_leaves(wanted: str, leaves: Iterable[Leaf]) -> Answer:
     """Return what the leaves of a run say of the one that is wanted."""
-    near = [leaf for leaf in leaves if _program(leaf.id) == _program(wanted)]
-    if wanted == _program(wanted) != BOOT:
+    near = [leaf for leaf in leaves if program_of(leaf.id) == program_of(wanted)]
+    if wanted == program_of(wanted) != BOOT:
         return _of_program(wanted, near)
     found = next((leaf for leaf in near if leaf.id == wanted), None)
     if found:
@@ -205,11 +206,6 @@ def of_leaves(wanted: str, leaves: Iterable[Leaf]) -> Answer:
     names = difflib.get_close_matches(wanted, [leaf.id for leaf in near], n=3)
     hint = f"; there is {', '.join(names)}" if names else ""
     return Judgement.SKIP, f"no test reported as {wanted}{hint}"
-
-
-def _program(leaf_id: str) -> str:
-    suite, program, _ = outline.split(leaf_id)
-    return f"{suite}/{program}" if program else suite
 
 
 def _of_leaf(leaf: Leaf) -> Answer:

@@ -72,8 +72,8 @@ def artificial(leaf_id: str) -> bool:
 
     Nothing is missing where such a leaf is not.
     """
-    _, _, case = outline.split(leaf_id)
-    return case in ("", _DMESG) or not outline.split(leaf_id)[1]
+    _, program, case = outline.split(leaf_id)
+    return not program or case in ("", _DMESG)
 
 
 def merged(observations: Sequence[Observation]) -> list[Leaf]:
