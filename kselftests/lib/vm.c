@@ -3,6 +3,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -321,6 +322,20 @@ static void *exit_data(struct vcpu *vcpu)
 	return (uint8_t *)run + run->io.data_offset;
 }
 
+/* An exit that nothing here asks for is a finding, so say which one it was */
+static int unasked_exit(const struct kvm_run *run)
+{
+	printf("# KVM_RUN: exit reason %u", run->exit_reason);
+	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		printf(", suberror %u", run->internal.suberror);
+	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+		printf(", hardware reason %#llx",
+		       (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+	printf("\n");
+	fflush(stdout);
+	return -EPROTO;
+}
+
 int vcpu_run(struct vcpu *vcpu, struct guest_exit *exit)
 {
 	struct kvm_run *run = vcpu->run;
@@ -349,7 +364,7 @@ int vcpu_run(struct vcpu *vcpu, struct guest_exit *exit)
 		};
 		break;
 	default:
-		return -EPROTO;		/* nothing here asks for any other */
+		return unasked_exit(run);
 	}
 	if (exit->len > sizeof(exit->data))
 		return -EMSGSIZE;
