@@ -13,6 +13,7 @@ from toolkit import series as series_
 from toolkit.diagnostics import diagnostics
 from toolkit.errors import BootError, BuildError, UserError
 from toolkit.evidence import LeafChange, PatchStep, StepState
+from toolkit.memory import StoredMemory
 from toolkit.model import Leaf, PatchSeries, Status
 from toolkit.outline import OF_PATCH
 from toolkit.repeats import Question
@@ -132,10 +133,15 @@ def _test(run: Run, steps: Sequence[_Step]) -> _Step:
 
 
 def _test_one(run: Run, step: _Step, last: _Step) -> None:
-    """Test one kernel and settle what it changed; the whole series raises when it does not boot."""
+    """Test one kernel and settle what it changed; the whole series raises when it does not boot.
+
+    Only the whole series is on trial each time; what a kernel before it gave is kept.
+    """
     if step.run is not run:
         regression.equip(run, step.run)
+        step.run.memory = StoredMemory(run.cache, run.deadline)
     try:
+        step.run.testbed.prepare()  # memory knows programs, not what a kernel says while booting
         step.run.test()
     except BootError as error:
         if step.run is run:

@@ -11,7 +11,8 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ VERSION = 1  # PRAGMA user_version
 MAX_RUNS = 2000
 MAX_OUTCOMES = 1_000_000
 _BUSY_SECONDS = 20.0  # that one run may wait for another's few milliseconds
+_AGAIN_SECONDS = 0.05
 
 _SCHEMA = """
 CREATE TABLE run (
@@ -192,6 +194,26 @@ def leaves(path: Path, beginning: str) -> list[str]:
         return [str(name) for (name,) in rows]
 
 
+def program_seconds(path: Path, programs: Iterable[str]) -> dict[str, float]:
+    """Return how long each test program, named ``suite/program``, took when it last ran.
+
+    What was never recorded is absent.
+    """
+    if not path.exists():
+        return {}
+    # "0" comes right after "/", so these are the program and all of its cases.
+    query = """
+        WITH mine AS (
+            SELECT id FROM leaf WHERE name = ?1 OR (name > ?1 || '/' AND name < ?1 || '0')
+        )
+        SELECT sum(seconds) FROM outcome WHERE leaf IN mine
+        AND run = (SELECT max(run) FROM outcome WHERE leaf IN mine)
+    """
+    with _open(path) as db:
+        found = {each: db.execute(query, (_text(each),)).fetchone()[0] for each in programs}
+    return {program: seconds for program, seconds in found.items() if seconds is not None}
+
+
 def leaf_points(path: Path, leaf: str, *, limit: int, series: str = "") -> list[Point]:
     """Return what the last runs say of a leaf, the newest last."""
     return _points(
@@ -264,7 +286,7 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     if _version(db) == VERSION:
         return
-    db.execute("PRAGMA journal_mode = WAL")
+    _to_wal(db)
     with _transaction(db):
         version = _version(db)  # again: another run may have been quicker
         if version == 0:
@@ -276,6 +298,19 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
                 f"the history in {path} has version {version}, this toolkit knows {VERSION}",
                 hint="use the newer toolkit, or move that file away",
             )
+
+
+def _to_wal(db: sqlite3.Connection) -> None:
+    """Switch to the write-ahead mode, which SQLite refuses at once while another run does it."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_SECONDS)
 
 
 def _version(db: sqlite3.Connection) -> int:

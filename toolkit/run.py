@@ -18,6 +18,7 @@ import toolkit
 from toolkit import (
     bundle,
     environment,
+    history,
     hostprobe,
     image,
     instrument,
@@ -37,6 +38,7 @@ from toolkit.arch import host_arch
 from toolkit.bundle import Bundle
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
+from toolkit.errors import InfrastructureError
 from toolkit.evidence import Comparison, PatchStep
 from toolkit.gcda import Counters
 from toolkit.kbuild import Builder
@@ -307,8 +309,18 @@ class Run:
             memory=self.memory,
             repeat=self.request.repeat,
             named=self.request.tests,
+            took=self._took(),
             witness=self.counters,
         )
+
+    def _took(self) -> dict[str, float]:
+        """Return how long the programs took when they last ran; nothing of it changes a result."""
+        programs = [program for built in self.built_suites for program in built.programs]
+        try:
+            names = [f"{each.suite}/{each.name}" for each in programs]
+            return history.program_seconds(self.paths.history, names)
+        except InfrastructureError:
+            return {}  # said when this run is recorded
 
     def test(self) -> None:
         """Run the programs and keep their leaves and splats.

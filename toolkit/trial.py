@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ class Trial:
     memory: Memory | None = None
     repeat: int = 1  # how often each program runs
     named: Sequence[str] = ()  # programs that are run even where the suite says not to
+    took: Mapping[str, float] = field(default_factory=dict)  # seconds each took when it last ran
     observed: dict[str, list[Observation]] = field(default_factory=dict)  # by suite/program
     seconds: dict[str, float] = field(default_factory=dict)  # the longest run of each
     runs: int = field(default=0, init=False)  # that machines or memory were asked for
@@ -88,7 +90,7 @@ class Trial:
             marks = self._marks(started)
             rest = self._recalled(started, marks, found)
             known = self.runs - len(rest)
-            for raw in self._raw_runs(tuple(rest), self.isolation, progress):
+            for raw in self._raw_runs(self._longest_first(rest), self.isolation, progress):
                 program = next(each for each in rest if _gave(each, raw))
                 rest.remove(program)
                 self._seen(program, raw, found)
@@ -110,6 +112,22 @@ class Trial:
             if any(leaf.status.bad for leaf in seen):
                 self._write_logs(raw, self.folder / "repeats" / str(next(self._numbers)))
             yield next(each for each in programs if _gave(each, raw)), seen
+
+    def _longest_first(self, programs: Sequence[TestProgram]) -> tuple[TestProgram, ...]:
+        """Return the programs in the order in which machines take them.
+
+        Longest first, so that in the end no machine works alone; what nobody knows may be long.
+        Those that share a machine keep the order that they were given in.
+        """
+        if self.isolation is not Isolation.PROGRAM:
+            return tuple(programs)
+        return tuple(
+            sorted(
+                programs,
+                key=lambda each: self.took.get(f"{each.suite}/{each.name}", math.inf),
+                reverse=True,
+            )
+        )
 
     def _marks(self, programs: Sequence[TestProgram]) -> dict[TestProgram, list[str]]:
         """Return under what the memory knows each run of each program."""

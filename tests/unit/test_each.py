@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,20 @@ def test_a_kernel_that_is_the_same_is_not_run_again(laboratory: Laboratory) -> N
     ]
     assert isinstance(run.observer, Watcher)
     assert len(run.observer.told) == 4
+
+
+def test_only_the_whole_series_is_run_anew_when_nothing_has_changed(
+    laboratory: Laboratory,
+) -> None:
+    first = gone_through(laboratory, "skip alpha", "another kernel", "and another")
+    laboratory.ran.clear()
+    second = gone_through(laboratory, "skip alpha", "another kernel", "and another")
+    assert [step.changes for step in first.steps] == [step.changes for step in second.steps]
+    ran = Counter(kernel for kernel, _ in laboratory.ran.elements())
+    assert sorted(ran.values()) == [
+        6,
+        8,
+    ]  # base and series: the doubt about alpha, and both programs
 
 
 def test_warnings_belong_to_the_patch_that_adds_them(laboratory: Laboratory) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,19 @@ def test_a_leaf_is_followed_over_runs(database: Path) -> None:
     ]
     assert [point.series for point in points] == ["iosignalfd/v4", "iosignalfd/v4", "other/v1"]
     assert len(history.leaf_points(database, LEAF, limit=10, series="other/v1")) == 1
+
+
+def test_a_program_takes_as_long_as_its_cases_did_when_it_last_ran(database: Path) -> None:
+    def leaves(*seconds: float | None) -> tuple[Leaf, ...]:
+        names = ("kvm/long_test/one", "kvm/long_test/two", "kvm/long_test0/one", "kvm/alone_test")
+        pairs = zip(names, seconds, strict=False)
+        return tuple(Leaf(name, Status.PASS, seconds=took) for name, took in pairs)
+
+    names = ["kvm/long_test", "kvm/alone_test", "kvm/untimed_test", "kvm/never_test"]
+    untimed = Leaf("kvm/untimed_test/one", Status.PASS)
+    for found in (leaves(9, 9, 9, 4), (*leaves(1, 2, 50), untimed)):
+        history.record(database, a_result.passed(leaves=found), Path("/runs/timed"))
+    assert history.program_seconds(database, names) == {"kvm/long_test": 3, "kvm/alone_test": 4}
 
 
 def test_a_stage_is_followed_over_runs(database: Path) -> None:
@@ -116,6 +131,15 @@ def test_two_runs_at_once_both_land(tmp_path: Path) -> None:
     assert [child.wait(120) for child in children] == [0, 0, 0]
     assert len(history.runs(path, limit=100)) == 45
     assert len(history.leaf_points(path, LEAF, limit=100)) == 45
+
+
+def test_who_comes_while_another_makes_the_database_waits(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite"
+    with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        threading.Timer(0.3, other.rollback).start()
+        history.record(path, a_result.passed(), Path("/runs/one"))
+    assert len(history.runs(path, limit=9)) == 1
 
 
 def test_a_run_that_cannot_be_written_leaves_no_half_of_it(database: Path) -> None:

@@ -125,6 +125,23 @@ def test_leaves_stand_in_the_suites_order_whichever_ended_first(bench: Bench) ->
     assert (bench.folder / "tests/kvm/a_test.console.log").read_text() == "said"
 
 
+def test_what_takes_longest_begins_first_and_the_unknown_before_it(bench: Bench) -> None:
+    made = bench.trial()
+    made.machines = 1
+    made.took = {"kvm/a_test": 0.5, "kvm/c_test": 3.0}
+    made.run(made.select(()))
+    assert bench.ran == ["b_test", "c_test", "a_test"]
+    assert ids(made.leaves) == [f"kvm/{name}/fine" for name in NAMES]
+
+
+def test_on_one_machine_programs_keep_their_order(bench: Bench) -> None:
+    made = bench.trial()
+    made.isolation = Isolation.SUITE
+    made.took = {"kvm/c_test": 3.0, "kvm/b_test": 2.0, "kvm/a_test": 1.0}
+    made.run(made.select(()))
+    assert bench.ran == list(NAMES)
+
+
 def test_globs_choose_programs(bench: Bench) -> None:
     made = bench.trial()
     assert [each.name for each in made.select(("a*", "c_test"))] == ["a_test", "c_test"]
