@@ -19,13 +19,18 @@ DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_PIO);
  */
 #define ROUNDS	5
 
+/* A grace period of RCU, after which closed files have gone, and some more */
+#define SETTLED		50000	/* us */
+
 /* In KiB: what the kernel has allocated and could not give back */
 static long slab_unreclaimable(void)
 {
-	FILE *meminfo = fopen("/proc/meminfo", "re");
 	char line[128];
 	long kib = -1;
+	FILE *meminfo;
 
+	usleep(SETTLED);
+	meminfo = fopen("/proc/meminfo", "re");
 	if (!meminfo)
 		return -1;
 	while (fgets(line, sizeof(line), meminfo))

@@ -1,0 +1,510 @@
+"""Measure the loop from an edited patch to a verdict, beside virtme-ng, make and bare QEMU.
+
+    tox -e bench                                    everything: about half an hour on two cores
+    tox -e bench -- --only warm edit --rounds 5     some of it
+
+What is compared runs in turns, round by round, so a host that becomes slow is slow for all of it;
+each ratio is taken within its round. Prints a table of medians, and writes it with a picture and
+every sample into ``benchmarks/``. The kernels come from the caller's cache and from the folder
+``--work``, where the peers build theirs; a first run builds them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from toolkit import patching, paths, profile
+from toolkit.model import Silent
+from toolkit.request import Request
+from toolkit.run import Run
+from toolkit.testbed import Testbed
+
+PROJECT = Path(__file__).parents[1]
+PEER_OPTIONS = PROJECT / "tests/data/bench/peer.config"  # what vng needs, and KVM built in
+SERIES = "iosignalfd/v4"
+# Both editors change how much one structure takes, by another number each time.
+EDITED = "p = kzalloc(sizeof(*p)"
+EDITED_FILE = "virt/kvm/iosignalfd.c"
+PATIENCE = 3600.0  # seconds for any one command
+_POLL = 0.01
+
+# Runs the toolkit, and says on file descriptor 3 when the first test program speaks.
+_CHILD = """
+import contextlib, os, sys, time
+from toolkit import cli, display
+
+class Teller:
+    def __init__(self, observer):
+        self.observer, self.told = observer, False
+    def __getattr__(self, name):
+        return getattr(self.observer, name)
+    def stage_progress(self, name, *rest):
+        if name == "test" and not self.told:
+            self.told = True
+            os.write(3, str(time.monotonic()).encode())
+        self.observer.stage_progress(name, *rest)
+
+opened = display.open_display
+
+@contextlib.contextmanager
+def telling(stream):
+    with opened(stream) as observer:
+        yield Teller(observer)
+
+display.open_display = telling
+sys.argv[0] = "toolkit"
+cli.main()
+"""
+
+Samples = dict[str, list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One line of the table: ``over`` is divided by ``under`` (added up), or stands for itself."""
+
+    what: str
+    over: str
+    under: tuple[str, ...]
+    limit: float
+    unit: str  # "" for a ratio
+
+    def values(self, samples: Samples) -> list[float]:
+        """Return the value of each round; none where something was not measured."""
+        if not all(samples.get(name) for name in (self.over, *self.under)):
+            return []
+        if not self.under:
+            return samples[self.over]
+        bottoms = [
+            sum(parts) for parts in zip(*(samples[name] for name in self.under), strict=False)
+        ]
+        return [top / bottom for top, bottom in zip(samples[self.over], bottoms, strict=False)]
+
+
+BARS = (
+    Bar("nothing changed: start to first test / vng to `uname -r`", "warm", ("vng",), 0.2, ""),
+    Bar("the same: time beyond the tests' own, shared among the cores", "beyond", (), 3, "s"),
+    Bar("one line changed: start to first test / (make bzImage, vng)", "edit", ("make", "vng"), 0.3, ""),
+    Bar("the same, alone", "edit", (), 6, "s"),
+    Bar("restore to first command / boot to first command", "restore", ("boot",), 0.12, ""),
+    Bar("boot to first command / bare QEMU to SSH banner", "boot", ("bare",), 1.15, ""),
+    Bar("cold kernel build / bare make", "cold", ("cold-make",), 1.03, ""),
+    Bar("toolkit --help", "help", (), 0.25, "s"),
+    Bar("toolkit series list", "list", (), 0.4, "s"),
+    Bar("memory of the toolkit in a run", "memory", (), 150, "MiB"),
+    Bar("200 programs / 20 programs, time", "many-200", ("many-20",), 10, ""),
+    Bar("200 programs / 20 programs, memory", "memory-200", ("memory-20",), 1.1, ""),
+)  # fmt: skip
+
+
+# --- commands ------------------------------------------------------------------------------
+
+
+def seconds_of(command: Sequence[str | Path], **options: object) -> float:
+    """Run a command that must succeed, and return how long it took."""
+    began = time.monotonic()
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, **options
+    )  # type: ignore[call-overload]
+    took = time.monotonic() - began
+    if done.returncode:
+        sys.exit(f"{command} failed: {done.stdout.decode(errors='replace')[-2000:]}")
+    return took
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A run of the toolkit as seen from outside: seconds to the first test and in all, MiB."""
+
+    first: float
+    total: float
+    peak: float
+
+
+def toolkit(*words: str | Path, until_first: bool = False, good: bool = True) -> Told:
+    """Run the toolkit and watch it; with ``until_first`` it is interrupted once a test runs."""
+    read, write = os.pipe()
+    with tempfile.TemporaryFile() as log:
+        began = time.monotonic()
+        child = subprocess.Popen(
+            ["sh", "-c", f'exec "$@" 3>&{write}', "sh", sys.executable, "-c", _CHILD, *words],
+            pass_fds=[write],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        os.close(write)
+        peak, first = 0.0, 0.0
+        while child.poll() is None:
+            peak = max(peak, _peak_mib(child.pid))
+            if not first and _readable(read):
+                first = float(os.read(read, 64) or 0)
+                if first and until_first:
+                    child.send_signal(signal.SIGINT)
+            time.sleep(_POLL)
+        total = time.monotonic() - began
+        os.close(read)
+        if (good and not until_first and child.returncode) or not first:
+            log.seek(0)
+            sys.exit(f"toolkit {words} ended with {child.returncode}:\n{_tail(log)}")
+    return Told(first - began, total, peak)
+
+
+def _readable(fd: int) -> bool:
+    import select  # noqa: PLC0415 - here alone
+
+    return bool(select.select([fd], [], [], 0)[0])
+
+
+def _peak_mib(pid: int) -> float:
+    """Return the largest resident size that a process has had (proc(5), VmHWM)."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    return 0.0
+
+
+def _tail(log: IO[bytes]) -> str:
+    return log.read().decode(errors="replace")[-2000:]
+
+
+# --- what is measured ----------------------------------------------------------------------
+
+
+class Laboratory:
+    """What the probes need, each made when the first of them asks for it."""
+
+    def __init__(self, work: Path, vng: str) -> None:
+        self.work = work
+        self.vng = vng
+        self.samples: Samples = {}
+        self._edits = int(time.time())
+        self._run: Run | None = None
+        work.mkdir(parents=True, exist_ok=True)
+
+    def keep(self, **values: float) -> None:
+        for name, value in values.items():
+            self.samples.setdefault(name.replace("_", "-"), []).append(value)
+
+    # The toolkit's own machines, without modules on either side.
+
+    @property
+    def run(self) -> Run:
+        if self._run is None:
+            folder = Path(tempfile.mkdtemp(prefix="run-", dir=self.work))
+            self._run = Run(Request(patch=SERIES), paths.resolve(PROJECT), folder, Silent())
+            _ = self._run.image, self._run.accelerator
+        return self._run
+
+    def testbed(self, *, snapshots: bool) -> Testbed:
+        bed = replace(self.run.testbed, snapshots=snapshots, stages=[])
+        bed.kernel = replace(self.run.kernel, modules=None)
+        bed.folder = Path(tempfile.mkdtemp(prefix="machines-", dir=self.work))
+        bed.prepare()
+        return bed
+
+    def first_command(self, name: str, bed: Testbed) -> None:
+        began = time.monotonic()
+        with bed.boot() as (_, session):
+            session.check("true", deadline=self.run.deadline)
+            self.keep(**{name: time.monotonic() - began})
+
+    # What the peers work on: the same patched tree, and a folder of their own.
+
+    def tree(self) -> Path:
+        """Return the patched source, written once."""
+        place = self.work / "tree"
+        stamp = self.work / "tree.key"
+        if not stamp.is_file() or stamp.read_text() != self.run.tree.key:
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(self.run.base.path, place, symlinks=True)
+            for name, file in self.run.tree.files.items():
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                if file.content is not None:
+                    (place / name).write_bytes(file.content)
+            stamp.write_text(self.run.tree.key)
+        return place
+
+    def peer_run(self, *, cold: bool) -> Run:
+        options = profile.load(str(PEER_OPTIONS))
+        folder = Path(tempfile.mkdtemp(prefix="peer-", dir=self.work))
+        request = Request(patch=SERIES, profile=options, cold=cold)
+        return Run(request, paths.resolve(PROJECT), folder, Silent())
+
+    def make(self, *targets: str, fresh: bool = False) -> float:
+        """Run make as anybody would, in the peer's own build folder; return the seconds."""
+        place = self.work / "peer"
+        if fresh or not (place / ".config").is_file():
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            (place / ".config").write_text(self.peer_run(cold=False).config.text)
+        jobs = f"-j{self.run.request.jobs}"
+        return seconds_of(["make", "-C", self.tree(), f"O={place}", jobs, *targets])
+
+    def edit(self) -> int:
+        """Return another number for the edited line."""
+        self._edits += 1
+        return self._edits % 997 + 1
+
+
+def warm(lab: Laboratory) -> None:
+    """A run in which nothing has changed, and all of its tests."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-", dir=lab.work))
+    told = toolkit("build-and-test", "--patch", SERIES, "--run-dir", folder)
+    result = json.loads((folder / "result.json").read_text())
+    tests = sum(leaf["seconds"] or 0 for leaf in result["leaves"])
+    at_once = min(len(os.sched_getaffinity(0)), lab.run.testbed.room())
+    lab.keep(warm=told.first, beyond=told.total - tests / at_once, memory=told.peak)
+
+
+def vng(lab: Laboratory) -> None:
+    """The peer: boot a kernel and run one command in it."""
+    kernel = lab.work / "peer/arch/x86/boot/bzImage"
+    if not kernel.is_file():
+        lab.make("bzImage")
+    command = [lab.vng, "--disable-kvm", "-r", kernel, "--", "uname", "-r"]
+    lab.keep(vng=seconds_of(command, cwd=lab.work, stdin=subprocess.DEVNULL))
+
+
+def edit(lab: Laboratory) -> None:
+    """One line of the series changes, and a test runs."""
+    root = lab.work / "root"
+    if not root.is_dir():
+        root.mkdir()
+        for name in ("kselftests", "vm-images"):
+            (root / name).symlink_to(PROJECT / name)
+    shutil.rmtree(root / "patches", ignore_errors=True)
+    shutil.copytree(PROJECT / "patches", root / "patches")
+    found = [
+        path
+        for path in (root / "patches" / SERIES).rglob("*.patch")
+        if f"+\t{EDITED}," in path.read_text()
+    ]
+    for path in found:
+        text = path.read_text()
+        path.write_text(text.replace(f"+\t{EDITED},", f"+\t{EDITED} + {lab.edit()},"))
+    folder = Path(tempfile.mkdtemp(prefix="edit-", dir=lab.work))
+    words = ("--root", root, "build-and-test", "--patch", SERIES, "--run-dir", folder)
+    lab.keep(edit=toolkit(*words, until_first=True).first)
+
+
+def make(lab: Laboratory) -> None:
+    """The same line changes in a tree, and make relinks a kernel with KVM built in."""
+    path = lab.tree() / EDITED_FILE
+    original = path.read_text()
+    try:
+        path.write_text(original.replace(f"{EDITED},", f"{EDITED} + {lab.edit()},"))
+        lab.keep(make=lab.make("bzImage"))
+    finally:
+        path.write_text(original)
+
+
+def restore(lab: Laboratory) -> None:
+    """From a saved machine to its first command."""
+    lab.first_command("restore", lab.testbed(snapshots=True))
+
+
+def boot(lab: Laboratory) -> None:
+    """From power on to the first command."""
+    lab.first_command("boot", lab.testbed(snapshots=False))
+
+
+def bare(lab: Laboratory) -> None:
+    """The floor of that: QEMU alone, until SSH shows its banner."""
+    bed = lab.testbed(snapshots=False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    began = time.monotonic()
+    child = subprocess.Popen(
+        [bed.folder / "qemu.sh"],
+        env={**os.environ, "SSH_PORT": str(port)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while not _banner(port):
+            if child.poll() is not None or time.monotonic() - began > PATIENCE:
+                sys.exit(f"{bed.folder}/qemu.sh shows no SSH banner")
+            time.sleep(_POLL)
+        lab.keep(bare=time.monotonic() - began)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _banner(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as tried:
+            return tried.recv(4) == b"SSH-"
+    return False
+
+
+def cold(lab: Laboratory) -> None:
+    """The kernel from nothing, by the toolkit and by make, with one configuration."""
+    lab.keep(cold_make=lab.make(fresh=True))
+    run = lab.peer_run(cold=True)
+    _ = run.kernel
+    lab.keep(cold=next(stage.seconds for stage in run.stages if stage.name == "build"))
+
+
+def start_up(lab: Laboratory) -> None:
+    """What a user waits for before anything happens."""
+    program = [sys.executable, "-m", "toolkit.cli"]
+    installed = shutil.which("toolkit", path=str(Path(sys.executable).parent))
+    command = [installed] if installed else program
+    lab.keep(help=seconds_of([*command, "--help"], cwd=PROJECT))
+    lab.keep(list=seconds_of([*command, "series", "list"], cwd=PROJECT))
+
+
+def many(lab: Laboratory) -> None:
+    """Suites of 20 and of 200 programs that do nothing, on the unpatched kernel."""
+    root = lab.work / "many"
+    for count in (20, 200):
+        suite = root / f"kselftests/many-{count}"
+        suite.mkdir(parents=True, exist_ok=True)
+        names = [f"nothing_{number:03}.sh" for number in range(count)]
+        for name in names:
+            (suite / name).write_text("#!/bin/sh\necho TAP version 13; echo 1..1; echo ok 1 yes\n")
+            (suite / name).chmod(0o755)
+        (suite / "Makefile").write_text(
+            f"TEST_PROGS := {' '.join(names)}\ninclude $(KSFT)/lib.mk\n"
+        )
+    for name in ("patches", "vm-images"):
+        with contextlib.suppress(FileExistsError):
+            (root / name).symlink_to(PROJECT / name)
+    for count in (20, 200):
+        folder = Path(tempfile.mkdtemp(prefix="many-", dir=lab.work))
+        words = ("--root", root, "build-and-test", "--suite", f"many-{count}", "--run-dir", folder)
+        told = toolkit(*words)
+        lab.keep(**{f"many_{count}": told.total, f"memory_{count}": told.peak})
+
+
+Probe = Callable[[Laboratory], None]
+# In turns within a round; what takes minutes is done once.
+PROBES: Mapping[str, Probe] = {
+    "start-up": start_up,
+    "warm": warm,
+    "vng": vng,
+    "edit": edit,
+    "make": make,
+    "restore": restore,
+    "boot": boot,
+    "bare": bare,
+}
+ONCE: Mapping[str, Probe] = {"cold": cold, "many": many}
+
+
+# --- what is said of it --------------------------------------------------------------------
+
+
+def table(samples: Samples) -> list[str]:
+    """Return the bars as a table in Markdown."""
+    lines = ["| what | median | spread | at most | |", "|---|---|---|---|---|"]
+    for bar in BARS:
+        values = bar.values(samples)
+        if not values:
+            continue
+        median = statistics.median(values)
+        spread = f"{min(values):.3g} to {max(values):.3g}" if len(values) > 1 else "once"
+        held = "met" if median <= bar.limit else "**missed**"
+        unit = f" {bar.unit}" if bar.unit else ""
+        lines.append(
+            f"| {bar.what} | {median:.3g}{unit} | {spread} | {bar.limit:g}{unit} | {held} |"
+        )
+    lines += ["", "| measured | median | spread |", "|---|---|---|"]
+    for name, values in samples.items():
+        unit = "MiB" if name.startswith("memory") else "s"
+        spread = f"{min(values):.3g} to {max(values):.3g}" if len(values) > 1 else "once"
+        lines.append(f"| {name} | {statistics.median(values):.3g} {unit} | {spread} |")
+    return lines
+
+
+def picture(samples: Samples, folder: Path) -> None:
+    """Draw each bar's median as a part of its limit."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow, and an extra
+
+    shown = [(bar, bar.values(samples)) for bar in BARS]
+    shown = [(bar, values) for bar, values in reversed(shown) if values]
+    figure = Figure(figsize=(9, 0.45 * len(shown) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    parts = [[value / bar.limit for value in values] for bar, values in shown]
+    medians = [statistics.median(part) for part in parts]
+    errors = [
+        [median - min(part) for median, part in zip(medians, parts, strict=True)],
+        [max(part) - median for median, part in zip(medians, parts, strict=True)],
+    ]
+    axes.barh(range(len(shown)), medians, xerr=errors, color="0.7", edgecolor="0.3", capsize=3)
+    axes.axvline(1, color="0.1", linestyle="--", label="at most")
+    axes.set_yticks(range(len(shown)), [bar.what for bar, _ in shown], fontsize=8)
+    axes.set_xlabel("median, as a part of what is allowed; the whiskers are the whole spread")
+    axes.legend(loc="lower right")
+    figure.savefig(folder / "speed.svg")
+
+
+def machine() -> str:
+    """Return the machine in words: processor, cores, memory, system."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
+    return f"{os.cpu_count()} x {model}, {memory} GiB, Linux {platform.release()}"
+
+
+def chosen(only: Sequence[str], probes: Mapping[str, Probe]) -> Iterator[tuple[str, Probe]]:
+    for name, probe in probes.items():
+        if not only or name in only:
+            yield name, probe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=[*PROBES, *ONCE], default=[])
+    parser.add_argument("--work", type=Path, default=paths.resolve(PROJECT).cache / "speed")
+    parser.add_argument("--vng", default="vng", help="virtme-ng's program")
+    parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks")
+    given = parser.parse_args()
+    lab = Laboratory(given.work.resolve(), shutil.which(given.vng) or given.vng)
+    for name, probe in chosen(given.only, ONCE):
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        probe(lab)
+    once = {name: list(values) for name, values in lab.samples.items()}
+    for number in range(given.rounds + 1):
+        for name, probe in chosen(given.only, PROBES):
+            print(f"round {number}: {name} ...", file=sys.stderr, flush=True)
+            probe(lab)
+        if number == 0:  # it warms up what the others find warm
+            lab.samples = once
+    lines = [machine(), "", *table(lab.samples)]
+    print("\n".join(lines))
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "speed.md").write_text("\n".join(lines) + "\n")
+    (given.out / "speed.json").write_text(json.dumps(lab.samples, indent=1) + "\n")
+    picture(lab.samples, given.out)
+
+
+if __name__ == "__main__":
+    main()
