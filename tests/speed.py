@@ -16,10 +16,10 @@ import contextlib
 import json
 import os
 import platform
+import select
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,7 +29,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from toolkit import patching, paths, profile
+from tests.speed_bars import Samples, picture, table
+from toolkit import paths, profile
 from toolkit.model import Silent
 from toolkit.request import Request
 from toolkit.run import Run
@@ -72,56 +73,21 @@ sys.argv[0] = "toolkit"
 cli.main()
 """
 
-Samples = dict[str, list[float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One line of the table: ``over`` is divided by ``under`` (added up), or stands for itself."""
-
-    what: str
-    over: str
-    under: tuple[str, ...]
-    limit: float
-    unit: str  # "" for a ratio
-
-    def values(self, samples: Samples) -> list[float]:
-        """Return the value of each round; none where something was not measured."""
-        if not all(samples.get(name) for name in (self.over, *self.under)):
-            return []
-        if not self.under:
-            return samples[self.over]
-        bottoms = [
-            sum(parts) for parts in zip(*(samples[name] for name in self.under), strict=False)
-        ]
-        return [top / bottom for top, bottom in zip(samples[self.over], bottoms, strict=False)]
-
-
-BARS = (
-    Bar("nothing changed: start to first test / vng to `uname -r`", "warm", ("vng",), 0.2, ""),
-    Bar("the same: time beyond the tests' own, shared among the cores", "beyond", (), 3, "s"),
-    Bar("one line changed: start to first test / (make bzImage, vng)", "edit", ("make", "vng"), 0.3, ""),
-    Bar("the same, alone", "edit", (), 6, "s"),
-    Bar("restore to first command / boot to first command", "restore", ("boot",), 0.12, ""),
-    Bar("boot to first command / bare QEMU to SSH banner", "boot", ("bare",), 1.15, ""),
-    Bar("cold kernel build / bare make", "cold", ("cold-make",), 1.03, ""),
-    Bar("toolkit --help", "help", (), 0.25, "s"),
-    Bar("toolkit series list", "list", (), 0.4, "s"),
-    Bar("memory of the toolkit in a run", "memory", (), 150, "MiB"),
-    Bar("200 programs / 20 programs, time", "many-200", ("many-20",), 10, ""),
-    Bar("200 programs / 20 programs, memory", "memory-200", ("memory-20",), 1.1, ""),
-)  # fmt: skip
-
-
 # --- commands ------------------------------------------------------------------------------
 
 
-def seconds_of(command: Sequence[str | Path], **options: object) -> float:
+def seconds_of(command: Sequence[str | Path], folder: Path = PROJECT) -> float:
     """Run a command that must succeed, and return how long it took."""
     began = time.monotonic()
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, **options
-    )  # type: ignore[call-overload]
+        command,
+        check=False,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=PATIENCE,
+    )
     took = time.monotonic() - began
     if done.returncode:
         sys.exit(f"{command} failed: {done.stdout.decode(errors='replace')[-2000:]}")
@@ -168,7 +134,6 @@ def toolkit(*words: str | Path, until_first: bool = False, good: bool = True) ->
 
 
 def _readable(fd: int) -> bool:
-    import select  # noqa: PLC0415 - here alone
 
     return bool(select.select([fd], [], [], 0)[0])
 
@@ -279,8 +244,8 @@ def vng(lab: Laboratory) -> None:
     kernel = lab.work / "peer/arch/x86/boot/bzImage"
     if not kernel.is_file():
         lab.make("bzImage")
-    command = [lab.vng, "--disable-kvm", "-r", kernel, "--", "uname", "-r"]
-    lab.keep(vng=seconds_of(command, cwd=lab.work, stdin=subprocess.DEVNULL))
+    command: list[str | Path] = [lab.vng, "--disable-kvm", "-r", kernel, "--", "uname", "-r"]
+    lab.keep(vng=seconds_of(command, lab.work))
 
 
 def edit(lab: Laboratory) -> None:
@@ -351,10 +316,11 @@ def bare(lab: Laboratory) -> None:
 
 
 def _banner(port: int) -> bool:
-    with contextlib.suppress(OSError):
+    try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as tried:
             return tried.recv(4) == b"SSH-"
-    return False
+    except OSError:
+        return False
 
 
 def cold(lab: Laboratory) -> None:
@@ -370,8 +336,8 @@ def start_up(lab: Laboratory) -> None:
     program = [sys.executable, "-m", "toolkit.cli"]
     installed = shutil.which("toolkit", path=str(Path(sys.executable).parent))
     command = [installed] if installed else program
-    lab.keep(help=seconds_of([*command, "--help"], cwd=PROJECT))
-    lab.keep(list=seconds_of([*command, "series", "list"], cwd=PROJECT))
+    lab.keep(help=seconds_of([*command, "--help"]))
+    lab.keep(list=seconds_of([*command, "series", "list"]))
 
 
 def many(lab: Laboratory) -> None:
@@ -412,51 +378,7 @@ PROBES: Mapping[str, Probe] = {
 ONCE: Mapping[str, Probe] = {"cold": cold, "many": many}
 
 
-# --- what is said of it --------------------------------------------------------------------
-
-
-def table(samples: Samples) -> list[str]:
-    """Return the bars as a table in Markdown."""
-    lines = ["| what | median | spread | at most | |", "|---|---|---|---|---|"]
-    for bar in BARS:
-        values = bar.values(samples)
-        if not values:
-            continue
-        median = statistics.median(values)
-        spread = f"{min(values):.3g} to {max(values):.3g}" if len(values) > 1 else "once"
-        held = "met" if median <= bar.limit else "**missed**"
-        unit = f" {bar.unit}" if bar.unit else ""
-        lines.append(
-            f"| {bar.what} | {median:.3g}{unit} | {spread} | {bar.limit:g}{unit} | {held} |"
-        )
-    lines += ["", "| measured | median | spread |", "|---|---|---|"]
-    for name, values in samples.items():
-        unit = "MiB" if name.startswith("memory") else "s"
-        spread = f"{min(values):.3g} to {max(values):.3g}" if len(values) > 1 else "once"
-        lines.append(f"| {name} | {statistics.median(values):.3g} {unit} | {spread} |")
-    return lines
-
-
-def picture(samples: Samples, folder: Path) -> None:
-    """Draw each bar's median as a part of its limit."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - slow, and an extra
-
-    shown = [(bar, bar.values(samples)) for bar in BARS]
-    shown = [(bar, values) for bar, values in reversed(shown) if values]
-    figure = Figure(figsize=(9, 0.45 * len(shown) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    parts = [[value / bar.limit for value in values] for bar, values in shown]
-    medians = [statistics.median(part) for part in parts]
-    errors = [
-        [median - min(part) for median, part in zip(medians, parts, strict=True)],
-        [max(part) - median for median, part in zip(medians, parts, strict=True)],
-    ]
-    axes.barh(range(len(shown)), medians, xerr=errors, color="0.7", edgecolor="0.3", capsize=3)
-    axes.axvline(1, color="0.1", linestyle="--", label="at most")
-    axes.set_yticks(range(len(shown)), [bar.what for bar, _ in shown], fontsize=8)
-    axes.set_xlabel("median, as a part of what is allowed; the whiskers are the whole spread")
-    axes.legend(loc="lower right")
-    figure.savefig(folder / "speed.svg")
+# --- the whole ----------------------------------------------------------------------------
 
 
 def machine() -> str:
