@@ -1,7 +1,8 @@
 """The content-addressed store under the cache folder.
 
 An entry is a folder ``KIND/KEY`` that is either whole or absent: it is filled under a
-temporary name and renamed. Entries never change afterwards. Beside them lie *work folders*,
+temporary name and renamed. Entries never change afterwards; one that did, by a failing disk or a
+careless hand, is noticed when it is found and made again. Beside them lie *work folders*,
 which do change (a persistent build tree); whoever uses one holds its lock.
 
 Any number of toolkits may share one store.
@@ -22,11 +23,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from toolkit import integrity
 from toolkit.deadline import Deadline
 from toolkit.errors import InfrastructureError
 
 _SEAL = ".sealed.json"  # written last: a folder without it is not an entry
 _LOCK_POLL = 0.05
+
+
+def _nobody(said: str) -> None:
+    """Hear of damage and do nothing: where there is nobody to tell."""
 
 
 def digest(*parts: object) -> str:
@@ -54,23 +60,44 @@ class Cache:
     """A store rooted at ``root``, which is made when first needed.
 
     ``cold`` makes :meth:`make` ignore what is there (once each entry), and replace it.
+    ``on_damage`` is told of an entry that is not what it was, in words.
     """
 
-    def __init__(self, root: Path, *, cold: bool = False) -> None:
+    def __init__(
+        self, root: Path, *, cold: bool = False, on_damage: Callable[[str], None] = _nobody
+    ) -> None:
         self.root = root
         self._cold = cold
+        self._on_damage = on_damage
         self._fresh: set[Path] = set()
+        self._looked_through: dict[Path, bool] = {}  # by this process: is it sound?
 
     def find(self, kind: str, key: str) -> Path | None:
         """Return the entry's folder, and remember that it was used, or None."""
         path = self.root / kind / key
         if self._cold and path not in self._fresh:
             return None
-        if not (path / _SEAL).exists():
+        if not (path / _SEAL).exists() or not self._sound(path):
             return None
         with contextlib.suppress(OSError):
             os.utime(path / _SEAL)
         return path
+
+    def _sound(self, path: Path) -> bool:
+        """Return whether an entry is what it was when it was sealed; looked at once."""
+        if path not in self._looked_through:
+            try:
+                known = json.loads((path / _SEAL).read_text()).get("files", {})
+                what = integrity.damage(path, known)
+            except FileNotFoundError:
+                return False  # pruned meanwhile
+            except (OSError, ValueError, AttributeError) as error:
+                what = str(error)
+            if what:
+                kind = path.parent.name
+                self._on_damage(f"a cached {kind} is damaged and will be made again: {what}")
+            self._looked_through[path] = not what
+        return self._looked_through[path]
 
     def make(
         self,
@@ -80,20 +107,22 @@ class Cache:
         *,
         deadline: Deadline,
         label: str = "",
+        checked: bool = True,
     ) -> tuple[Path, bool]:
         """Return the entry's folder and whether it was found.
 
-        Where it is absent ``fill`` is called with an empty folder; what it raises leaves the
-        store as it was. Two callers of one key wait for each other and fill it once.
+        Where it is absent or damaged ``fill`` is called with an empty folder; what it raises
+        leaves the store as it was. Two callers of one key wait for each other and fill it once.
+        Who looks after the entry's files himself says that it is not to be ``checked``.
         """
         if found := self.find(kind, key):
             return found, True
         with self.lock(f"{kind}/{key}", deadline=deadline):
             if found := self.find(kind, key):
                 return found, True
-            return self._fill(self.root / kind / key, fill, label), False
+            return self._fill(self.root / kind / key, fill, label, checked), False
 
-    def _fill(self, path: Path, fill: Callable[[Path], None], label: str) -> Path:
+    def _fill(self, path: Path, fill: Callable[[Path], None], label: str, checked: bool) -> Path:
         try:
             # Whoever left one of these was killed: its lock is ours now.
             for left in path.parent.glob(f".{path.name}.*"):
@@ -103,7 +132,10 @@ class Cache:
             raise InfrastructureError(f"cannot write to the cache {self.root}: {error}") from error
         try:
             fill(temporary)
-            (temporary / _SEAL).write_text(json.dumps({"label": label, "made": time.time()}))
+            seal: dict[str, object] = {"label": label, "made": time.time()}
+            if checked:
+                seal["files"] = integrity.digests(temporary)
+            (temporary / _SEAL).write_text(json.dumps(seal))
             temporary.chmod(0o755)
             self.remove_tree(path)
             temporary.rename(path)
@@ -111,6 +143,7 @@ class Cache:
             self.remove_tree(temporary)
             raise
         self._fresh.add(path)
+        self._looked_through[path] = True
         return path
 
     def discard(self, kind: str, key: str) -> None:

@@ -80,7 +80,7 @@ class Run:
         self.folder = folder
         self.observer = observer
         self.arch = host_arch()
-        self.cache = Cache(paths.cache, cold=request.cold)
+        self.cache = Cache(paths.cache, cold=request.cold, on_damage=observer.notice)
         self.deadline = Deadline.after(request.seconds)
         self.stages: list[StageRecord] = []
         self.leaves: list[Leaf] = []

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from toolkit import archive, debs, gittree, localtree, process
+from toolkit import archive, debs, gittree, integrity, localtree, process
 from toolkit.cache import Cache, digest
 from toolkit.deadline import Deadline
 from toolkit.download import check, download, sha256_of
@@ -139,8 +139,9 @@ def _store(
     def fill_entry(folder: Path) -> None:
         fill(folder / "tree")
         (folder / "release").write_text(_release_of(spec, folder / "tree"))
+        integrity.remember_stamps(folder / "tree")
 
-    folder, found = cache.make(KIND, key, fill_entry, deadline=deadline, label=spec)
+    folder, found = cache.make(KIND, key, fill_entry, deadline=deadline, label=spec, checked=False)
     return KernelBase(spec, (folder / "release").read_text(), folder / "tree", key), found
 
 
@@ -297,7 +298,12 @@ def _near(pointer: Path, attributes: str, cache: Cache) -> Near | None:
         folder = cache.find(KIND, _git_key(tree_id)) if those == attributes else None
     except (OSError, ValueError, TypeError):
         return None
-    return Near(tree_id, folder / "tree") if folder else None
+    return Near(tree_id, folder / "tree") if folder and _sound(folder) else None
+
+
+def _sound(folder: Path) -> bool:
+    """Return whether another tree may be made out of this entry's files."""
+    return not integrity.stamp_damage(folder / "tree")
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,4 +382,4 @@ def _latest(pointer: Path, cache: Cache) -> Path | None:
         folder = cache.find(KIND, json.loads(pointer.read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return folder / "tree" if folder else None
+    return folder / "tree" if folder and _sound(folder) else None

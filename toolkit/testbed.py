@@ -294,7 +294,9 @@ class Testbed:
 
     def _made(self, name: str, key: str, fill: Callable[[Path], None]) -> Snapshot:
         label = f"{name} {self.kernel.release}"
-        path, _ = self.cache.make(_KIND, key, fill, deadline=self.deadline, label=label)
+        path, _ = self.cache.make(
+            _KIND, key, fill, deadline=self.deadline, label=label, checked=False
+        )
         saved = snapshot.load(path)
         assert saved is not None
         return saved

@@ -151,3 +151,26 @@ def test_what_a_killed_run_left_half_done_goes_with_the_next(tmp_path: Path) -> 
     cache.make("build", "b", lambda folder: None, deadline=Deadline.after(5))
     names = {path.name for path in (tmp_path / "build").iterdir() if path.is_dir()}
     assert names == {"a", "b"}
+
+
+def test_a_damaged_entry_is_made_again_and_told_once(tmp_path: Path) -> None:
+    calls: list[str] = []
+    path, _ = Cache(tmp_path).make("build", "key", writer("whole", calls), deadline=soon())  # type: ignore[arg-type]
+    (path / "file").write_text("broken")
+    told: list[str] = []
+    cache = Cache(tmp_path, on_damage=told.append)
+    again, found = cache.make("build", "key", writer("whole", calls), deadline=soon())  # type: ignore[arg-type]
+    assert (found, len(calls), again) == (False, 2, path)
+    assert told == ["a cached build is damaged and will be made again: file has changed"]
+    assert cache.find("build", "key") == path
+    assert Cache(tmp_path, on_damage=told.append).find("build", "key") == path
+    assert len(told) == 1
+
+
+def test_a_seal_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
+    path, _ = Cache(tmp_path).make("build", "key", writer("whole", []), deadline=soon())  # type: ignore[arg-type]
+    for text in ("{", "[]", "null"):
+        (path / ".sealed.json").write_text(text)
+        told: list[str] = []
+        assert Cache(tmp_path, on_damage=told.append).find("build", "key") is None
+        assert len(told) == 1

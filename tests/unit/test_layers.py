@@ -15,7 +15,7 @@ LEVELS = [
     for level in """
     __init__ errors evidence
   / model
-  / deadline significance text
+  / deadline integrity significance text
   / arch bench_model bisection cache console cpio diagnostics elf gcov instrument kconfig
     kconfig_deps keys ktap modalias patchfile paths process qemu yamlfile
   / archive bench_file bench_log bench_table bundle checkpatch coccinelle debs download

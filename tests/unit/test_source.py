@@ -121,7 +121,12 @@ def test_a_tarball(tree: Path, cache: Cache, form: str) -> None:
     again, found = fetch(f"tarball:elsewhere#sha256={sha256}", cache)
     assert found
     assert again.key == base.key
-    assert sorted(p.name for p in base.path.parent.iterdir()) == [".sealed.json", "release", "tree"]
+    assert sorted(path.name for path in base.path.parent.iterdir()) == [
+        ".sealed.json",
+        ".stamps",
+        "release",
+        "tree",
+    ]
 
 
 def test_a_tarball_with_another_checksum_is_not_unpacked(tree: Path, cache: Cache) -> None:
