@@ -16,10 +16,11 @@ def cached(stages: list[dict[str, object]]) -> dict[str, object]:
     return {str(stage["name"]): stage["cached"] for stage in stages}
 
 
-def saved_machines() -> list[Path]:
+def last_used(pattern: str) -> list[Path]:
+    """Return files of the cache, those of the entry that was used last at the end."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    found = (home / "kernel-toolkit/snapshot").glob("*/memory")
-    return sorted(found, key=lambda path: path.stat().st_mtime)
+    found = (home / "kernel-toolkit").glob(pattern)
+    return sorted(found, key=lambda path: (path.parent / ".sealed.json").stat().st_mtime)
 
 
 def test_a_panic_in_the_third_of_ten_costs_just_that_one(toolkit: Toolkit, tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_a_damaged_machine_is_noticed_and_made_again(toolkit: Toolkit, seeded: P
     first = toolkit.run(*words, root=seeded)
     assert first.code == 0, first
     assert not cached(first.result["stages"])["boot"]
-    for memory in saved_machines()[-2:]:
+    for memory in last_used("snapshot/*/memory")[-2:]:
         with memory.open("r+b") as file:
             file.seek(64 << 20)
             file.write(b"damage")
@@ -68,6 +69,25 @@ def test_a_damaged_machine_is_noticed_and_made_again(toolkit: Toolkit, seeded: P
     third = toolkit.run(*words, root=seeded)
     assert third.code == 0, third
     assert cached(third.result["stages"])["modules"]
+
+
+def test_a_damaged_module_image_and_suite_are_made_again(toolkit: Toolkit, seeded: Path) -> None:
+    first = toolkit.run(*PASS, root=seeded)
+    assert first.code == 0, first
+    stages = {"build": "modules.tar", "image": "initramfs.cpio", "suite": "installed/pass_test.sh"}
+    for kind, name in stages.items():
+        *_, file = (path.parent / name for path in last_used(f"{kind}/*/.sealed.json"))
+        with file.open("r+b") as damaged:
+            damaged.seek(file.stat().st_size // 2)
+            damaged.write(b"damage")
+    second = toolkit.run(*PASS, root=seeded)
+    assert second.code == 0, second
+    found = cached(second.result["stages"])
+    assert (found["build"], found["image"], found["selftests"]) == (False, False, False)
+    for kind, name in stages.items():
+        assert (
+            f"a cached {kind} is damaged and will be made again: {name} has changed" in second.err
+        )
 
 
 def test_restored_machines_have_the_time_and_randomness_of_their_own(
