@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import time
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.vm.conftest import DATA, PROJECT, Ended, Toolkit
+from tests.vm.conftest import DATA, PROJECT, Ended, Started, Toolkit
 
 SERIES = DATA / "series"
 PASS = ("--suite", "selfcheck", "--test", "pass_test.sh")
+LONGEST = 8.0  # seconds: about what a run takes that has a module to build
 IOCTL = ("--suite", "selfcheck", "--test", "ioctl_test")
 
 
@@ -177,3 +179,33 @@ def test_a_disk_that_fills_up(toolkit: Toolkit, seeded: Path, tmp_path: Path) ->
 
 def add_comment(path: Path, words: str) -> None:
     path.write_text(f"{path.read_text()}# {words}\n")
+
+
+def test_killed_at_twenty_moments_the_next_run_is_good(
+    toolkit: Toolkit, seeded: Path, tmp_path: Path
+) -> None:
+    """Each run has another module to build, another machine to save, and a moment to die at."""
+    (original,) = (SERIES / "breaks-twice").glob("0002-*.patch")
+    patch = tmp_path / "0001-edited.patch"
+
+    def started() -> Started:
+        value = f"data = {{ .datamatch = {random.randrange(1 << 30)} }};"
+        patch.write_text(original.read_text().replace("data = {};", value))
+        return toolkit.start("build-and-test", "--patch", str(patch), *PASS, root=seeded)
+
+    first = started().finish()  # it may have to build a whole kernel
+    assert first.code == 0, first
+    for _ in range(20):
+        moment = random.uniform(0, LONGEST)
+        run = started()
+        time.sleep(moment)
+        run.process.kill()
+        run.process.communicate()
+        for _ in range(100):
+            if not toolkit.processes():
+                break
+            time.sleep(0.05)
+        assert not toolkit.processes(), f"killed after {moment:.2f} s"
+    good = started().finish()
+    assert good.code == 0, good
+    assert "damaged" not in good.err
