@@ -6,11 +6,11 @@ import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from toolkit import outline, repeats, standing
+from toolkit import outline, repeats, results, standing
 from toolkit.errors import BootError, BuildError, KernelError, UserError
 from toolkit.evidence import Comparison, Repeats, Standing
 from toolkit.memory import StoredMemory
-from toolkit.model import BuiltSuite, Status, TestProgram
+from toolkit.model import BuiltSuite, Leaf, Status, TestProgram
 from toolkit.repeats import Question
 from toolkit.run import Run
 from toolkit.standing import Side
@@ -111,6 +111,7 @@ def conclude(run: Run, base: Run) -> None:
     """Compare the run with its base, settle what differs, and judge its leaves by that."""
     if any(leaf.status.bad for leaf in side(run).boot):
         base.testbed.prepare()  # does the base complain as well? memory does not know
+    run.leaves[:] = _judged(run, side(base))
     points = standing.compare(side(base), side(run), run.leaves)
     programs = programs_of(run.trial)
     questions = [
@@ -134,6 +135,18 @@ def conclude(run: Run, base: Run) -> None:
         leaves=tuple(points),
     )
     run.leaves[:] = standing.applied(run.leaves, points)
+
+
+def _judged(run: Run, base: Side) -> list[Leaf]:
+    """Return the run's leaves; what is merely allowed may not fail if the base's passes."""
+    good = {name for name, leaf in base.worst().items() if leaf.status is Status.PASS}
+    own = side(run).worst()
+    return [
+        own.get(leaf.id, leaf)
+        if leaf.id in good and results.merely_allowed(leaf, run.trial.known)
+        else leaf
+        for leaf in run.leaves
+    ]
 
 
 def programs_of(trial: Trial) -> dict[str, TestProgram]:

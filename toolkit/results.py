@@ -74,6 +74,12 @@ def mark_known(leaves: Iterable[Leaf], known: Sequence[KnownFailure]) -> list[Le
     return [_marked(leaf, _entry(leaf, known)) for leaf in leaves]
 
 
+def merely_allowed(leaf: Leaf, known: Sequence[KnownFailure]) -> bool:
+    """Return whether a leaf that failed as expected is one that nobody was certain of."""
+    entry = _entry(leaf, known) if leaf.status is Status.XFAIL else None
+    return entry is not None and not entry.certain
+
+
 def known_here(
     series: PatchSeries | None, suites: Iterable[BuiltSuite], accelerator: str
 ) -> tuple[KnownFailure, ...]:

@@ -130,6 +130,19 @@ def test_a_known_failure_is_none_of_the_base(
     assert verdict(run) is Verdict.PASS
 
 
+@pytest.mark.parametrize(("base", "found"), [((), "regression"), (("fail beta",), "known failure")])
+def test_what_is_merely_allowed_to_fail_may_not_where_the_base_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: tuple[str, ...], found: str
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch, *base)
+    run = laboratory.run(patches(*(() if base else ("fail beta",)), "another kernel"))
+    allowed = KnownFailure("kvm/a_test/beta", "not under emulation", certain=False)
+    run.built_suites = tuple(replace(each, allowed=(allowed,)) for each in run.built_suites)
+    regression.test(run)
+    assert standings(run)["a_test/beta"].value == found
+    assert verdict(run) is (Verdict.PASS if base else Verdict.FAIL)
+
+
 def test_the_base_runs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     laboratory = Laboratory(tmp_path, monkeypatch)
     for word in ("comment", "loud"):
