@@ -17,7 +17,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,14 +184,14 @@ class Cache:
         with tempfile.TemporaryDirectory(prefix=".trash.", dir=path.parent) as trash:
             path.rename(Path(trash) / "entry")
 
-    def entries(self) -> list[CacheEntry]:
-        """Return everything that is stored, least recently used first.
+    def entries(self, kind: str = "*") -> list[CacheEntry]:
+        """Return everything that is stored, or of one kind, least recently used first.
 
         What several share by hard links counts for the one that was used last: removing the
         others does not free it.
         """
         found: list[tuple[float, Path, str, str]] = []
-        for seal in self.root.glob(f"*/*/{_SEAL}"):
+        for seal in self.root.glob(f"{kind}/*/{_SEAL}"):
             with contextlib.suppress(OSError, ValueError):
                 label = str(json.loads(seal.read_text()).get("label", ""))
                 path = seal.parent
@@ -199,12 +199,12 @@ class Cache:
         found += [
             (path.stat().st_mtime, path, f"work/{path.parent.name}", "")
             for path in self.root.glob("work/*/*")
-            if path.is_dir() and not path.name.startswith(".")
+            if kind == "*" and path.is_dir() and not path.name.startswith(".")
         ]
         seen: set[tuple[int, int]] = set()
         entries = [
-            CacheEntry(kind, path.name, label, tree_size(path, seen), used, path)
-            for used, path, kind, label in sorted(found, reverse=True)
+            CacheEntry(which, path.name, label, tree_size(path, seen), used, path)
+            for used, path, which, label in sorted(found, reverse=True)
         ]
         return entries[::-1]
 
@@ -219,7 +219,17 @@ class Cache:
 
         What another run is using stays. Returns what was removed.
         """
-        entries = self.entries()
+        return self._remove_oldest(self.entries(), keep_within)
+
+    def trim(self, kind: str, keep_within: int, *, unused: float) -> list[CacheEntry]:
+        """Do the same among the entries of one kind, but for those used in the last seconds."""
+        entries = self.entries(kind)
+        now = time.time()
+        kept = sum(entry.size for entry in entries if now - entry.used < unused)
+        idle = [entry for entry in entries if now - entry.used >= unused]
+        return self._remove_oldest(idle, max(0, keep_within - kept))
+
+    def _remove_oldest(self, entries: Sequence[CacheEntry], keep_within: int) -> list[CacheEntry]:
         total = sum(entry.size for entry in entries)
         removed = []
         for entry in entries:

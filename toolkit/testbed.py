@@ -44,6 +44,8 @@ from toolkit.snapshot import Snapshot
 
 BOOT_SECONDS = 180.0  # from QEMU's start to SSH, under emulation on a busy host
 RESTORE_SECONDS = 60.0
+SAVED_BYTES = 4 << 30  # all saved machines together; each edit of a module makes one of 50 MB
+_LATELY = 3600.0  # seconds for which one that was used stays in any case: it may be in use
 _OWN_MIB = 256  # what QEMU takes beside the guest's memory: its translated code, above all
 _LOGOUT_SECONDS = 5.0
 _MEMINFO = Path("/proc/meminfo")
@@ -297,6 +299,7 @@ class Testbed:
         path, _ = self.cache.make(
             _KIND, key, fill, deadline=self.deadline, label=label, checked=False
         )
+        self.cache.trim(_KIND, SAVED_BYTES, unused=_LATELY)
         saved = snapshot.load(path)
         assert saved is not None
         return saved

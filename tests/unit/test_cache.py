@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,20 @@ def test_prune_leaves_what_is_in_use(tmp_path: Path) -> None:
         assert folder.exists()
     assert [entry.kind for entry in Cache(tmp_path).prune(0)] == ["work/kernel"]
     assert not folder.exists()
+
+
+def test_trim_removes_old_entries_of_one_kind_alone(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    for kind in ("snapshot", "build"):
+        for age in (9, 5, 1):
+            path, _ = cache.make(kind, f"{age}", writer("x" * 5000, []), deadline=soon())  # type: ignore[arg-type]
+            then = time.time() - age * 3600
+            os.utime(path / ".sealed.json", (then, then))
+    size = cache.entries("snapshot")[0].size
+    assert [entry.key for entry in cache.trim("snapshot", 2 * size, unused=7200)] == ["9"]
+    assert [entry.key for entry in cache.trim("snapshot", 0, unused=7200)] == ["5"]
+    assert [entry.kind for entry in cache.entries()].count("build") == 3
+    assert [entry.key for entry in cache.entries("snapshot")] == ["1"]
 
 
 def test_hard_links_count_once(tmp_path: Path) -> None:
