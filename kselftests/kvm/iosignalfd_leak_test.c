@@ -54,6 +54,8 @@ static void leak_loop(struct __test_metadata *_metadata,
 	struct doorbell bell;
 	long before_kib;
 
+	if (debug_kernel())	/* slow, and kmemleak needs one alone */
+		loops /= 10;
 	for (round = 0; round < ROUNDS; round++) {
 		before_kib = slab_unreclaimable();
 		ASSERT_LT(0, before_kib);

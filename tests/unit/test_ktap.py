@@ -79,6 +79,11 @@ def test_running_case_without_result_crashed() -> None:
     assert statuses("1..1\n" + text) == {"f.case": Status.CRASH}
 
 
+def test_a_result_without_a_name_has_that_of_the_case_that_runs() -> None:
+    text = "1..2\n#  RUN           f.a ...\nok 1 # SKIP why\n#  RUN           f.b ...\nok 2 f.b\n"
+    assert statuses(text) == {"f.a": Status.SKIP, "f.b": Status.PASS}
+
+
 def test_cut_ok_line_is_no_pass_unless_the_program_ended() -> None:
     assert statuses("1..1\nok 1 a", complete=False) == {"a": Status.CRASH}
     assert statuses("1..1\nok 1 a", complete=True) == {"a": Status.PASS}
