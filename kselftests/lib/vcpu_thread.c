@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
 #include "vcpu_thread.h"
+
+#define PATIENCE	8	/* s for what takes a fraction of one */
+#define KICK		SIGUSR1
 
 static void *run(void *arg)
 {
@@ -18,11 +27,45 @@ static void *run(void *arg)
 	return NULL;
 }
 
+static void kicked(int signal)
+{
+	(void)signal;
+}
+
 int vcpu_thread_start(struct vcpu_thread *vt, struct vcpu *vcpu,
 		      const struct guest_io *io)
 {
+	/* Without SA_RESTART, so that it ends KVM_RUN */
+	const struct sigaction action = { .sa_handler = kicked };
+
 	*vt = (struct vcpu_thread){ .vcpu = vcpu, .io = *io };
+	if (sigaction(KICK, &action, NULL))
+		return -errno;
 	return -pthread_create(&vt->thread, NULL, run, vt);
+}
+
+static int join(struct vcpu_thread *vt)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE;
+	return -pthread_timedjoin_np(vt->thread, NULL, &until);
+}
+
+/* Get a vCPU out of its guest, and say where it was there */
+static void kick(struct vcpu_thread *vt)
+{
+	struct kvm_regs regs;
+
+	vt->vcpu->run->immediate_exit = 1;
+	pthread_kill(vt->thread, KICK);
+	if (join(vt) || sys_ioctl(vt->vcpu->fd, KVM_GET_REGS, &regs))
+		printf("# a vCPU does not leave the kernel\n");
+	else
+		printf("# a vCPU does not end its writes: rip %#llx, rcx %#llx, of %llu\n",
+		       regs.rip, regs.rcx, (unsigned long long)vt->io.times);
+	fflush(stdout);
 }
 
 int vcpu_thread_stop(struct vcpu_thread *vt)
@@ -30,6 +73,8 @@ int vcpu_thread_stop(struct vcpu_thread *vt)
 	int ret;
 
 	__atomic_store_n(&vt->stop, true, __ATOMIC_RELEASE);
-	ret = -pthread_join(vt->thread, NULL);
+	ret = join(vt);
+	if (ret == -ETIMEDOUT)
+		kick(vt);
 	return ret ? ret : vt->error;
 }

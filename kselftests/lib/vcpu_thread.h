@@ -24,7 +24,10 @@ struct vcpu_thread {
 int vcpu_thread_start(struct vcpu_thread *vt, struct vcpu *vcpu,
 		      const struct guest_io *io);
 
-/* Let it finish the @io at hand; 0 or -errno, and the counts are final */
+/*
+ * Let it finish the @io at hand; 0 or -errno, and the counts are final. -ETIMEDOUT
+ * if it does not, and standard output says where its guest is.
+ */
 int vcpu_thread_stop(struct vcpu_thread *vt);
 
 #endif /* KSELFTESTS_VCPU_THREAD_H */
