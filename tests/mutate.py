@@ -44,7 +44,9 @@ class Hunter(Silent):
 def hunt(fault: Path) -> str:
     """Run the series with one fault; return what caught it, or "" when nothing did."""
     with tempfile.TemporaryDirectory(prefix="toolkit-mutate-") as folder:
-        run = Run(Request(patch=SERIES), paths.resolve(), Path(folder), Hunter())
+        # Without a history the programs come in their own order, short ones among them early.
+        places = replace(paths.resolve(), history=Path(folder) / "history")
+        run = Run(Request(patch=SERIES), places, Path(folder), Hunter())
         series = run.series
         assert series is not None
         seeded = Patch(fault.name, fault.stem, fault.read_bytes(), fault)
