@@ -72,6 +72,11 @@ def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...])
             "--coverage counts the lines of the whole series, and --each tests its patches",
             hint="run one after the other",
         )
+    if known["coverage"] and known.get("isolation") is Isolation.CASE:
+        raise UserError(
+            "--coverage counts the lines that each program ran, not each case",
+            hint="leave --isolation case out",
+        )
     # GitHub's runners name a file whose Markdown they show on the page of the job.
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     return Request(

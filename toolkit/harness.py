@@ -1,8 +1,8 @@
-"""The command line of a program built on kselftest_harness.h, as of Linux 6.10.
+"""The command line of a program built on kselftest_harness.h, as it is in Linux 6.12.
 
 There ``-l`` lists the cases of each fixture beside its variants, on standard error (in the tree:
-test_harness_list_tests()), and ``-r fixture.variant.case`` runs one of them. Older ones ignore
-their arguments and run everything.
+test_harness_list_tests()), and ``-r fixture.variant.case`` runs one of them. That of 6.1 ignores
+its arguments and runs everything.
 """
 
 from __future__ import annotations

@@ -258,6 +258,7 @@ class TestProgram:
     timeout: float
     by_status: bool = False  # its exit status is the verdict where it reports no test case
     unbuilt: str = ""  # what the compiler said of it, when there is no such program
+    case: str = ""  # the one of its cases that is to run; "": all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +289,7 @@ class RawRun:
     note: str = ""  # why it is TIMED_OUT, PANICKED or LOST
     console: str = ""  # what came up on the console while it ran
     by_status: bool = False  # its exit status is the verdict where it reports no test case
+    case: str = ""  # the one of the program's cases that was to run; "": all of them
 
 
 @dataclass(frozen=True, slots=True)

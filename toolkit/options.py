@@ -133,7 +133,7 @@ TESTS = several(
     SLOW,
     click.option(
         "--isolation",
-        type=click.Choice(["program", "suite"]),
+        type=click.Choice(["case", "program", "suite"]),
         default="program",
         show_default=True,
         help="What gets a fresh machine of its own.",

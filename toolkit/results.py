@@ -8,6 +8,7 @@ failed, a signal or the clock ends it, the machine goes away below it, the kerne
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ MAX_NAME = 120  # characters of one component of an id
 MAX_ID = 300
 MAX_MESSAGE = 4000
 STDERR_LINES = 20
+_OF_THE_WHOLE = ((), ("1",))  # what a document of one test calls that without its name
 
 # kselftest_harness.h on standard error: "# FILE:LINE:CASE:what was wanted" of __TH_LOG, and what
 # __wait_for_test says of a case that did not end by itself.
@@ -50,6 +52,7 @@ def judge(run: RawRun, known: Sequence[KnownFailure] = ()) -> tuple[Leaf, ...]:
 
     Their ids are ``suite/program/case``, or ``suite/program`` for what concerns the program as
     a whole; they are made of visible characters, bounded, and unique. There is at least one.
+    Of a program that was to run one case, what concerns the whole is said of that case.
     """
     whole = run.outcome is Outcome.COMPLETED and run.signal is None
     tree = ktap.parse_text(run.stdout, complete=whole)
@@ -61,6 +64,20 @@ def judge(run: RawRun, known: Sequence[KnownFailure] = ()) -> tuple[Leaf, ...]:
     if run.splats:
         cases.append((("dmesg",), *_splat_status(run.splats)))
     return tuple(mark_known(_leaves(run, cases, _durations(run, tree)), known))
+
+
+def joined(parts: Iterable[Sequence[Leaf]]) -> tuple[Leaf, ...]:
+    """Return the leaves of a program whose cases ran one by one, each id once, at its worst."""
+    found: dict[str, Leaf] = {}
+    for leaf in itertools.chain.from_iterable(parts):
+        known = found.get(leaf.id)
+        if known is None:
+            found[leaf.id] = leaf
+            continue
+        status = ktap.worst((known.status, leaf.status)) or leaf.status
+        message = _message(_join(known.message, leaf.message))
+        found[leaf.id] = replace(known, status=status, message=message)
+    return tuple(found.values())
 
 
 def dmesg_leaf(prefix: str, splats: Sequence[Splat]) -> Leaf:
@@ -259,7 +276,8 @@ def _leaves(
     said = _harness_logs(run.stderr)
     taken: set[str] = set()
     whole = run.seconds if len(cases) == 1 else None
-    for path, first, message in cases:
+    for reported, first, message in cases:
+        path = (run.case,) if run.case and reported in _OF_THE_WHOLE else reported
         full, status = message, first
         if status.bad and path:
             logs = said.get(path[-1].rpartition(".")[2], ())
@@ -268,7 +286,7 @@ def _leaves(
             _unique("/".join(map(_name, (run.suite, run.program, *path))), taken),
             status,
             _message(full),
-            took.get(path, whole),
+            took.get(reported, whole),
         )
 
 

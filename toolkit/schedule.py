@@ -32,13 +32,14 @@ RunOne = Callable[[M, TestProgram, OnLine], RawRun]
 class Isolation(StrEnum):
     """What has a machine of its own."""
 
+    CASE = "case"
     PROGRAM = "program"
     SUITE = "suite"
 
 
 def batches(programs: Sequence[TestProgram], isolation: Isolation) -> list[tuple[TestProgram, ...]]:
-    """Return which programs share a machine, in order."""
-    if isolation is Isolation.PROGRAM:
+    """Return which programs share a machine, in order; a case is a program of its own here."""
+    if isolation is not Isolation.SUITE:
         return [(program,) for program in programs]
     return [tuple(group) for _, group in groupby(programs, key=lambda program: program.suite)]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from toolkit import elf, modalias
+from toolkit import elf, harness, modalias
 from toolkit.console import MARK
 from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError, MachineLostError
@@ -93,6 +93,21 @@ def _folder(suite: str) -> str:
     return f"{FOLDER}/{suite}"
 
 
+def cases(
+    session: GuestSession, built: BuiltSuite, program: TestProgram, deadline: Deadline
+) -> tuple[str, ...]:
+    """Return the cases of a program that can run one alone; none of any other program.
+
+    The program is asked in the guest: it came of the series, and is not run on the host.
+    """
+    if harness.MARK not in (built.path / program.name).read_bytes():
+        return ()
+    install(session, built, program, deadline)
+    command = f"cd {shlex.quote(_folder(program.suite))} && ./{shlex.quote(program.name)}"
+    asked = session.run(f"{command} {harness.LIST}", deadline=deadline.sooner(program.timeout))
+    return harness.cases(asked.stderr.decode(errors="replace"))
+
+
 def run_program(
     machine: Machine,
     session: GuestSession,
@@ -156,15 +171,17 @@ def run_program(
         note=note,
         console=machine.console(start),
         by_status=program.by_status,
+        case=program.case,
     )
 
 
 def _command(program: TestProgram, environment: Mapping[str, str]) -> str:
     """Return what a guest's shell is to run."""
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
+    words = [harness.SELECT, program.case] if program.case else []
     return (
         f"cd {shlex.quote(_folder(program.suite))} && "
-        f"exec env {settings} ./{shlex.quote(program.name)}"
+        f"exec env {settings} {shlex.join([f'./{program.name}', *words])}"
     )
 
 

@@ -50,6 +50,7 @@ class Trial:
     named: Sequence[str] = ()  # programs that are run even where the suite says not to
     took: Mapping[str, float] = field(default_factory=dict)  # seconds each took when it last ran
     observed: dict[str, list[Observation]] = field(default_factory=dict)  # by suite/program
+    parts: dict[str, dict[str, list[Observation]]] = field(default_factory=dict)  # then by case
     seconds: dict[str, float] = field(default_factory=dict)  # the longest run of each
     runs: int = field(default=0, init=False)  # that machines or memory were asked for
     witness: selftests.Witness | None = None
@@ -86,6 +87,8 @@ class Trial:
 
         try:
             started = self._told(programs, found)
+            if self.isolation is Isolation.CASE:
+                started = self._cases(started)
             self.runs = len(started) * self.repeat
             marks = self._marks(started)
             rest = self._recalled(started, marks, found)
@@ -119,7 +122,7 @@ class Trial:
         Longest first, so that in the end no machine works alone; what nobody knows may be long.
         Those that share a machine keep the order that they were given in.
         """
-        if self.isolation is not Isolation.PROGRAM:
+        if self.isolation is Isolation.SUITE:
             return tuple(programs)
         return tuple(
             sorted(
@@ -166,7 +169,10 @@ class Trial:
             for path in selftests.files(built, program)
             if path.is_file()
         }
-        return digest(program.name, program.timeout, files, dict(self.environment), machine)
+        of_case = [program.case] if program.case else []
+        return digest(
+            *(program.name, program.timeout, files, dict(self.environment), machine), *of_case
+        )
 
     def _raw_runs(
         self,
@@ -218,25 +224,59 @@ class Trial:
         seen = self.observed.setdefault(name, [])
         self.seconds[name] = max(raw.seconds, self.seconds.get(name, 0.0))
         place = self.folder / "tests"
-        self._write_logs(raw, place if self.repeat == 1 else place / f"run-{len(seen) + 1}")
+        self._write_logs(raw, place if self.repeat == 1 else place / f"run-{self._turn(raw)}")
         self.splats += [replace(each, during=name) for each in raw.splats]
-        seen.append(results.judge(raw))
+        whole = replace(program, case="")
+        seen += self._whole(name, raw)
         if len(seen) < self.repeat:
             return
-        found[program] = tuple(results.mark_known(standing.merged(seen), self.known))
-        for leaf in found[program]:
+        found[whole] = tuple(results.mark_known(standing.merged(seen), self.known))
+        for leaf in found[whole]:
             self.leaves.append(leaf)
             self.observer.test_finished(leaf)
 
+    def _turn(self, raw: RawRun) -> int:
+        """Return the how-manieth run of its program, or of its case, this is."""
+        name = f"{raw.suite}/{raw.program}"
+        cases = self.parts.get(name)
+        return 1 + len(cases[raw.case] if cases else self.observed[name])
+
+    def _whole(self, name: str, raw: RawRun) -> list[Observation]:
+        """Return what one more run of a whole program is now known to have given, if it is.
+
+        Of a program whose cases run one by one, that is what all of them gave.
+        """
+        cases = self.parts.get(name)
+        if cases is None:
+            return [results.judge(raw)]
+        before = min(map(len, cases.values()))
+        cases[raw.case].append(results.judge(raw))
+        if min(map(len, cases.values())) == before:
+            return []
+        return [results.joined(given[before] for given in cases.values())]
+
     @staticmethod
     def _write_logs(raw: RawRun, place: Path) -> None:
+        """Write what a run gave; of a program whose cases run one by one, one behind the other."""
         logs = place / raw.suite
         logs.mkdir(parents=True, exist_ok=True)
-        (logs / f"{raw.program}.log").write_text(raw.stdout)
-        if raw.stderr:
-            (logs / f"{raw.program}.stderr.log").write_text(raw.stderr)
-        if raw.console:
-            (logs / f"{raw.program}.console.log").write_text(raw.console)
+        for end, said in (("", raw.stdout), (".stderr", raw.stderr), (".console", raw.console)):
+            if said or not end:
+                with (logs / f"{raw.program}{end}.log").open("a" if raw.case else "w") as log:
+                    log.write(said)
+
+    def _cases(self, programs: Sequence[TestProgram]) -> list[TestProgram]:
+        """Return each case of the programs as a program of its own, where one alone can be run."""
+        limit = self.deadline.cancellable()
+        suite_of = {built.name: built for built in self.suites}
+        found: list[TestProgram] = []
+        with self.testbed.boot(limit) as (_, session):
+            for program in programs:
+                built = suite_of[program.suite]
+                names = selftests.cases(session, built, program, limit) or ("",)
+                self.parts[f"{program.suite}/{program.name}"] = {name: [] for name in names}
+                found += [replace(program, case=name) for name in names]
+        return found
 
     def _told(
         self, programs: Sequence[TestProgram], found: dict[TestProgram, tuple[Leaf, ...]]
@@ -259,4 +299,4 @@ class Trial:
 
 
 def _gave(program: TestProgram, raw: RawRun) -> bool:
-    return (program.suite, program.name) == (raw.suite, raw.program)
+    return (program.suite, program.name, program.case) == (raw.suite, raw.program, raw.case)

@@ -66,6 +66,7 @@ class Bench:
         self.testbed = FakeTestbed(tmp_path)
         self.ran: list[str] = []
         self.gives: dict[str, dict[str, Any]] = {}
+        self.cases: dict[str, dict[str, Any]] = {}  # the same for a case that runs alone
         self.memory: Memory | None = None
         monkeypatch.setattr(selftests, "install", lambda *_: None)
         monkeypatch.setattr(selftests, "run_program", self.run_program)
@@ -79,6 +80,9 @@ class Bench:
             "stdout": "TAP version 13\n1..1\nok 1 fine\n",
             **self.gives.get(program.name, {}),
         }
+        if program.case:
+            given["stdout"] = f"TAP version 13\n1..1\nok 1 {program.case}\n"
+            given |= {"case": program.case, **self.cases.get(program.case, {})}
         if error := given.pop("raises", None):
             raise error
         return RawRun(
@@ -132,6 +136,42 @@ def test_what_takes_longest_begins_first_and_the_unknown_before_it(bench: Bench)
     made.run(made.select(()))
     assert bench.ran == ["b_test", "c_test", "a_test"]
     assert ids(made.leaves) == [f"kvm/{name}/fine" for name in NAMES]
+
+
+def test_each_case_has_a_machine_and_the_program_its_leaves(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = {"a_test": ("f.one", "f.two"), "c_test": ("g.alone",)}
+    monkeypatch.setattr(selftests, "cases", lambda _, __, program, ___: listed.get(program.name))
+    bench.cases["f.two"] = {"outcome": Outcome.TIMED_OUT, "stdout": "TAP version 13\n1..1\n"}
+    made = bench.trial()
+    made.isolation = Isolation.CASE
+    assert made.run(made.select(())) == 0
+    assert sorted(bench.ran) == ["a_test", "a_test", "b_test", "c_test"]
+    assert bench.testbed.lent == 1 + 4  # one to ask them all
+    statuses = {leaf.id: leaf.status.value for leaf in made.leaves}
+    assert list(statuses) == [
+        "kvm/a_test/f.one",
+        "kvm/a_test/f.two",
+        "kvm/b_test/fine",
+        "kvm/c_test/g.alone",
+    ]
+    assert statuses["kvm/a_test/f.two"] == "timeout"
+    assert (bench.folder / "tests/kvm/a_test.log").read_text().count("TAP version") == 2
+
+
+def test_cases_one_by_one_are_repeated_and_remembered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selftests, "cases", lambda *_: ("f.one", "f.two"))
+    bench.memory = Memory()
+    for known in (0, 12):
+        made = bench.trial()
+        made.isolation, made.repeat = Isolation.CASE, 2
+        assert made.run(made.select(())) == known
+        assert [len(seen) for seen in made.observed.values()] == [2, 2, 2]
+        assert all(len(each) == 2 for seen in made.observed.values() for each in seen)
+        assert len(made.leaves) == 6
 
 
 def test_on_one_machine_programs_keep_their_order(bench: Bench) -> None:

@@ -53,6 +53,17 @@ def test_a_panic_in_the_third_of_ten_costs_just_that_one(toolkit: Toolkit, tmp_p
     assert list(statuses) == sorted(statuses, key=lambda leaf: names.index(leaf.split("/")[1]))
 
 
+def test_each_case_of_a_program_in_a_machine_of_its_own(toolkit: Toolkit, seeded: Path) -> None:
+    words = ("build-and-test", "--suite", "selfcheck", "--test", "ioctl_test")
+    together = toolkit.run(*words, root=seeded)
+    apart = toolkit.run(*words, "--isolation", "case", root=seeded)
+    assert (together.code, apart.code) == (0, 0), apart
+    assert len(apart.statuses()) > 1
+    assert apart.statuses() == together.statuses()
+    log = (apart.folder / "tests/selfcheck/ioctl_test.log").read_text()
+    assert log.count("TAP version 13") == len(apart.statuses())
+
+
 def test_a_damaged_machine_is_noticed_and_made_again(toolkit: Toolkit, seeded: Path) -> None:
     words = (*PASS, "--append", f"toolkit_test={toolkit.mark}")
     first = toolkit.run(*words, root=seeded)
