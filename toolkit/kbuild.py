@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -21,7 +22,7 @@ from toolkit.arch import Arch
 from toolkit.cache import Cache, digest
 from toolkit.deadline import Deadline
 from toolkit.errors import BuildError, InfrastructureError, ToolFailedError
-from toolkit.model import Fragment, KernelBuild, KernelConfig, Observer, PatchedTree
+from toolkit.model import Fragment, KernelBase, KernelBuild, KernelConfig, Observer, PatchedTree
 
 Materialise = Callable[[PatchedTree, Path, Deadline], object]
 
@@ -46,6 +47,8 @@ REPRODUCIBLE = {
     "KBUILD_BUILD_VERSION": "1",  # not a count of links: the same objects give the same kernel
 }
 _KCONFIG_FILE = re.compile(r"(^|/)Kconfig[^/]*$|^arch/[^/]+/configs/|^kernel/configs/|^scripts/")
+# What Kconfig reads of a whole tree: these, and what the Makefiles tell it.
+_CONFIGURES = re.compile(rf"{_KCONFIG_FILE.pattern}|^(arch/[^/]+/)?Makefile[^/]*$")
 _STEP = re.compile(r"  ([A-Z][A-Z0-9_+ -]*?) (?:\[M\])? +(\S+)$")
 _DIAGNOSTIC = re.compile(
     r"(:\d+(:\d+)?: (fatal )?error\b|\berror: |undefined reference|multiple definition"
@@ -138,7 +141,7 @@ class Builder:
         asked = kconfig.render(merged)
         wishes = kconfig.wishes(fragments)
         key = digest(
-            tree.base.key,
+            self._configured_by(tree.base, deadline),
             part_of(tree, _KCONFIG_FILE),
             asked,
             self.compiler(deadline),
@@ -167,6 +170,25 @@ class Builder:
             self.observer.notice((path / _WISHES).read_text())
         text = (path / "config").read_text()
         return KernelConfig(text, digest(text)), found
+
+    def _configured_by(self, base: KernelBase, deadline: Deadline) -> str:
+        """Return what stands in a configuration's key for its base.
+
+        One commit after another has the same Kconfig files, so Kconfig need not run for each.
+        """
+        if not base.lineage:
+            return base.key
+
+        def fill(folder: Path) -> None:
+            found = {
+                name: digest((base.path / name).read_bytes())
+                for name in sorted(_names(base.path))
+                if _CONFIGURES.search(name) and (base.path / name).is_file()
+            }
+            (folder / "key").write_text(digest(found))
+
+        path, _ = self.cache.make("kconfig", base.key, fill, deadline=deadline, label=base.name)
+        return (path / "key").read_text()
 
     def _resolve(self, source: Path, folder: Path, asked: str, deadline: Deadline) -> str:
         """Run Kconfig: everything off, then what is asked, then what that selects."""
@@ -288,6 +310,13 @@ class Builder:
         except ToolFailedError as error:
             lines = log.read_text(errors="replace").splitlines() if log else list(error.detail)
             raise explain_failure(lines, log) from error
+
+
+def _names(root: Path) -> Iterator[str]:
+    """Yield the path of every file below ``root``."""
+    for place, _, files in os.walk(root):
+        prefix = place[len(str(root)) + 1 :]
+        yield from (f"{prefix}/{name}" if prefix else name for name in files)
 
 
 def _version(tool: str, deadline: Deadline) -> str:

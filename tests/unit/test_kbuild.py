@@ -142,6 +142,29 @@ def test_edits_of_one_tree_share_their_work_folder(builder: kbuild.Builder, tmp_
     assert len(list((tmp_path / "cache/work/kernel").glob("*/src"))) == 1
 
 
+def test_commits_with_the_same_kconfig_files_have_one_configuration(
+    builder: kbuild.Builder, tmp_path: Path
+) -> None:
+    fragment = parse_fragment("CONFIG_KVM=m", "suite kvm")
+    found = []
+    for number, (file, text) in enumerate(
+        [
+            ("kernel/fork.c", "a"),
+            ("kernel/fork.c", "b"),
+            ("virt/kvm/Kconfig", "c"),
+            ("Makefile", "d"),
+        ]
+    ):
+        path = tmp_path / f"commit{number}"
+        for name in ("kernel/fork.c", "virt/kvm/Kconfig", "Makefile", "lib/Makefile"):
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_text(text if name == file else f"{number}" * (name[0] == "l"))
+        base = KernelBase(f"git:{number}", "6.12.1", path, f"tree{number}", lineage="one")
+        tree = PatchedTree(base, None, {}, f"tree{number}")
+        found.append(builder.configure(tree, [fragment], soon())[1])
+    assert found == [False, True, False, False]
+
+
 def test_c_code_does_not_run_kconfig_again_and_a_kconfig_file_does(
     builder: kbuild.Builder,
 ) -> None:
