@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from pathlib import Path
 
@@ -62,6 +63,30 @@ def test_each_case_of_a_program_in_a_machine_of_its_own(toolkit: Toolkit, seeded
     assert apart.statuses() == together.statuses()
     log = (apart.folder / "tests/selfcheck/ioctl_test.log").read_text()
     assert log.count("TAP version 13") == len(apart.statuses())
+
+
+def test_a_header_of_vmlinux_takes_a_new_boot_and_a_module_does_not(
+    toolkit: Toolkit, seeded: Path, tmp_path: Path
+) -> None:
+    def stages(*words: str) -> dict[str, object]:
+        ended = toolkit.run(*PASS, *words, root=seeded)
+        assert ended.code == 0, ended
+        return cached(ended.result["stages"])
+
+    stages()
+    # A line that nobody has built before, in virt/kvm alone: a new module in the same machine.
+    (module,) = (DATA / "series/breaks-twice").glob("0002-*.patch")
+    edited = tmp_path / module.name
+    value = f"data = {{ .datamatch = {secrets.randbits(30)} }};"
+    edited.write_text(module.read_text().replace("data = {};", value))
+    found = stages("--patch", str(edited))
+    assert (found["build"], found["boot"], found["modules"]) == (False, True, False)
+    # The same for a header that fs/eventfd.c includes: another kernel, so another boot.
+    (header,) = (DATA / "series/header-of-vmlinux").glob("*.patch")
+    edited = tmp_path / header.name
+    edited.write_text(header.read_text().replace("0x40000000", f"{secrets.randbits(30):#x}"))
+    found = stages("--patch", str(edited))
+    assert (found["build"], found["boot"], found["modules"]) == (False, False, False)
 
 
 def test_a_damaged_machine_is_noticed_and_made_again(toolkit: Toolkit, seeded: Path) -> None:
