@@ -16,21 +16,21 @@ _CHUNK = 1 << 20
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return a digest of each file below ``folder`` by its path; of a link, of where it points."""
-    return {
-        os.fsencode(path).decode(errors="backslashreplace"): _digest(folder, path)
-        for path, _ in _walk(folder)
-    }
+    """Return a digest of each file below ``folder`` by its path; of a link, of where it points.
+
+    Takes as long as it takes to read them all.
+    """
+    return {path: _digest(folder, path) for path, _ in _walk(folder)}
 
 
 def damage(folder: Path, known: dict[str, str]) -> str:
     """Return "" where ``folder`` holds the files of ``known``, else in words which it does not."""
-    now = digests(folder)
     for path, digest in known.items():
-        if path not in now:
+        try:
+            if _digest(folder, path) != digest:
+                return f"{path} has changed"
+        except FileNotFoundError:
             return f"{path} is missing"
-        if now[path] != digest:
-            return f"{path} has changed"
     return ""
 
 
