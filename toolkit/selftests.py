@@ -104,8 +104,11 @@ def cases(
         return ()
     install(session, built, program, deadline)
     command = f"cd {shlex.quote(_folder(program.suite))} && ./{shlex.quote(program.name)}"
-    asked = session.run(f"{command} {harness.LIST}", deadline=deadline.sooner(program.timeout))
-    return harness.cases(asked.stderr.decode(errors="replace"))
+    limit = deadline.sooner(program.timeout)
+    with contextlib.suppress(DeadlineError):  # it hangs, as it will when it runs as a whole
+        asked = session.run(f"{command} {harness.LIST}", deadline=limit)
+        return harness.cases(asked.stderr.decode(errors="replace"))
+    return ()
 
 
 def run_program(

@@ -215,6 +215,60 @@ def test_nothing_is_scanned_where_the_kernel_cannot() -> None:
     assert not any("kmemleak" in command for command in commands())
 
 
+class ListingSession(FakeSession):
+    """A guest in which every program lists one case, or hangs."""
+
+    def __init__(self, *, hangs: bool = False) -> None:
+        super().__init__(FakeMachine(), {})
+        self.hangs = hangs
+
+    def put(self, *_: Any, **__: Any) -> None:
+        self.commands.append("put")
+
+    def run(self, command: str, **options: Any) -> CommandResult:
+        super().run(command, **options)
+        if self.hangs:
+            raise DeadlineError("the list", 30)
+        listing = f"{'# FIXTURE':<20} {'VARIANT':<25} TEST\n{'f':<20} {'':<25} one\n"
+        return CommandResult(4, None, b"", listing.encode(), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("content", "hangs", "found"),
+    [
+        (b"\x7fELF # FIXTURE", False, ("f.one",)),
+        (b"\x7fELF # FIXTURE", True, ()),
+        (b"\x7fELF of another harness", False, ()),
+    ],
+)
+def test_the_cases_of_a_program_are_asked_for_in_the_guest(
+    tmp_path: Path, content: bytes, hangs: bool, found: tuple[str, ...]
+) -> None:
+    (tmp_path / "a test").write_bytes(content)
+    program = TestProgram("kvm", "a test", 30.0)
+    session = ListingSession(hangs=hangs)
+    built = BuiltSuite("kvm", tmp_path, (program,))
+    asked = selftests.cases(session, built, program, Deadline.after(60))  # type: ignore[arg-type]
+    assert asked == found
+    assert session.commands == (
+        ["put", "cd /kselftest/kvm && ./'a test' -l"] if b"# FIXTURE" in content else []
+    )
+
+
+def test_a_case_runs_alone() -> None:
+    machine = FakeMachine()
+    session = FakeSession(machine, {})
+    selftests.run_program(
+        machine,  # type: ignore[arg-type]
+        session,  # type: ignore[arg-type]
+        TestProgram("kvm", "good", 30.0, case="f.one"),
+        environment={},
+        deadline=Deadline.after(60),
+        on_line=lambda *_: None,
+    )
+    assert session.commands[0] == "cd /kselftest/kvm && exec env  ./good -r f.one"
+
+
 def test_a_program_comes_alone_and_a_script_with_its_suite(tmp_path: Path) -> None:
     for name, content in (("a", b"\x7fELF"), ("b", b"\x7fELF"), ("c.sh", b"#!"), ("data", b"")):
         (tmp_path / name).write_bytes(content)
