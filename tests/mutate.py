@@ -1,7 +1,8 @@
 """Show that the selftests bite: put small faults into a series, and see which case catches each.
 
-    python -m tests.mutate                    every fault in tests/data/faults/iosignalfd
-    python -m tests.mutate '0*' '48-*'        some of them
+    python -m tests.mutate                            every fault in tests/data/faults/iosignalfd
+    python -m tests.mutate '0*' '48-*'                some of them
+    python -m tests.mutate --profile debug '32-*'     on a kernel with KASAN and fault injection
 
 Each fault is a patch on top of the series. Only what it touches is rebuilt, and its run ends with
 the first case that fails. Prints a table; exit code 1 when a fault survives that is not listed in
@@ -10,22 +11,24 @@ SURVIVORS.
 
 from __future__ import annotations
 
+import argparse
 import fnmatch
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from toolkit import paths, pipeline
+from toolkit import paths, pipeline, profile
 from toolkit.errors import KernelError, ToolkitError
-from toolkit.model import Leaf, Patch, Silent
+from toolkit.model import Fragment, Leaf, Patch, Silent
 from toolkit.request import Request
 from toolkit.run import Run
 
 SERIES = "iosignalfd/v4"
 FAULTS = Path(__file__).parent / "data/faults/iosignalfd"
 SURVIVORS = {
-    "51-no-grace-period-for-table": "a use after free that only KASAN sees",
+    "32-refusal-counts": "wants an allocation to fail: --profile debug",
+    "51-no-grace-period-for-table": "a use after free that only KASAN sees: --profile debug",
 }
 
 
@@ -41,12 +44,12 @@ class Hunter(Silent):
             raise Caught(f"{leaf.id} ({leaf.status})")
 
 
-def hunt(fault: Path) -> str:
+def hunt(fault: Path, options: Fragment | None = None) -> str:
     """Run the series with one fault; return what caught it, or "" when nothing did."""
     with tempfile.TemporaryDirectory(prefix="toolkit-mutate-") as folder:
         # Without a history the programs come in their own order, short ones among them early.
         places = replace(paths.resolve(), history=Path(folder) / "history")
-        run = Run(Request(patch=SERIES), places, Path(folder), Hunter())
+        run = Run(Request(patch=SERIES, profile=options), places, Path(folder), Hunter())
         series = run.series
         assert series is not None
         seeded = Patch(fault.name, fault.stem, fault.read_bytes(), fault)
@@ -60,17 +63,22 @@ def hunt(fault: Path) -> str:
     return ""
 
 
-def main(globs: list[str]) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("globs", nargs="*")
+    parser.add_argument("--profile")
+    given = parser.parse_args()
+    globs, options = given.globs, profile.load(given.profile) if given.profile else None
     survived = 0
     for fault in sorted(FAULTS.glob("*.patch")):
         if globs and not any(fnmatch.fnmatchcase(fault.stem, glob) for glob in globs):
             continue
         try:
-            caught = hunt(fault)
+            caught = hunt(fault, options)
         except ToolkitError as error:
             caught = f"NOT RUN: {error.what}"
         if not caught:
-            reason = SURVIVORS.get(fault.stem)
+            reason = None if options else SURVIVORS.get(fault.stem)
             survived += reason is None
             caught = f"SURVIVED: {reason or 'nothing caught it'}"
         print(f"{fault.stem:<40} {caught}", flush=True)
@@ -78,4 +86,4 @@ def main(globs: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
