@@ -186,12 +186,14 @@ def test_killed_at_twenty_moments_the_next_run_is_good(
 ) -> None:
     """Each run has another module to build, another machine to save, and a moment to die at."""
     (original,) = (SERIES / "breaks-twice").glob("0002-*.patch")
-    patch = tmp_path / "0001-edited.patch"
+    edited = tmp_path / "edited"
+    edited.mkdir()
 
     def started() -> Started:
         value = f"data = {{ .datamatch = {random.randrange(1 << 30)} }};"
-        patch.write_text(original.read_text().replace("data = {};", value))
-        return toolkit.start("build-and-test", "--patch", str(patch), *PASS, root=seeded)
+        text = original.read_text().replace("data = {};", value)
+        (edited / original.name).write_text(text)
+        return toolkit.start("build-and-test", "--patch", str(edited), *PASS, root=seeded)
 
     first = started().finish()  # it may have to build a whole kernel
     assert first.code == 0, first

@@ -73,19 +73,21 @@ def test_a_header_of_vmlinux_takes_a_new_boot_and_a_module_does_not(
         assert ended.code == 0, ended
         return cached(ended.result["stages"])
 
+    def edited(series: str, number: str, old: str, new: str) -> str:
+        (original,) = (DATA / "series" / series).glob(f"{number}-*.patch")
+        folder = tmp_path / series
+        folder.mkdir()
+        (folder / original.name).write_text(original.read_text().replace(old, new))
+        return str(folder)
+
     stages()
     # A line that nobody has built before, in virt/kvm alone: a new module in the same machine.
-    (module,) = (DATA / "series/breaks-twice").glob("0002-*.patch")
-    edited = tmp_path / module.name
     value = f"data = {{ .datamatch = {secrets.randbits(30)} }};"
-    edited.write_text(module.read_text().replace("data = {};", value))
-    found = stages("--patch", str(edited))
+    found = stages("--patch", edited("breaks-twice", "0002", "data = {};", value))
     assert (found["build"], found["boot"], found["modules"]) == (False, True, False)
     # The same for a header that fs/eventfd.c includes: another kernel, so another boot.
-    (header,) = (DATA / "series/header-of-vmlinux").glob("*.patch")
-    edited = tmp_path / header.name
-    edited.write_text(header.read_text().replace("0x40000000", f"{secrets.randbits(30):#x}"))
-    found = stages("--patch", str(edited))
+    value = f"{secrets.randbits(30):#x}"
+    found = stages("--patch", edited("header-of-vmlinux", "0001", "0x40000000", value))
     assert (found["build"], found["boot"], found["modules"]) == (False, False, False)
 
 
