@@ -28,6 +28,7 @@ from toolkit.deadline import Deadline
 from toolkit.errors import InfrastructureError
 
 _SEAL = ".sealed.json"  # written last: a folder without it is not an entry
+_FORMAT = 2  # of a seal; what an earlier toolkit sealed cannot be checked, and counts as absent
 _LOCK_POLL = 0.05
 
 
@@ -87,11 +88,13 @@ class Cache:
         """Return whether an entry is what it was when it was sealed; looked at once."""
         if path not in self._looked_through:
             try:
-                known = json.loads((path / _SEAL).read_text()).get("files", {})
-                what = integrity.damage(path, known)
+                seal = json.loads((path / _SEAL).read_text())
+                if seal.get("format") != _FORMAT:
+                    return False
+                what = integrity.damage(path, seal["files"])
             except FileNotFoundError:
                 return False  # pruned meanwhile
-            except (OSError, ValueError, AttributeError) as error:
+            except (OSError, ValueError, KeyError, AttributeError) as error:
                 what = str(error)
             if what:
                 kind = path.parent.name
@@ -132,9 +135,8 @@ class Cache:
             raise InfrastructureError(f"cannot write to the cache {self.root}: {error}") from error
         try:
             fill(temporary)
-            seal: dict[str, object] = {"label": label, "made": time.time()}
-            if checked:
-                seal["files"] = integrity.digests(temporary)
+            files = integrity.digests(temporary) if checked else {}
+            seal = {"format": _FORMAT, "label": label, "made": time.time(), "files": files}
             (temporary / _SEAL).write_text(json.dumps(seal))
             temporary.chmod(0o755)
             self.remove_tree(path)

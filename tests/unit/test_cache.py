@@ -182,6 +182,17 @@ def test_a_damaged_entry_is_made_again_and_told_once(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
+def test_what_an_earlier_toolkit_sealed_is_made_again_without_a_word(tmp_path: Path) -> None:
+    calls: list[str] = []
+    path, _ = Cache(tmp_path).make("build", "key", writer("whole", calls), deadline=soon())  # type: ignore[arg-type]
+    (path / ".sealed.json").write_text('{"label": "old", "made": 1.0}')
+    told: list[str] = []
+    cache = Cache(tmp_path, on_damage=told.append)
+    assert [entry.label for entry in cache.entries()] == ["old"]
+    assert not cache.make("build", "key", writer("whole", calls), deadline=soon())[1]  # type: ignore[arg-type]
+    assert (len(calls), told) == (2, [])
+
+
 def test_a_seal_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
     path, _ = Cache(tmp_path).make("build", "key", writer("whole", []), deadline=soon())  # type: ignore[arg-type]
     for text in ("{", "[]", "null"):
