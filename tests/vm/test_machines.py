@@ -85,7 +85,7 @@ def test_a_header_of_vmlinux_takes_a_new_boot_and_a_module_does_not(
     value = f"data = {{ .datamatch = {secrets.randbits(30)} }};"
     found = stages("--patch", edited("breaks-twice", "0002", "data = {};", value))
     assert (found["build"], found["boot"], found["modules"]) == (False, True, False)
-    # The same for a header that fs/eventfd.c includes: another kernel, so another boot.
+    # The same for a header that fs/timerfd.c alone includes: another kernel, so another boot.
     value = f"{secrets.randbits(30):#x}"
     found = stages("--patch", edited("header-of-vmlinux", "0001", "0x40000000", value))
     assert (found["build"], found["boot"], found["modules"]) == (False, False, False)
