@@ -21,7 +21,9 @@ def last_used(pattern: str) -> list[Path]:
     """Return files of the cache, those of the entry that was used last at the end."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     found = (home / "kernel-toolkit").glob(pattern)
-    return sorted(found, key=lambda path: (path.parent / ".sealed.json").stat().st_mtime)
+    # What a killed run left half done has a dot before its name.
+    whole = (path for path in found if not path.parent.name.startswith("."))
+    return sorted(whole, key=lambda path: (path.parent / ".sealed.json").stat().st_mtime)
 
 
 def test_a_panic_in_the_third_of_ten_costs_just_that_one(toolkit: Toolkit, tmp_path: Path) -> None:
