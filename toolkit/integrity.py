@@ -20,7 +20,7 @@ def digests(folder: Path) -> dict[str, str]:
 
     Takes as long as it takes to read them all.
     """
-    return {path: _digest(folder, path) for path, _ in _walk(folder)}
+    return {path: _digest(folder, path) for path, _ in walk(folder)}
 
 
 def damage(folder: Path, known: dict[str, str]) -> str:
@@ -62,7 +62,7 @@ def stamp_damage(tree: Path) -> str:
 def _listing(tree: Path) -> bytes:
     lines = [
         b"%d %d %s" % (info.st_size, info.st_mtime_ns, os.fsencode(path))
-        for path, info in _walk(tree)
+        for path, info in walk(tree)
     ]
     return b"\0".join(sorted(lines))
 
@@ -74,8 +74,8 @@ def _parsed(listing: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield path, size + b" " + time
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield each file below ``folder``, by its path in it, with its status; a link is a file."""
+def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the path and the status of each file below ``folder``; a link is a file."""
     pending = [""]
     while pending:
         prefix = pending.pop()

@@ -170,9 +170,8 @@ class Trial:
             if path.is_file()
         }
         of_case = [program.case] if program.case else []
-        return digest(
-            *(program.name, program.timeout, files, dict(self.environment), machine), *of_case
-        )
+        environment = dict(self.environment)
+        return digest(program.name, program.timeout, files, environment, machine, *of_case)
 
     def _raw_runs(
         self,

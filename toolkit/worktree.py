@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,7 +163,7 @@ class _Worktree:
 
     def _differences(self) -> set[str]:
         """Return the paths at which target and base differ; hard links are known to be equal."""
-        ours, theirs = dict(_walk(self.target)), dict(_walk(self.base))
+        ours, theirs = _identities(self.target), _identities(self.base)
         found = set()
         for path in ours.keys() | theirs.keys():
             (*file, size), (*base_file, base_size) = ours.get(path, _NONE), theirs.get(path, _NONE)
@@ -191,18 +190,9 @@ class _Worktree:
         temporary.rename(self.state_file)
 
 
-def _walk(root: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    """Yield each file below ``root`` with what identifies it on the disk, and its size."""
-    folders = [""]
-    while folders:
-        prefix = folders.pop()
-        with os.scandir(root / prefix) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(f"{prefix}{entry.name}/")
-                else:
-                    info = entry.stat(follow_symlinks=False)
-                    yield prefix + entry.name, (info.st_dev, info.st_ino, info.st_size)
+def _identities(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Return what identifies each file below ``root`` on the disk, and its size."""
+    return {path: (info.st_dev, info.st_ino, info.st_size) for path, info in integrity.walk(root)}
 
 
 def _read(file: Path) -> _Wanted:
