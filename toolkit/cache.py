@@ -68,7 +68,7 @@ class Cache:
         self, root: Path, *, cold: bool = False, on_damage: Callable[[str], None] = _nobody
     ) -> None:
         self.root = root
-        self._cold = cold
+        self.cold = cold
         self._on_damage = on_damage
         self._fresh: set[Path] = set()
         self._looked_through: dict[Path, bool] = {}  # by this process: is it sound?
@@ -76,7 +76,7 @@ class Cache:
     def find(self, kind: str, key: str) -> Path | None:
         """Return the entry's folder, and remember that it was used, or None."""
         path = self.root / kind / key
-        if self._cold and path not in self._fresh:
+        if self.cold and path not in self._fresh:
             return None
         if not (path / _SEAL).exists() or not self._sound(path):
             return None
@@ -157,7 +157,7 @@ class Cache:
         """Lend the changing folder ``work/KIND/KEY``, locked against every other user of it."""
         path = self.root / "work" / kind / key
         with self.lock(f"work/{kind}/{key}", deadline=deadline):
-            if self._cold and path not in self._fresh:
+            if self.cold and path not in self._fresh:
                 self.remove_tree(path)
             path.mkdir(parents=True, exist_ok=True)
             self._fresh.add(path)

@@ -13,11 +13,11 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolkit import instrument, kconfig, kconfig_deps, process
+from toolkit import ccache, instrument, kconfig, kconfig_deps, process
 from toolkit.arch import Arch
 from toolkit.cache import Cache, digest
 from toolkit.deadline import Deadline
@@ -250,7 +250,9 @@ class Builder:
         counting = instrument.wanted(work.tree, config.text)
         targets = [Path(image).name, "modules", "headers", *instrument.words(counting)]
         progress = _Progress(self.observer, output)
-        self.make(source, output, targets, deadline, log=log, on_line=progress)
+        # What the compiler writes beside an object that counts its lines names the build folder.
+        reuse = {} if instrument.is_on(config.text) else ccache.environment(self.cache)
+        self.make(source, output, targets, deadline, log=log, on_line=progress, env=reuse)
         progress.remember()
         release = (output / "include/config/kernel.release").read_text().strip()
         shutil.copyfile(output / image, folder / KERNEL)
@@ -286,6 +288,7 @@ class Builder:
         *,
         log: Path | None = None,
         on_line: Callable[[str], None] | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         """Run make in the source with its own build folder; see :func:`explain_failure`."""
         argv = [
@@ -300,7 +303,7 @@ class Builder:
             process.run(
                 [*argv, *targets],
                 deadline=deadline,
-                env=REPRODUCIBLE,
+                env={**REPRODUCIBLE, **(env or {})},
                 log=log,
                 merge=True,
                 on_line=on_line,

@@ -18,8 +18,8 @@ LEVELS = [
   / deadline integrity significance text
   / arch bench_model bisection cache console cpio diagnostics elf gcov harness instrument
     kconfig     kconfig_deps keys ktap modalias patchfile paths process qemu yamlfile
-  / archive bench_file bench_log bench_table bundle checkpatch coccinelle debs download
-    environment gitrepo labelled localtree manifest memory origin profile qmp results runs
+  / archive bench_file bench_log bench_table bundle ccache checkpatch coccinelle debs
+    download environment gitrepo labelled localtree manifest memory origin profile qmp results runs
     series_files snapshot unrun upstream watch
   / blame coverage history outline
   / standing
