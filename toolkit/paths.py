@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +64,6 @@ def new_run_dir(runs: Path, name: str) -> Path:
     """Make and return a fresh run folder whose name sorts by time."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     plain = "".join(c if c.isalnum() or c in ".-" else "-" for c in name).strip("-.")[:60]
-    path = runs / f"{stamp}-{plain or 'run'}-{secrets.token_hex(2)}"
+    path = runs / f"{stamp}-{plain or 'run'}-{os.urandom(2).hex()}"
     path.mkdir(parents=True)
     return path
