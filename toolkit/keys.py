@@ -1,17 +1,18 @@
 """The SSH keys of one machine: made fresh, handed in through QEMU's fw_cfg, never part of an image.
 
-Two ed25519 pairs: the machine's host key, whose private half goes into the guest and whose public
-half the toolkit checks, and the client's key, whose public half goes into the guest.
+Two pairs: the machine's host key (ed25519), whose private half goes into the guest and whose
+public half the toolkit checks, and the client's key (RSA), whose public half goes into the guest.
+Under emulation dropbear takes 75 ms to check an ed25519 signature, and 10 ms to check an RSA one.
 """
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -25,6 +26,8 @@ from toolkit.errors import InfrastructureError, UserError
 HOST_KEY_TYPES = ("dropbear", "openssh")
 KEY_TYPE = b"ssh-ed25519"
 _HOST_PUBLIC = "host_key.pub"
+_RSA_BITS = 2048
+_RSA_EXPONENT = 65537
 FW_CFG_FOLDER = "opt/toolkit"  # QEMU reserves names below opt/ for its user (docs/specs/fw_cfg)
 
 
@@ -57,7 +60,7 @@ def make_keys(folder: Path, host_key_type: str) -> MachineKeys:
             f"there is no host key format {host_key_type!r}",
             hint=f"an image may ask for {' or '.join(HOST_KEY_TYPES)}",
         )
-    client = Ed25519PrivateKey.generate()
+    client = rsa.generate_private_key(_RSA_EXPONENT, _RSA_BITS)
     host = Ed25519PrivateKey.generate()
     encode_host = dropbear_private if host_key_type == "dropbear" else openssh_private
     keys = _keys(folder, public_line(host))
@@ -93,7 +96,7 @@ def _keys(folder: Path, host_public: str) -> MachineKeys:
     )
 
 
-def openssh_private(key: Ed25519PrivateKey) -> bytes:
+def openssh_private(key: Ed25519PrivateKey | rsa.RSAPrivateKey) -> bytes:
     """Return a private key as OpenSSH writes it (PROTOCOL.key), without a pass phrase."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
 
@@ -109,11 +112,9 @@ def dropbear_private(key: Ed25519PrivateKey) -> bytes:
     return _string(KEY_TYPE) + _string(seed + public)
 
 
-def public_line(key: Ed25519PrivateKey) -> str:
+def public_line(key: Ed25519PrivateKey | rsa.RSAPrivateKey) -> str:
     """Return the public half as authorized_keys and known_hosts show it, without a comment."""
-    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    blob = _string(KEY_TYPE) + _string(public)
-    return f"{KEY_TYPE.decode()} {base64.b64encode(blob).decode()}"
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def _string(data: bytes) -> bytes:

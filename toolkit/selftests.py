@@ -180,11 +180,11 @@ def run_program(
 
 def _command(program: TestProgram, environment: Mapping[str, str]) -> str:
     """Return what a guest's shell is to run."""
-    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
+    settings = "".join(f"{name}={shlex.quote(value)} " for name, value in environment.items())
     words = [harness.SELECT, program.case] if program.case else []
     return (
         f"cd {shlex.quote(_folder(program.suite))} && "
-        f"exec env {settings} {shlex.join([f'./{program.name}', *words])}"
+        f"{settings}exec {shlex.join([f'./{program.name}', *words])}"
     )
 
 

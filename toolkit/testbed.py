@@ -178,7 +178,7 @@ class Testbed:
             with saved.state.open("rb") as state:
                 vm.restore(state, limit)
             with self._session(vm, made, limit) as session:
-                session.set_clock(limit)
+                session.set_clock()
                 yield vm, session
 
     @contextlib.contextmanager

@@ -20,13 +20,14 @@ COLLECTION ?= $(notdir $(CURDIR))
 
 LIB := ../lib
 
-# The guest's user land is busybox alone: nothing may need a shared library
+# The guest's user land is busybox alone: nothing may need a shared library.
+# Every program goes to a machine of its own, so none has symbols to carry
 CFLAGS += -std=gnu11 -O2 -g -Wall -Wextra
 # The harness leaves its locals to setjmp() as they are, its macros name
 # parameters that a case need not use, and it compares what it is given
 CFLAGS += -Wno-clobbered -Wno-unused-parameter -Wno-sign-compare
 CFLAGS += -D_GNU_SOURCE= -pthread -I$(LIB) -I$(KSFT) $(KHDR_INCLUDES)
-LDFLAGS += -static -pthread
+LDFLAGS += -static -pthread -s
 
 LOCAL_HDRS := $(wildcard $(LIB)/*.h)
 

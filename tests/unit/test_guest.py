@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -14,28 +16,21 @@ from typing import IO, Any
 import paramiko
 import paramiko.common
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError, InfrastructureError, MachineLostError
 from toolkit.guest import GuestSession, shorten
+from toolkit.keys import make_keys
 
 
 def soon() -> Deadline:
     return Deadline.after(20)
 
 
-def new_key(path: Path) -> paramiko.Ed25519Key:
-    private = Ed25519PrivateKey.generate()
-    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-    return paramiko.Ed25519Key.from_private_key_file(str(path))
-
-
 class Server(paramiko.ServerInterface):
     """Lets one key in and runs each command under sh, as dropbear would."""
 
-    def __init__(self, client: paramiko.Ed25519Key) -> None:
+    def __init__(self, client: paramiko.PKey) -> None:
         self.client = client
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
@@ -98,9 +93,10 @@ def _feed(channel: paramiko.Channel, pipe: IO[bytes]) -> None:
 
 class Endpoint:
     def __init__(self, folder: Path) -> None:
-        self.host_key = new_key(folder / "host")
-        self.client_key = folder / "client"
-        self.server = Server(new_key(self.client_key))
+        made = make_keys(folder / "keys", "openssh")
+        self.host_key = paramiko.Ed25519Key.from_private_key_file(str(made.host_key))
+        self.client_key = made.client_key
+        self.server = Server(paramiko.RSAKey.from_private_key_file(str(made.client_key)))
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.transports: list[paramiko.Transport] = []
@@ -172,15 +168,56 @@ def test_copies_files_there_and_back(endpoint: Endpoint, tmp_path: Path) -> None
 
 
 def test_another_host_key_is_refused(endpoint: Endpoint, tmp_path: Path) -> None:
-    other = new_key(tmp_path / "other")
+    other = base64.b64decode(make_keys(tmp_path / "other", "openssh").host_public.split()[1])
     with pytest.raises(InfrastructureError, match="another SSH host key"):
-        endpoint.connect(host_key=other.asbytes())
+        endpoint.connect(host_key=other)
 
 
 def test_a_key_that_is_not_let_in_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
-    new_key(tmp_path / "stranger")
+    stranger = make_keys(tmp_path / "stranger", "openssh")
     with pytest.raises(InfrastructureError, match="refuses the key"):
-        endpoint.connect(client_key=tmp_path / "stranger")
+        endpoint.connect(client_key=stranger.client_key)
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a ``date`` on the PATH that writes down what it is to set, and fails on request."""
+    said = tmp_path / "clock"
+    program = tmp_path / "programs/date"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\n[ ! -e {said}.broken ] && echo "$@" >>{said}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return said
+
+
+def test_the_clock_is_set_by_the_next_command_and_no_other(endpoint: Endpoint, clock: Path) -> None:
+    with endpoint.connect() as session:
+        session.set_clock()
+        assert not clock.exists()
+        assert session.check(f"cat {clock}; exec echo on time", deadline=soon()).text == (
+            f"{clock.read_text()}on time\n"
+        )
+        session.check("true", deadline=soon())
+    (command,) = clock.read_text().splitlines()
+    assert command.startswith("-u -s @")
+    assert abs(int(command.removeprefix("-u -s @")) - time.time()) < 20
+
+
+def test_a_channel_of_ones_own_finds_the_clock_set(endpoint: Endpoint, clock: Path) -> None:
+    with endpoint.connect() as session:
+        session.set_clock()
+        with session.open_channel(soon()):
+            assert clock.exists()
+
+
+def test_nothing_runs_while_the_clock_is_wrong(endpoint: Endpoint, clock: Path) -> None:
+    clock.with_name("clock.broken").touch()
+    with endpoint.connect() as session:
+        session.set_clock()
+        with pytest.raises(InfrastructureError, match="failed in the guest"):
+            session.check(f"touch {clock}", deadline=soon())
+    assert not clock.exists()
 
 
 def test_the_deadline_of_a_command_leaves_what_it_wrote(endpoint: Endpoint) -> None:

@@ -3,6 +3,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key, load_ssh_public_key
 
@@ -31,7 +32,7 @@ def test_keys_are_private_files_that_belong_together(tmp_path: Path, kind: str) 
     for path in (made.client_key, made.authorized_keys, made.host_key):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     client = load_ssh_private_key(made.client_key.read_bytes(), None)
-    assert isinstance(client, Ed25519PrivateKey)
+    assert isinstance(client, rsa.RSAPrivateKey)
     assert made.authorized_keys.read_text() == f"{keys.public_line(client)} toolkit\n"
     host_blob = base64.b64decode(made.host_public.split()[1])
     host = made.host_key.read_bytes()

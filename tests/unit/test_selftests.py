@@ -147,7 +147,7 @@ def test_lines_come_whole() -> None:
     assert raw.by_status
     assert len(raw.marks) == 2
     assert lines == ["bad: ok 1 fine", "bad: ok 2 too"]
-    assert commands()[0] == "cd /kselftest/kvm && exec env KSFT_SLOW='1 2' ./bad"
+    assert commands()[0] == "cd /kselftest/kvm && KSFT_SLOW='1 2' exec ./bad"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_leak_comes_with_its_report() -> None:
 
 def test_a_witness_looks_right_before_and_after_and_ahead_of_kmemleak() -> None:
     run(good, watched=True, leaks=True)
-    program = "cd /kselftest/kvm && exec env KSFT_SLOW='1 2' ./bad"
+    program = "cd /kselftest/kvm && KSFT_SLOW='1 2' exec ./bad"
     assert commands()[:3] == ["before", program, "after"]
     assert "kmemleak" in commands()[3]
 
@@ -266,7 +266,7 @@ def test_a_case_runs_alone() -> None:
         deadline=Deadline.after(60),
         on_line=lambda *_: None,
     )
-    assert session.commands[0] == "cd /kselftest/kvm && exec env  ./good -r f.one"
+    assert session.commands[0] == "cd /kselftest/kvm && exec ./good -r f.one"
 
 
 def test_a_program_comes_alone_and_a_script_with_its_suite(tmp_path: Path) -> None:
