@@ -13,6 +13,11 @@ from typing import Any
 
 import yaml
 from yaml import nodes
+from yaml.composer import Composer
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.resolver import Resolver
+from yaml.scanner import Scanner
 
 from toolkit.errors import UserError
 
@@ -24,12 +29,35 @@ _TRUE = ("true", "True", "TRUE")
 Location = tuple[int | str, ...]
 
 
-class _Loader(yaml.SafeLoader):
+class _PurePython(Reader, Scanner, Parser):
+    """What finds the parts of a file where PyYAML came without libyaml."""
+
+    def __init__(self, stream: str) -> None:
+        Reader.__init__(self, stream)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+
+
+# libyaml takes a fifth of the time. Only its parser: its own composer, which is C and calls
+# itself, would overrun the stack on a file that is nested deeply enough.
+_Parser: Any = (
+    yaml.cyaml.CParser  # type: ignore[attr-defined]
+    if yaml.__with_libyaml__
+    else _PurePython
+)
+
+
+class _Loader(Composer, _Parser, Resolver):  # type: ignore[misc]
     """A parser that knows fewer kinds of scalar, and no aliases."""
+
+    def __init__(self, stream: str) -> None:
+        _Parser.__init__(self, stream)
+        Composer.__init__(self)
+        Resolver.__init__(self)
 
     def compose_node(self, parent: nodes.Node | None, index: Any) -> nodes.Node | None:
         if self.check_event(yaml.AliasEvent):
-            mark = self.get_event().start_mark  # type: ignore[no-untyped-call]
+            mark = self.get_event().start_mark
             raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
         return super().compose_node(parent, index)
 

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +109,21 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         yamlfile.read(tmp_path / "none.yaml")
     with pytest.raises(UserError, match="directory"):
         yamlfile.read(tmp_path)
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="there is nothing else here")
+def test_all_of_this_holds_without_libyaml() -> None:
+    program = (
+        "import sys, pytest, yaml; yaml.__with_libyaml__ = False; "
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', *sys.argv[1:]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, __file__],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 skipped" in done.stdout
