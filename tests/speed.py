@@ -134,7 +134,6 @@ def toolkit(*words: str | Path, until_first: bool = False, good: bool = True) ->
 
 
 def _readable(fd: int) -> bool:
-
     return bool(select.select([fd], [], [], 0)[0])
 
 
@@ -317,7 +316,8 @@ def bare(lab: Laboratory) -> None:
 
 def _banner(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as tried:
+        # What comes before the guest has a network is lost, so no try may wait for long.
+        with socket.create_connection(("127.0.0.1", port), timeout=0.25) as tried:
             return tried.recv(4) == b"SSH-"
     except OSError:
         return False
