@@ -3,6 +3,7 @@
     python -m tests.mutate                            every fault in tests/data/faults/iosignalfd
     python -m tests.mutate '0*' '48-*'                some of them
     python -m tests.mutate --profile debug '32-*'     on a kernel with KASAN and fault injection
+    python -m tests.mutate -t '*fault*' '32-*'        with some of the test programs
 
 Each fault is a patch on top of the series. Only what it touches is rebuilt, and its run ends with
 the first case that fails. Prints a table; exit code 1 when a fault survives that is not listed in
@@ -15,6 +16,7 @@ import argparse
 import fnmatch
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,9 +28,12 @@ from toolkit.run import Run
 
 SERIES = "iosignalfd/v4"
 FAULTS = Path(__file__).parent / "data/faults/iosignalfd"
+_ALLOCATION = "wants an allocation to fail: --profile debug"
 SURVIVORS = {
-    "32-refusal-counts": "wants an allocation to fail: --profile debug",
+    "32-refusal-counts": _ALLOCATION,
     "51-no-grace-period-for-table": "a use after free that only KASAN sees: --profile debug",
+    "69-enomem-as-enospc": _ALLOCATION,
+    "70-failed-create-stays-listed": _ALLOCATION,
 }
 
 
@@ -44,12 +49,13 @@ class Hunter(Silent):
             raise Caught(f"{leaf.id} ({leaf.status})")
 
 
-def hunt(fault: Path, options: Fragment | None = None) -> str:
+def hunt(fault: Path, options: Fragment | None = None, tests: Sequence[str] = ()) -> str:
     """Run the series with one fault; return what caught it, or "" when nothing did."""
     with tempfile.TemporaryDirectory(prefix="toolkit-mutate-") as folder:
         # Without a history the programs come in their own order, short ones among them early.
         places = replace(paths.resolve(), history=Path(folder) / "history")
-        run = Run(Request(patch=SERIES, profile=options), places, Path(folder), Hunter())
+        request = Request(patch=SERIES, profile=options, tests=tuple(tests))
+        run = Run(request, places, Path(folder), Hunter())
         series = run.series
         assert series is not None
         seeded = Patch(fault.name, fault.stem, fault.read_bytes(), fault)
@@ -67,6 +73,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("globs", nargs="*")
     parser.add_argument("--profile")
+    parser.add_argument("-t", "--test", action="append", default=[])
     given = parser.parse_args()
     globs, options = given.globs, profile.load(given.profile) if given.profile else None
     survived = 0
@@ -74,7 +81,7 @@ def main() -> int:
         if globs and not any(fnmatch.fnmatchcase(fault.stem, glob) for glob in globs):
             continue
         try:
-            caught = hunt(fault, options)
+            caught = hunt(fault, options, given.test)
         except ToolkitError as error:
             caught = f"NOT RUN: {error.what}"
         if not caught:
