@@ -98,14 +98,15 @@ class Testbed:
         if self._prepared:
             return
         self._prepared = True
-        self._write_script()
-        if not self.snapshots or self.image.disk:
-            return
         try:
+            if not self.snapshots or self.image.disk:
+                return
             self._saved = self._with_modules()
         except _CannotSaveError as error:
             self.observer.notice(f"each machine is booted: {error.what}")
             return
+        finally:
+            self._write_script()
         shutil.copyfile(self._saved.console, self.folder / snapshot.CONSOLE)
         self.on_boot_splats("boot", self._saved.splats)
 
@@ -147,8 +148,13 @@ class Testbed:
             return stack.enter_context(self._booted(again, deadline))
 
     def _write_script(self) -> None:
-        """Write a script that boots the same machine by hand."""
-        made = keys.make_keys(self.folder / snapshot.KEYS, self.image.host_key_type)
+        """Write a script that boots the same machine by hand, with the keys of the saved one."""
+        folder = self.folder / snapshot.KEYS
+        if self._saved:
+            shutil.copytree(self._saved.keys, folder, dirs_exist_ok=True)
+            made = keys.load_keys(folder)
+        else:
+            made = keys.make_keys(folder, self.image.host_key_type)
         spec = self._spec(self.folder, made.fw_cfg, Path())
         script = self.folder / "qemu.sh"
         script.write_text(qemu.script(spec, made.client_key))
