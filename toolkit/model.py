@@ -210,6 +210,15 @@ class MemoryFile:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskFile:
+    """A file that is a machine's root disk. Unless ``kept``, what the machine writes is lost."""
+
+    path: Path
+    format: str = "raw"  # or qcow2, over another file
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
     """Everything QEMU's command line depends on; :func:`toolkit.qemu.argv` is pure over it."""
 
@@ -220,7 +229,7 @@ class MachineSpec:
     cpus: int
     kernel: Path
     initrd: Path | None
-    disk: Path | None
+    disk: DiskFile | None
     cmdline: tuple[str, ...]
     devices: tuple[str, ...]
     fw_cfg: Mapping[str, Path]

@@ -71,11 +71,12 @@ def _common(spec: MachineSpec, *, ssh_port: str) -> list[str]:
     ]
     if spec.initrd:
         line += ["-initrd", str(spec.initrd)]
-    if spec.disk:
+    if disk := spec.disk:
         # snapshot=on: what the machine writes goes to a temporary file of its own.
+        kept = "off" if disk.kept else "on"
         line += [
             "-drive",
-            f"if=none,id=root,format=raw,snapshot=on,file={_escape(spec.disk)}",
+            f"if=none,id=root,format={disk.format},snapshot={kept},file={_escape(disk.path)}",
             *("-device", "virtio-blk-pci,drive=root"),
         ]
     for name, path in spec.fw_cfg.items():

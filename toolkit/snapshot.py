@@ -1,33 +1,32 @@
 """Saved machines on disk: memory, device state, keys, and what the kernel complained of.
 
 An entry of the cache holds one. The memory is a sparse file that QEMU maps: a restored machine
-copies only the pages it writes, so any number of them share one file and start at once. Both files
-are checked against their sums before the first use in a run; a damaged one is never restored.
+copies only the pages it writes, so any number of them share one file and start at once. What a
+machine has written to its image's disk lies in a qcow2 file over that. All of them are checked
+against their sums before the first use in a run; a damaged one is never restored.
 """
 
 from __future__ import annotations
 
-import errno
-import io
 import json
 import os
 import platform
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from toolkit import integrity
 from toolkit.cache import digest
 from toolkit.model import MachineSpec, Splat
 
 FORMAT = 2  # a part of every key: raise it when saved machines of before are no good any more
 MEMORY = "memory"
 STATE = "state"
+DISK = "disk.qcow2"
 KEYS = "keys"
 CONSOLE = "console.log"
 _FACTS = "snapshot.json"
-_BLOCK = 1 << 18
-_ZEROS = bytes(_BLOCK)
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -50,6 +49,11 @@ class Snapshot:
         return self.path / STATE
 
     @property
+    def disk(self) -> Path:
+        """What the machine has written to its image's disk; there only if the image has one."""
+        return self.path / DISK
+
+    @property
     def keys(self) -> Path:
         """The folder with the keys that the machine knows."""
         return self.path / KEYS
@@ -60,7 +64,7 @@ class Snapshot:
         return self.path / CONSOLE
 
     def damage(self) -> str:
-        """Return "" if both files are as they were written, else what is wrong."""
+        """Return "" if the files are as they were written, else what is wrong."""
         for name, wanted in self.checksums.items():
             try:
                 found = checksum(self.path / name)
@@ -75,7 +79,11 @@ def seal(folder: Path, splats: tuple[Splat, ...]) -> None:
     """Write down what :func:`load` and :meth:`Snapshot.damage` need to know of a saved machine."""
     facts = {
         "splats": [asdict(splat) for splat in splats],
-        "checksums": {name: checksum(folder / name) for name in (MEMORY, STATE)},
+        "checksums": {
+            name: checksum(folder / name)
+            for name in (MEMORY, STATE, DISK)
+            if name != DISK or (folder / name).exists()
+        },
     }
     (folder / _FACTS).write_text(json.dumps(facts))
 
@@ -125,7 +133,7 @@ def checksum(path: Path) -> int:
     """Return a checksum against damage; a block of zeros is a hole, and a hole takes no time."""
     with path.open("rb", buffering=0) as file:
         total = os.fstat(file.fileno()).st_size
-        for offset, block in _blocks(file):
+        for offset, block in integrity.blocks(file):
             total = zlib.crc32(block, zlib.crc32(offset.to_bytes(8, "little"), total))
     return total
 
@@ -134,30 +142,8 @@ def copy_memory(source: Path, target: Path) -> None:
     """Copy a sparse file; blocks of zeros become holes."""
     with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
         writer.truncate(os.fstat(reader.fileno()).st_size)
-        for offset, block in _blocks(reader):
+        for offset, block in integrity.blocks(reader):
             view = memoryview(block)
             while view:
                 count = os.pwrite(writer.fileno(), view, offset)
                 view, offset = view[count:], offset + count  # noqa: PLW2901
-
-
-def _blocks(file: io.FileIO) -> Iterator[tuple[int, bytes]]:
-    """Yield each block of a file that is not all zeros, with its offset.
-
-    Where a file system says that data lies may change with time, so it only tells where to look.
-    """
-    offset = 0
-    while True:
-        try:
-            data = os.lseek(file.fileno(), offset, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole follows
-                return
-            raise
-        offset = data - data % _BLOCK
-        block = os.pread(file.fileno(), _BLOCK, offset)
-        if not block:
-            return
-        if block != _ZEROS[: len(block)]:
-            yield offset, block
-        offset += _BLOCK

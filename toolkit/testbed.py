@@ -3,7 +3,7 @@
 A kernel is booted once; the machine is saved as soon as SSH listens (``boot``), and once more with
 its modules loaded (``modules``). Every machine of every run is then restored from the latter: in a
 fraction of a second, with a random pool and a clock of its own. Where QEMU cannot save a machine,
-or the image has a disk, each machine is booted instead.
+each is booted instead.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from toolkit.arch import Arch
 from toolkit.cache import Cache, digest
 from toolkit.console import MARK
 from toolkit.deadline import Deadline
-from toolkit.errors import BootError, InfrastructureError, MachineLostError
+from toolkit.errors import BootError, InfrastructureError, MachineLostError, ToolMissingError
 from toolkit.guest import GuestSession
 from toolkit.keys import MachineKeys
 from toolkit.machine import Machine
 from toolkit.model import (
     Accelerator,
+    DiskFile,
     GuestImage,
     KernelBuild,
     MachineSpec,
@@ -61,7 +62,15 @@ Lent = tuple[Machine, GuestSession]  # what who asks for a machine gets
 
 
 class _CannotSaveError(InfrastructureError):
-    """QEMU does not save this machine; it can still be booted each time."""
+    """This machine cannot be saved; it can still be booted each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What a machine is restored from, or saved into, beside its state."""
+
+    memory: MemoryFile
+    disk: DiskFile | None
 
 
 @dataclass(slots=True)
@@ -99,7 +108,7 @@ class Testbed:
             return
         self._prepared = True
         try:
-            if not self.snapshots or self.image.disk:
+            if not self.snapshots:
                 return
             self._saved = self._with_modules()
         except _CannotSaveError as error:
@@ -174,13 +183,14 @@ class Testbed:
 
     @contextlib.contextmanager
     def _restored(
-        self, folder: Path, saved: Snapshot, deadline: Deadline, memory: MemoryFile | None = None
+        self, folder: Path, saved: Snapshot, deadline: Deadline, into: Path | None = None
     ) -> Iterator[Lent]:
-        """Restore a machine into ``memory``, or else onto a private copy of the saved one's."""
+        """Restore a machine: its memory and disk into copies of one's own, or from what stays."""
         limit = deadline.sooner(RESTORE_SECONDS)
         made = keys.load_keys(saved.keys)
-        memory = memory or MemoryFile(saved.memory, shared=False)
-        with self._started(folder, made, limit, memory=memory, incoming=True) as vm:
+        with self._started(
+            folder, made, limit, self._files(into or saved.path, kept=bool(into)), incoming=True
+        ) as vm:
             with saved.state.open("rb") as state:
                 vm.restore(state, limit)
             with self._session(vm, made, limit) as session:
@@ -193,16 +203,22 @@ class Testbed:
         folder: Path,
         made: MachineKeys,
         limit: Deadline,
+        files: _Files | None = None,
         *,
-        memory: MemoryFile | None = None,
         incoming: bool = False,
     ) -> Iterator[Machine]:
         # A socket's path is short (unix(7): 108 bytes), so it is not in the run's folder.
         with tempfile.TemporaryDirectory(prefix="toolkit-") as scratch:
             spec = self._spec(folder, made.fw_cfg, Path(scratch) / "qmp.sock")
-            spec = replace(spec, memory=memory, incoming=incoming)
+            if files:
+                spec = replace(spec, memory=files.memory, disk=files.disk, incoming=incoming)
             with machine.start(spec, limit) as vm:
                 yield vm
+
+    def _files(self, folder: Path, *, kept: bool) -> _Files:
+        """Return the memory and the disk in ``folder``; unless ``kept``, neither is written."""
+        disk = DiskFile(folder / snapshot.DISK, "qcow2", kept) if self.image.disk else None
+        return _Files(MemoryFile(folder / snapshot.MEMORY, shared=kept), disk)
 
     def _spec(self, folder: Path, fw_cfg: Mapping[str, Path], socket: Path) -> MachineSpec:
         return MachineSpec(
@@ -213,7 +229,7 @@ class Testbed:
             cpus=self.image.cpus,
             kernel=self.kernel.image,
             initrd=self.image.initrd,
-            disk=self.image.disk,
+            disk=DiskFile(self.image.disk) if self.image.disk else None,
             cmdline=(*self.image.cmdline, *self.append),
             devices=self.image.devices,
             fw_cfg=fw_cfg,
@@ -312,9 +328,10 @@ class Testbed:
 
     def _save_booted(self, folder: Path) -> None:
         limit = self.deadline.sooner(BOOT_SECONDS)
+        if self.image.disk:
+            _lay_over(self.image.disk, folder / snapshot.DISK, limit)
         made = keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
-        memory = MemoryFile(folder / snapshot.MEMORY, shared=True)
-        with self._started(self.folder, made, limit, memory=memory) as vm:
+        with self._started(self.folder, made, limit, self._files(folder, kept=True)) as vm:
             vm.wait_ready(limit)
             self._save(vm, folder, limit)
 
@@ -322,10 +339,11 @@ class Testbed:
         limit = self.deadline.sooner(BOOT_SECONDS)
         shutil.copytree(base.keys, folder / snapshot.KEYS)
         snapshot.copy_memory(base.memory, folder / snapshot.MEMORY)
-        memory = MemoryFile(folder / snapshot.MEMORY, shared=True)
+        if self.image.disk:
+            shutil.copyfile(base.disk, folder / snapshot.DISK)
         own = self.folder / "machines/modules"
         own.mkdir(parents=True, exist_ok=True)
-        with self._restored(own, base, limit, memory) as (vm, session):
+        with self._restored(own, base, limit, folder) as (vm, session):
             self._load_modules(vm, session, limit)
             _log_out(vm, session, limit)
             self._save(vm, folder, limit, base)
@@ -343,6 +361,16 @@ class Testbed:
         before = base.console.read_bytes() if base else b""
         (folder / snapshot.CONSOLE).write_bytes(before + console)
         snapshot.seal(folder, (*(base.splats if base else ()), *vm.splats()))
+
+
+def _lay_over(disk: Path, target: Path, deadline: Deadline) -> None:
+    """Make a file that takes what a machine writes to ``disk``, which stays as it is."""
+    try:
+        program = process.find("qemu-img", "qemu-utils")
+    except ToolMissingError as error:
+        raise _CannotSaveError(f"{error.what}, and the image has a disk") from error
+    words = ("create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(disk), str(target))
+    process.run([program, *words], deadline=deadline)
 
 
 def _log_out(vm: Machine, session: GuestSession, limit: Deadline) -> None:

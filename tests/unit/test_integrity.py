@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -66,3 +67,51 @@ def test_a_tree_without_stamps_is_not_judged(tree: Path) -> None:
     (tree.parent / integrity.STAMPS).unlink()
     (tree / "Makefile").unlink()
     assert not integrity.stamp_damage(tree)
+
+
+@pytest.fixture
+def sparse(tmp_path: Path) -> Path:
+    """Make a file that is a hole but for a few bytes at 3 MiB."""
+    file = tmp_path / "entry/disk"
+    file.parent.mkdir()
+    with file.open("wb") as disk:
+        disk.truncate(8 << 20)
+        disk.seek(3 << 20)
+        disk.write(b"data")
+    return file
+
+
+def write_at(file: Path, offset: int, data: bytes) -> None:
+    with file.open("r+b") as disk:
+        disk.seek(offset)
+        disk.write(data)
+
+
+SPARSE_HARMS: dict[str, Harm] = {
+    "data": lambda file: write_at(file, 3 << 20, b"Data"),
+    "a hole": lambda file: write_at(file, 7 << 20, b"x"),
+    "its place": lambda file: write_at(file, 3 << 20, bytes(2 << 20) + b"data"),
+    "its size": lambda file: os.truncate(file, 9 << 20),
+}
+
+
+@pytest.mark.parametrize("harm", SPARSE_HARMS)
+def test_a_file_with_holes_is_known_by_its_blocks(sparse: Path, harm: str) -> None:
+    known = integrity.digests(sparse.parent)
+    assert not integrity.damage(sparse.parent, known)
+    SPARSE_HARMS[harm](sparse)
+    assert integrity.damage(sparse.parent, known) == "disk has changed"
+
+
+def test_a_hole_that_was_written_with_zeros_is_no_damage(sparse: Path) -> None:
+    known = integrity.digests(sparse.parent)
+    write_at(sparse, 0, bytes(8 << 20))
+    write_at(sparse, 3 << 20, b"data")
+    assert not integrity.damage(sparse.parent, known)
+
+
+def test_a_digest_from_before_holes_were_passed_over_still_holds(sparse: Path) -> None:
+    known = {"disk": hashlib.blake2b(sparse.read_bytes(), digest_size=16).hexdigest()}
+    assert not integrity.damage(sparse.parent, known)
+    write_at(sparse, 0, b"x")
+    assert integrity.damage(sparse.parent, known) == "disk has changed"

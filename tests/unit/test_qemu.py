@@ -8,7 +8,7 @@ import pytest
 from toolkit import process, qemu
 from toolkit.deadline import Deadline
 from toolkit.errors import InfrastructureError
-from toolkit.model import Accelerator, MachineSpec, MemoryFile
+from toolkit.model import Accelerator, DiskFile, MachineSpec, MemoryFile
 
 SPEC = MachineSpec(
     binary="/usr/bin/qemu-system-x86_64",
@@ -43,8 +43,16 @@ def test_the_network_is_closed_and_the_port_free_and_on_loopback() -> None:
 
 
 def test_a_disk_is_never_written() -> None:
-    line = qemu.argv(dataclasses.replace(SPEC, disk=Path("/cache/disk.img")))
+    line = qemu.argv(dataclasses.replace(SPEC, disk=DiskFile(Path("/cache/disk.img"))))
     assert "snapshot=on" in value(line, "-drive").split(",")
+
+
+def test_a_disk_that_is_to_be_saved_is_written() -> None:
+    disk = DiskFile(Path("/cache/a,b/disk.qcow2"), "qcow2", kept=True)
+    line = qemu.argv(dataclasses.replace(SPEC, disk=disk))
+    words = value(line, "-drive")
+    assert {"snapshot=off", "format=qcow2"} < set(words.split(","))
+    assert words.endswith("file=/cache/a,,b/disk.qcow2")
 
 
 def test_kvm_takes_its_own_cpu() -> None:

@@ -91,3 +91,10 @@ def test_the_debian_image_runs_the_same_suite(toolkit: Toolkit) -> None:
     ended = toolkit.run(*words)
     assert ended.code == 0, ended
     assert "pass" in ended.statuses().values()
+    made = {stage["name"]: stage["detail"] for stage in ended.result["stages"]}
+    assert made["boot"] == made["modules"] == "saved"
+    # What a machine writes to its disk is its own, and gone with it.
+    for _ in range(2):
+        line = "test ! -e /left && echo something >/left && sync"
+        ended = toolkit.run("shell", "--patch", "v4", "--image", "debian", "--", "sh", "-c", line)
+        assert ended.code == 0, ended
