@@ -45,7 +45,10 @@ class Server(paramiko.ServerInterface):
         return int(paramiko.common.AUTH_FAILED)
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        threading.Thread(target=self._serve, args=(channel, command), daemon=True).start()
+        # paramiko says yes once this has returned; a command must not end before that.
+        serve = threading.Timer(0.05, self._serve, args=(channel, command))
+        serve.daemon = True
+        serve.start()
         return True
 
     @staticmethod
