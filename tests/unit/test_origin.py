@@ -38,12 +38,12 @@ def a_tree(
     return PatchedTree(made, series, {"x.c": PatchedFile(text(after))}, "k")
 
 
-@example(1, [(0, 1, 0), (0, 0, 1)], 1, twins=False)
+@example(length=1, edits=[(0, 1, 0), (0, 0, 1)], above=1, twins=False)
 @given(
-    st.integers(0, 30),
-    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 6), st.integers(0, 6)), max_size=6),
-    st.integers(0, 5),
-    st.booleans(),
+    length=st.integers(0, 30),
+    edits=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 6), st.integers(0, 6)), max_size=6),
+    above=st.integers(0, 5),
+    twins=st.booleans(),
 )
 def test_every_line_has_the_patch_that_wrote_it(
     length: int, edits: list[Edit], above: int, twins: bool
