@@ -244,7 +244,7 @@ def vng(lab: Laboratory) -> None:
     if not kernel.is_file():
         lab.make("bzImage")
     command: list[str | Path] = [lab.vng, "--disable-kvm", "-r", kernel, "--", "uname", "-r"]
-    # Where it finds no port for a script's exit status, it takes the console, and exits with 255.
+    # Without udev on the host it finds no port for the script, and what that says is lost.
     lab.keep(vng=seconds_of(command, lab.work, says=lab.run.kernel.release))
 
 
