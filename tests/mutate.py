@@ -86,7 +86,7 @@ def main() -> int:
             caught = f"NOT RUN: {error.what}"
         if not caught:
             reason = SURVIVORS.get(fault.stem)
-            if options and reason is _ALLOCATION:
+            if options and reason == _ALLOCATION:
                 reason = None  # there they fail
             survived += reason is None
             caught = f"SURVIVED: {reason or 'nothing caught it'}"

@@ -6,7 +6,8 @@
 What is compared runs in turns, round by round, so a host that becomes slow is slow for all of it;
 each ratio is taken within its round. Prints a table of medians, and writes it with a picture and
 every sample into ``benchmarks/``. The kernels come from the caller's cache and from the folder
-``--work``, where the peers build theirs; a first run builds them.
+``--work``, where the peers build theirs; a first run builds them. virtme-ng takes from the host
+virtiofsd (in Debian 12 a part of qemu-system-common) and udev.
 """
 
 from __future__ import annotations
