@@ -3,6 +3,7 @@
  * Registrations that come and go under running vCPUs. Every write is counted by
  * an eventfd or seen as an exit: none is lost and none is doubled.
  */
+#include "cpus.h"
 #include "doorbell_fixture.h"
 #include "vcpu_thread.h"
 
@@ -218,6 +219,7 @@ TEST_F(doorbell, two_registrars_one_winner)
 	struct registrar r[2];
 	int i;
 
+	ASSERT_RET(0, use_every_cpu());
 	ASSERT_EQ(0, pthread_barrier_init(&barrier, NULL, 2));
 	for (i = 0; i < 2; i++) {
 		r[i] = (struct registrar){

@@ -10,6 +10,7 @@
 
 #include "kselftest_harness.h"
 
+#include "cpus.h"
 #include "describe.h"
 #include "doorbell.h"
 #include "eventfd_util.h"
@@ -22,6 +23,12 @@
  */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 15
+
+/* Before main(), so that the harness and all that it forks stay there together */
+static void __attribute__((constructor)) settle_on_one_cpu(void)
+{
+	stay_on_one_cpu();
+}
 
 /*
  * A SKIP in FIXTURE_SETUP() must not run the case. The harness of 6.1 goes on

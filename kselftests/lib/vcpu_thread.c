@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
+#include "cpus.h"
 #include "vcpu_thread.h"
 
 #define PATIENCE	8	/* s for what takes a fraction of one */
@@ -37,10 +38,14 @@ int vcpu_thread_start(struct vcpu_thread *vt, struct vcpu *vcpu,
 {
 	/* Without SA_RESTART, so that it ends KVM_RUN */
 	const struct sigaction action = { .sa_handler = kicked };
+	int ret;
 
 	*vt = (struct vcpu_thread){ .vcpu = vcpu, .io = *io };
 	if (sigaction(KICK, &action, NULL))
 		return -errno;
+	ret = use_every_cpu();
+	if (ret)
+		return ret;
 	return -pthread_create(&vt->thread, NULL, run, vt);
 }
 

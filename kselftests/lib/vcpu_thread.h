@@ -20,7 +20,7 @@ struct vcpu_thread {
 	uint64_t exits;		/* ... and how much of it left the kernel */
 };
 
-/* Do @io over and over, until vcpu_thread_stop(); 0 or -errno */
+/* Do @io over and over, until vcpu_thread_stop(), on any CPU; 0 or -errno */
 int vcpu_thread_start(struct vcpu_thread *vt, struct vcpu *vcpu,
 		      const struct guest_io *io);
 
