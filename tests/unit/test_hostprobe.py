@@ -57,7 +57,7 @@ def test_without_proof_auto_is_tcg_and_kvm_an_error(
     facts: Facts, proof: Proof | None, reason: str
 ) -> None:
     chosen = decide("auto", facts, proof, X86_64)
-    assert (chosen.name, chosen.cpu) == ("tcg", X86_64.tcg_cpu)
+    assert (chosen.name, chosen.cpu) == ("tcg", "max,-erms")
     assert reason in chosen.reason
     with pytest.raises(InfrastructureError, match="KVM cannot be used") as caught:
         decide("kvm", facts, proof, X86_64)
