@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -175,12 +175,10 @@ class _Lint:
             with run.builder.work_tree(tree, run.deadline) as folder:
                 source = folder.source()
                 existing = [f"{name}/" for name in self._folders if (source / name).is_dir()]
-                run.builder.make(
-                    source,
-                    _lint_folder(folder, run.config.text, fresh=fresh),
-                    ["W=1", "C=1", f"CHECK={process.find('sparse')}", *existing],
-                    run.deadline,
-                    log=run.folder / "lint.log",
+                output = _lint_folder(folder, run.config.text, fresh=fresh)
+                make = run.builder.make(source, output, run.deadline)
+                replace(make, log=run.folder / "lint.log").run(
+                    *("W=1", "C=1", f"CHECK={process.find('sparse')}", *existing),
                     on_line=lambda line: said.append(line.replace(f"{source}/", "")),
                 )
             return None, False, "W=1 and sparse"

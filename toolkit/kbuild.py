@@ -13,15 +13,17 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from toolkit import ccache, instrument, kconfig, kconfig_deps, process
+from toolkit import ccache, instrument, kconfig, kconfig_deps, process, rebuild
 from toolkit.arch import Arch
 from toolkit.cache import Cache, digest
 from toolkit.deadline import Deadline
-from toolkit.errors import BuildError, InfrastructureError, ToolFailedError
+from toolkit.errors import BuildError
+from toolkit.journal import Journal
+from toolkit.make import Make, Progress
 from toolkit.model import Fragment, KernelBase, KernelBuild, KernelConfig, Observer, PatchedTree
 
 Materialise = Callable[[PatchedTree, Path, Deadline], object]
@@ -39,29 +41,9 @@ NEEDED = {
     "git": "git",
     "xz": "xz-utils",
 }
-# The same input gives the same kernel, whoever builds it and when.
-REPRODUCIBLE = {
-    "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
-    "KBUILD_BUILD_USER": "toolkit",
-    "KBUILD_BUILD_HOST": "toolkit",
-    "KBUILD_BUILD_VERSION": "1",  # not a count of links: the same objects give the same kernel
-}
 _KCONFIG_FILE = re.compile(r"(^|/)Kconfig[^/]*$|^arch/[^/]+/configs/|^kernel/configs/|^scripts/")
 # What Kconfig reads of a whole tree: these, and what the Makefiles tell it.
 _CONFIGURES = re.compile(rf"{_KCONFIG_FILE.pattern}|^(arch/[^/]+/)?Makefile[^/]*$")
-_STEP = re.compile(r"  ([A-Z][A-Z0-9_+ -]*?) (?:\[M\])? +(\S+)$")
-_DIAGNOSTIC = re.compile(
-    r"(:\d+(:\d+)?: (fatal )?error\b|\berror: |undefined reference|multiple definition"
-    r"|^ERROR: modpost|^ld: |No rule to make target|: Error \d|\*\*\* )"
-)
-_CONTEXT = re.compile(r"^ +(\d+ )?\||^In file included from|: In function ")
-_HOST_FAULTS = {
-    "No space left on device": "free some disk space (toolkit cache prune) and run again",
-    "Cannot allocate memory": "free some memory, or lower --jobs, and run again",
-    "Killed signal terminated program": "the compiler was killed: free some memory or lower --jobs",
-    "virtual memory exhausted": "free some memory, or lower --jobs, and run again",
-}
-_DETAIL_LINES = 30
 _versions: dict[tuple[str, int, int, int], str] = {}
 _FORMAT = 2  # of a build's entry, a part of its key
 NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
@@ -193,10 +175,11 @@ class Builder:
     def _resolve(self, source: Path, folder: Path, asked: str, deadline: Deadline) -> str:
         """Run Kconfig: everything off, then what is asked, then what that selects."""
         folder.mkdir(exist_ok=True)
-        self.make(source, folder, ["tinyconfig"], deadline)
+        make = self.make(source, folder, deadline)
+        make.run("tinyconfig")
         config = folder / ".config"
         config.write_text(config.read_text() + asked)
-        self.make(source, folder, ["olddefconfig"], deadline)
+        make.run("olddefconfig")
         return config.read_text()
 
     # --- kernel ----------------------------------------------------------------------
@@ -242,77 +225,66 @@ class Builder:
         deadline: Deadline,
         log: Path,
     ) -> None:
-        source, output = work.source(), work.output(config)
+        output = work.output(config)
         output.mkdir(exist_ok=True)
         if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
             (output / ".config").write_text(config.text)
         image = self._image(config)
         counting = instrument.wanted(work.tree, config.text)
-        targets = [Path(image).name, "modules", "headers", *instrument.words(counting)]
-        progress = _Progress(self.observer, output)
         # What the compiler writes beside an object that counts its lines names the build folder.
         reuse = {} if instrument.is_on(config.text) else ccache.environment(self.cache)
-        self.make(source, output, targets, deadline, log=log, on_line=progress, env=reuse)
-        progress.remember()
+        make = replace(self.make(work.source(), output, deadline), log=log, env=reuse)
+        self._bring_up_to_date(make, config, Path(image).name, instrument.words(counting))
         release = (output / "include/config/kernel.release").read_text().strip()
         shutil.copyfile(output / image, folder / KERNEL)
         shutil.copyfile(output / "System.map", folder / "System.map")
         (folder / "config").write_text(config.text)
         shutil.copytree(output / "usr/include", folder / "headers/include", ignore=_no_headers)
         if "CONFIG_MODULES=y" in config.text.splitlines():
-            self._pack_modules(work, output, folder / "modules.tar", deadline, log)
+            _pack_modules(make, folder / "modules.tar")
         if instrument.is_on(config.text):
-            instrument.keep(counting, source, output, folder)
+            instrument.keep(counting, make.source, output, folder)
         facts = {"release": release, "image": digest((folder / KERNEL).read_bytes())}
         (folder / "build.json").write_text(json.dumps(facts))
 
-    def _pack_modules(
-        self, work: WorkTree, output: Path, archive: Path, deadline: Deadline, log: Path
+    def _bring_up_to_date(
+        self, make: Make, config: KernelConfig, image: str, words: Sequence[str]
     ) -> None:
-        stage = archive.with_name("stage")
-        depmod = process.find("depmod", "kmod")
-        targets = ["modules_install", f"INSTALL_MOD_PATH={stage}", f"DEPMOD={depmod}"]
-        self.make(work.source(), output, targets, deadline, log=log)
-        for link in (*stage.glob("lib/modules/*/build"), *stage.glob("lib/modules/*/source")):
-            link.unlink()
-        with tarfile.open(archive, "w") as tar:
-            tar.add(stage / "lib/modules", "lib/modules", filter=_anonymous)
-        shutil.rmtree(stage)
+        """Build what has changed: modules alone, or else whatever kbuild finds."""
+        output, journal = make.output, Journal(make.source)
+        identity = digest(config.text, self.compiler(make.deadline), image, list(words))
+        changes = rebuild.changes(output, identity, journal)
+        rebuild.forget(output)
+        ended = changes is not None and rebuild.only_modules(output, config.text, changes)
+        if ended:
+            ended = self._make_modules(make, words)
+        if not ended:
+            progress = Progress(self.observer, output / ".toolkit-steps")
+            make.run(image, "modules", "headers", *words, on_line=progress)
+            progress.remember()
+        rebuild.remember(output, identity, journal)
 
-    def make(
-        self,
-        source: Path,
-        output: Path,
-        targets: Sequence[str],
-        deadline: Deadline,
-        *,
-        log: Path | None = None,
-        on_line: Callable[[str], None] | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        """Run make in the source with its own build folder; see :func:`explain_failure`."""
-        argv = [
-            "make",
-            f"-j{self.jobs}",
-            "-C",
-            str(source),
-            f"O={output}",
-            f"ARCH={self.arch.name}",
-        ]
+    def _make_modules(self, make: Make, words: Sequence[str]) -> bool:
+        """Build all modules and nothing else; return whether that went well.
+
+        Why it did not is for the whole build to say: it knows what this may not.
+        """
+        order = make.output / "modules.order"
+        kept = order.read_bytes()
+        modules = rebuild.modules(make.output)
         try:
-            process.run(
-                [*argv, *targets],
-                deadline=deadline,
-                env={**REPRODUCIBLE, **(env or {})},
-                log=log,
-                merge=True,
-                on_line=on_line,
-                # make passes TERM on to the compilers it runs; KILL would orphan them.
-                death_signal="TERM",
-            )
-        except ToolFailedError as error:
-            lines = log.read_text(errors="replace").splitlines() if log else list(error.detail)
-            raise explain_failure(lines, log) from error
+            make.run(*modules, *words, on_line=Progress(self.observer))
+        except BuildError:
+            if make.log:
+                make.log.unlink()
+            return False
+        finally:
+            order.write_bytes(kept)  # make takes it for a file of its own here, and removes it
+        return all((make.output / each).is_file() for each in modules)
+
+    def make(self, source: Path, output: Path, deadline: Deadline) -> Make:
+        """Return what runs make in a source with a build folder of its own."""
+        return Make(source, output, self.arch.name, self.jobs, deadline)
 
 
 def _names(root: Path) -> Iterator[str]:
@@ -339,36 +311,6 @@ def part_of(tree: PatchedTree, names: re.Pattern[str]) -> dict[str, str]:
     }
 
 
-def explain_failure(
-    lines: Sequence[str], log: Path | None, *, what: str = "the kernel does not build"
-) -> BuildError | InfrastructureError:
-    """Return the error for a failed make: the compiler's own lines, or the host's fault."""
-    for line in lines[-200:]:
-        for words, hint in _HOST_FAULTS.items():
-            if words in line:
-                return InfrastructureError(f"the build stopped: {words}", hint=hint, detail=[line])
-        if match := re.search(
-            r"(?:/bin/sh: \d+: |make.*: )([\w.-]+): (?:command )?not found", line
-        ):
-            return InfrastructureError(
-                f"the build needs {match[1]}, which is not installed on this host",
-                hint="install it, or run ./bootstrap",
-                detail=[line],
-            )
-    named = [bool(_DIAGNOSTIC.search(line)) for line in lines]
-    detail = [
-        line
-        for index, line in enumerate(lines)
-        if named[index] or (_CONTEXT.search(line) and any(named[max(0, index - 3) : index + 4]))
-    ]
-    return BuildError(
-        what,
-        hint="mend the lines above; the whole output is in the build log",
-        detail=detail[:_DETAIL_LINES] or list(lines[-_DETAIL_LINES:]),
-        log=log,
-    )
-
-
 def _label(tree: PatchedTree) -> str:
     return f"{tree.series.name if tree.series else 'unpatched'} on {tree.base.name}"
 
@@ -388,6 +330,17 @@ def _load_build(path: Path, key: str) -> KernelBuild:
     )
 
 
+def _pack_modules(make: Make, archive: Path) -> None:
+    stage = archive.with_name("stage")
+    depmod = process.find("depmod", "kmod")
+    make.run("modules_install", f"INSTALL_MOD_PATH={stage}", f"DEPMOD={depmod}")
+    for link in (*stage.glob("lib/modules/*/build"), *stage.glob("lib/modules/*/source")):
+        link.unlink()
+    with tarfile.open(archive, "w") as tar:
+        tar.add(stage / "lib/modules", "lib/modules", filter=_anonymous)
+    shutil.rmtree(stage)
+
+
 def _no_headers(folder: str, names: list[str]) -> list[str]:
     """Leave out what kbuild puts beside the headers it exports."""
     return [name for name in names if not name.endswith(".h") and not Path(folder, name).is_dir()]
@@ -398,28 +351,3 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uname = member.gname = "root"
     member.mtime = 0
     return member
-
-
-class _Progress:
-    """Counts make's steps. How many there are is known only from the last build in the folder."""
-
-    def __init__(self, observer: Observer, output: Path) -> None:
-        self._observer = observer
-        self._memory = output / ".toolkit-steps"
-        self._done = 0
-        with contextlib.suppress(OSError, ValueError):
-            self._total: int | None = int(self._memory.read_text())
-            return
-        self._total = None
-
-    def __call__(self, line: str) -> None:
-        if match := _STEP.match(line):
-            self._done += 1
-            total = self._total if self._total and self._total >= self._done else None
-            self._observer.stage_progress(
-                "build", self._done, total, f"{match[1].strip()} {match[2]}"
-            )
-
-    def remember(self) -> None:
-        if self._total is None or self._done > self._total:
-            self._memory.write_text(str(self._done))

@@ -21,8 +21,9 @@ from toolkit import manifest, process, upstream
 from toolkit.cache import Cache, digest
 from toolkit.deadline import Deadline
 from toolkit.errors import BuildError, ToolFailedError, UserError
-from toolkit.kbuild import Builder, explain_failure, part_of
+from toolkit.kbuild import Builder, part_of
 from toolkit.kconfig import parse_fragment
+from toolkit.make import explain_failure
 from toolkit.model import (
     BuiltSuite,
     Fragment,

@@ -3,7 +3,8 @@
 It is a hard-linked copy of the pristine base, and lives on from run to run. Only files whose
 content changes are touched, so that make's time stamps stay true. What the overlay is stands
 in a small file beside the tree. That file says what is about to change before it changes, so
-a run that is killed at any moment is repaired by the next.
+a run that is killed at any moment is repaired by the next. So does the tree's journal, which keeps
+it for those who build from the tree.
 
 The caller holds the lock on the tree.
 """
@@ -22,6 +23,7 @@ from toolkit import integrity, process
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
 from toolkit.errors import InfrastructureError, ToolFailedError
+from toolkit.journal import Journal
 from toolkit.model import PatchedTree
 
 # What a path holds: b"x" or b"-" for the right to execute and then the content, b"l" and then
@@ -65,6 +67,7 @@ class _Worktree:
         self.base = tree.base.path
         self.target = target
         self.deadline = deadline
+        self.journal = Journal(target)
         self.state_file = target.with_name(f".{target.name}.overlay.json")
         self.aside = target.with_name(f".{target.name}.new")
 
@@ -77,23 +80,24 @@ class _Worktree:
         if state.base != self.tree.base.key:
             paths |= self._differences()
         now: dict[str, list[Any]] = {}
-        changes: list[str] = []
+        changes: dict[str, bool] = {}  # and whether just the content does
         for path in sorted(paths):
             wanted = self._wanted(path)
             known = [_digest(wanted), _stamp(self.target / path)]
-            if state.files.get(path) != known and _read(self.target / path) != wanted:
-                changes.append(path)
+            if state.files.get(path) != known and (held := _read(self.target / path)) != wanted:
+                changes[path] = _kind(held) == _kind(wanted) != b""
             elif path in self.tree.files:
                 now[path] = known
         final = _State(self.tree.base.key, now)
         if changes:
-            self._save(_State(state.base, now, changes))
-            self._change(changes)
+            self._save(_State(state.base, now, list(changes)))
+            self.journal.add(changes)
+            self._change(list(changes))
             for path in self.tree.files.keys() & set(changes):
                 now[path] = [_digest(self._wanted(path)), _stamp(self.target / path)]
         if final != state:
             self._save(final)
-        return changes
+        return list(changes)
 
     def _wanted(self, path: str) -> _Wanted:
         file = self.tree.files.get(path)
@@ -157,8 +161,9 @@ class _Worktree:
         except ToolFailedError:  # another file system, or one without hard links
             Cache.remove_tree(partial)
             process.run(argv, deadline=self.deadline)
-        # The state is true before the tree can be seen.
+        # Both are true before the tree can be seen.
         self._save(_State(self.tree.base.key))
+        self.journal.begin()
         partial.rename(self.target)
 
     def _differences(self) -> set[str]:
@@ -205,6 +210,10 @@ def _read(file: Path) -> _Wanted:
         return (b"x" if mode & stat.S_IXUSR else b"-") + file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def _kind(held: _Wanted) -> bytes:
+    return b"" if held is None else held[:1]
 
 
 def _digest(wanted: _Wanted) -> str | None:

@@ -4,14 +4,13 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from toolkit import instrument, kbuild
+from tests.unit.fake_tree import make_tree
+from toolkit import instrument, kbuild, worktree
 from toolkit.arch import X86_64
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
-from toolkit.errors import BuildError, InfrastructureError, UserError
+from toolkit.errors import BuildError, UserError
 from toolkit.kconfig import parse_fragment
 from toolkit.model import Fragment, KernelBase, KernelBuild, PatchedFile, PatchedTree, Silent
 
@@ -21,6 +20,7 @@ VERSION = 6
 PATCHLEVEL = 12
 SUBLEVEL = 1
 counts = $(foreach @,$(CURDIR)/$(1),$(if $(CONFIG_GCOV_PROFILE_ALL),-ftest-coverage))
+here = $(CURDIR)/shared.h
 tinyconfig:
 \t@echo '# CONFIG_MODULES is not set' > $(O)/.config
 olddefconfig:
@@ -30,16 +30,22 @@ vmlinux modules headers:
 \t@cat code.c; grep -q broken code.c && { echo 'code.c:1:1: error: broken' >&2; exit 1; } || true
 \t@mkdir -p $(O)/include/config $(O)/usr/include/linux
 \t@cp code.c $(O)/vmlinux; touch $(O)/System.map
-\t@echo 'cmd := gcc $(call counts,code.o)' > $(O)/.code.o.cmd
+\t@printf '%s\\n' 'cmd := gcc $(call counts,code.o)' 'deps := $(CURDIR)/code.c $(here)' \\
+\t\t> $(O)/.code.o.cmd
 \t@printf notes > $(O)/code.gcno
 \t@printf '!<thin>\\n//%46s%-10d`\\ncode.o/\\n' '' 8 > $(O)/vmlinux.a
 \t@echo 6.12.1 > $(O)/include/config/kernel.release
 \t@cp code.c $(O)/usr/include/linux/kvm.h; touch $(O)/usr/include/linux/.kvm.h.cmd
+\t@echo 'deps := $(CURDIR)/kvm.c $(here)' > $(O)/.kvm.o.cmd
+\t@echo kvm.o | tee $(O)/modules.order > $(O)/kvm.mod; cp kvm.c $(O)/kvm.ko
+kvm.ko:
+\t@rm $(O)/modules.order; ! grep broken kvm.c
+\t@echo '  LD [M]  kvm.ko'; cp kvm.c $(O)/kvm.ko
 modules_install:
 \t@mkdir -p $(INSTALL_MOD_PATH)/lib/modules/6.12.1
-\t@cp code.c $(INSTALL_MOD_PATH)/lib/modules/6.12.1/kvm.ko
+\t@cp $(O)/kvm.ko $(INSTALL_MOD_PATH)/lib/modules/6.12.1/; cat $(O)/modules.order
 \t@ln -s $(O) $(INSTALL_MOD_PATH)/lib/modules/6.12.1/build
-.PHONY: vmlinux modules headers
+.PHONY: vmlinux modules headers kvm.ko
 """
 
 
@@ -53,7 +59,7 @@ def lay(tree: PatchedTree, target: Path, deadline: Deadline) -> None:
 
 def a_tree(code: str = "int x;", **files: str) -> PatchedTree:
     base = KernelBase("tree:fake", "6.12.1", Path("/nowhere"), "base")
-    contents = {"code.c": code, **files}
+    contents = {"code.c": code, "kvm.c": "int y;", "shared.h": "int z;", **files}
     return PatchedTree(
         base, None, {n: PatchedFile(t.encode()) for n, t in contents.items()}, f"tree-{contents}"
     )
@@ -136,7 +142,7 @@ def test_a_kernel_that_counts_lines_is_built_apart_and_keeps_what_reads_them(
 def test_edits_of_one_tree_share_their_work_folder(builder: kbuild.Builder, tmp_path: Path) -> None:
     for key in ("before", "after"):
         base = KernelBase("tree:fake", "6.12.1", Path("/nowhere"), key, lineage="fake")
-        tree = PatchedTree(base, None, {"code.c": PatchedFile(b"int x;")}, key)
+        tree = PatchedTree(base, None, a_tree().files, key)
         config, _ = builder.configure(tree, [], soon())
         assert not builder.build(tree, config, soon(), tmp_path / "log")[1]
     assert len(list((tmp_path / "cache/work/kernel").glob("*/src"))) == 1
@@ -210,30 +216,61 @@ def test_a_build_break_shows_the_compilers_lines_and_keeps_the_log(
     assert builder.build(a_tree(), config, soon(), log)[0].release == "6.12.1"
 
 
-def test_the_hosts_faults_are_not_the_kernels() -> None:
-    full = kbuild.explain_failure(["ld: final link failed: No space left on device"], None)
-    assert isinstance(full, InfrastructureError)
-    assert "cache prune" in full.hint
-    missing = kbuild.explain_failure(["/bin/sh: 1: flex: not found"], None)
-    assert isinstance(missing, InfrastructureError)
-    assert "needs flex" in missing.what
+class Workshop:
+    """Builds a tree with one module again and again, and says what was made each time."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        make_tree(tmp_path / "base", **{"Makefile": MAKEFILE})
+        self.base = KernelBase("tree:fake", "6.12.1", tmp_path / "base", "base")
+        self.log = tmp_path / "build.log"
+        cache = Cache(tmp_path / "cache")
+        self.builder = kbuild.Builder(cache, X86_64, worktree.materialise, 2, Silent())
+
+    def build(self, text: str = "CONFIG_MODULES=y", **files: str) -> str:
+        """Return "all" or "modules", after a look at what was built."""
+        contents = dict(a_tree(**files).files)
+        tree = PatchedTree(self.base, None, contents, f"tree-{contents}")
+        config, _ = self.builder.configure(tree, [parse_fragment(text, "f")], soon())
+        self.log.unlink(missing_ok=True)
+        build, _ = self.builder.build(tree, config, soon(), self.log)
+        assert build.image.read_bytes() == contents["code.c"].content
+        assert build.modules is not None
+        with tarfile.open(build.modules) as archive:
+            module = archive.extractfile("lib/modules/6.12.1/kvm.ko")
+            assert module is not None
+            assert module.read() == contents["kvm.c"].content
+        said = self.log.read_text()
+        assert ("CC      init/vmlinux.o" in said) != ("LD [M]  kvm.ko" in said)
+        return "modules" if "kvm.ko" in said else "all"
 
 
-def test_the_context_of_an_error_is_kept_and_noise_is_not() -> None:
-    lines = [
-        "  CC      virt/kvm/kvm_main.o",
-        "virt/kvm/kvm_main.c: In function 'f':",
-        "virt/kvm/kvm_main.c:5:3: error: implicit declaration of function 'g'",
-        "    5 |   g();",
-        "      |   ^",
-        "  CC      fs/open.o",
-        "make[4]: *** [scripts/Makefile.build:229: virt/kvm/kvm_main.o] Error 1",
-    ]
-    detail = kbuild.explain_failure(lines, None).detail
-    assert detail == (*lines[1:5], lines[6])
+def test_an_edit_of_a_module_s_file_builds_modules_alone(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path)
+    kvm = "kvm.c"
+    assert shop.build() == "all"
+    assert shop.build(**{kvm: "one"}) == "modules"
+    assert shop.build(**{kvm: "two"}) == "modules"
+    assert shop.build(**{kvm: "two", "MAINTAINERS": "A: B"}) == "modules"
+    assert shop.build(**{kvm: "two", "shared.h": "int a;"}) == "all"
+    assert shop.build(code="int b;", **{kvm: "two"}) == "all"
+    assert shop.build(**{kvm: "three", "new.h": "int c;"}) == "all"
+    assert shop.build("CONFIG_MODULES=y\nCONFIG_A=y", **{kvm: "four", "new.h": "int c;"}) == "all"
+    assert (
+        shop.build("CONFIG_MODULES=y\nCONFIG_A=y", **{kvm: "five", "new.h": "int c;"}) == "modules"
+    )
 
 
-@given(st.lists(st.text(max_size=80), max_size=30))
-def test_any_output_gives_an_error_to_raise(lines: list[str]) -> None:
-    error = kbuild.explain_failure(lines, None)
-    assert isinstance(error, BuildError | InfrastructureError)
+def test_modules_that_do_not_build_alone_are_left_to_the_whole_build(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path)
+    shop.build()
+    assert shop.build(**{"kvm.c": "broken alone"}) == "all"
+    assert shop.build(**{"kvm.c": "whole"}) == "modules"
+
+
+def test_a_build_that_was_broken_off_is_made_whole(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path)
+    shop.build()
+    with pytest.raises(BuildError):
+        shop.build(code="broken")
+    assert shop.build(**{"kvm.c": "other"}) == "all"
+    assert shop.build(**{"kvm.c": "another"}) == "modules"

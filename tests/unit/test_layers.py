@@ -16,11 +16,11 @@ LEVELS = [
     __init__ errors evidence
   / model
   / deadline integrity significance text
-  / arch bench_model bisection cache console cpio diagnostics elf gcov harness instrument
+  / arch bench_model bisection cache console cpio diagnostics elf gcov harness instrument journal
     kconfig     kconfig_deps keys ktap modalias patchfile paths process qemu yamlfile
   / archive bench_file bench_log bench_table bundle ccache checkpatch coccinelle debs
-    download environment gitrepo labelled localtree manifest memory origin profile qmp results runs
-    series_files snapshot unrun upstream watch
+    download environment gitrepo labelled localtree make manifest memory origin profile qmp
+    rebuild results runs series_files snapshot unrun upstream watch
   / blame coverage history outline
   / standing
   / beside

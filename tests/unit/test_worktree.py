@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.fake_tree import make_base, make_tree, soon
 from toolkit import integrity
 from toolkit.errors import InfrastructureError
+from toolkit.journal import Journal
 from toolkit.model import KernelBase, PatchedFile, PatchedTree
 from toolkit.worktree import materialise
 
@@ -90,6 +91,27 @@ def test_only_what_changes_is_touched(base: KernelBase, tmp_path: Path) -> None:
     assert times(target)[FILE] > before[FILE]
     assert not (target / "new").exists()
     assert update(patched(base), target) == []
+
+
+def test_the_journal_tells_an_edit_from_a_file_that_came_or_went(
+    base: KernelBase, tmp_path: Path
+) -> None:
+    target = tmp_path / "src"
+    update(patched(base, **{FILE: "one\n", "a.c": "a\n"}), target)
+    mark = Journal(target).mark()
+    assert mark
+    update(
+        patched(base, **{FILE: "two\n", "b.c": "b\n", "scripts/include": "a link no more"}), target
+    )
+    kinds = {FILE: True, "a.c": False, "b.c": False, "scripts/include": False}
+    assert Journal(target).since(mark) == kinds
+    run = PatchedFile(b"two\n", executable=True)
+    mark = Journal(target).mark()
+    assert mark
+    update(PatchedTree(base, None, {FILE: run}, "k"), target)
+    found = Journal(target).since(mark)
+    assert found is not None
+    assert found[FILE] is False
 
 
 @pytest.mark.usefixtures("pristine")
@@ -193,6 +215,7 @@ def test_killed_at_any_moment_the_next_call_repairs(
             target = tmp_path / f"{after}-{step}"
             if not fresh:
                 materialise(old, target, soon())
+            mark = Journal(target).mark()
             with monkeypatch.context():
                 for name in names:
                     guard(name)
@@ -209,6 +232,11 @@ def test_killed_at_any_moment_the_next_call_repairs(
                         monkeypatch.setattr(Path, name, real[name])
             assert not target.exists() or fresh is False or (target / "scripts").is_dir()
             update(new if step % 2 else old, target)
+            if mark and step % 2:
+                assert Journal(target).since(mark) == {
+                    **{"Kconfig": False, "Makefile": False, "new/b.c": False, "old/a.c": False},
+                    FILE: True,
+                }
     assert steps > 10
 
 
