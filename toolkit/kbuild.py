@@ -14,14 +14,15 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from toolkit import ccache, instrument, kconfig, kconfig_deps, process, rebuild
+from toolkit import ccache, instrument, integrity, kconfig, kconfig_deps, process, rebuild
 from toolkit.arch import Arch
 from toolkit.cache import Cache, digest
 from toolkit.deadline import Deadline
-from toolkit.errors import BuildError
+from toolkit.errors import BuildError, InfrastructureError
 from toolkit.journal import Journal
 from toolkit.make import Make, Progress
 from toolkit.model import Fragment, KernelBase, KernelBuild, KernelConfig, Observer, PatchedTree
@@ -59,15 +60,33 @@ class WorkTree:
     tree: PatchedTree
     materialise: Materialise
     deadline: Deadline
-    _ready: bool = field(default=False, init=False)
+    _looking: Future[str] | None = field(default=None, init=False)
 
     def source(self) -> Path:
-        """Return the patched source, bringing it up to date first."""
+        """Return the patched source, bringing it up to date first.
+
+        Whether its base still is what was fetched is seen to meanwhile: see :meth:`settle`.
+        """
         path = self.folder / "src"
-        if not self._ready:
+        if self._looking is None:
             self.materialise(self.tree, path, self.deadline)
-            self._ready = True
+            pool = ThreadPoolExecutor(1)
+            self._looking = pool.submit(integrity.stamp_damage, self.tree.base.path)
+            pool.shutdown(wait=False)
         return path
+
+    def settle(self) -> None:
+        """Raise :class:`InfrastructureError` if a file of the base was written to.
+
+        Base and source share their files and are removed then; whatever was made of them is wrong.
+        """
+        if self._looking and (what := self._looking.result()):
+            Cache.remove_tree(self.folder / "src")
+            Cache.remove_tree(self.tree.base.path.parent)
+            raise InfrastructureError(
+                f"the cached source of {self.tree.base.name} is damaged: {what}",
+                hint="it has been removed; run again, and it is fetched anew",
+            )
 
     def output(self, config: KernelConfig) -> Path:
         """Return the build folder for a configuration: one of its own, or that of a near one.
@@ -103,7 +122,11 @@ class Builder:
         """Lend the work folder of the tree's base, locked against other runs."""
         lineage = tree.base.lineage or tree.base.key
         with self.cache.work("kernel", lineage, deadline=deadline) as folder:
-            yield WorkTree(folder, tree, self.materialise, deadline)
+            work = WorkTree(folder, tree, self.materialise, deadline)
+            try:
+                yield work
+            finally:
+                work.settle()  # which explains any other failure
 
     def compiler(self, deadline: Deadline) -> str:
         """Return what identifies the compiler and binutils: a part of every key."""
@@ -225,15 +248,16 @@ class Builder:
         deadline: Deadline,
         log: Path,
     ) -> None:
-        output = work.output(config)
+        source, output = work.source(), work.output(config)
         output.mkdir(exist_ok=True)
+        rebuild.claim(output, Journal(source))
         if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
             (output / ".config").write_text(config.text)
         image = self._image(config)
         counting = instrument.wanted(work.tree, config.text)
         # What the compiler writes beside an object that counts its lines names the build folder.
         reuse = {} if instrument.is_on(config.text) else ccache.environment(self.cache)
-        make = replace(self.make(work.source(), output, deadline), log=log, env=reuse)
+        make = replace(self.make(source, output, deadline), log=log, env=reuse)
         self._bring_up_to_date(make, config, Path(image).name, instrument.words(counting))
         release = (output / "include/config/kernel.release").read_text().strip()
         shutil.copyfile(output / image, folder / KERNEL)
@@ -243,7 +267,7 @@ class Builder:
         if "CONFIG_MODULES=y" in config.text.splitlines():
             _pack_modules(make, folder / "modules.tar")
         if instrument.is_on(config.text):
-            instrument.keep(counting, make.source, output, folder)
+            instrument.keep(counting, source, output, folder)
         facts = {"release": release, "image": digest((folder / KERNEL).read_bytes())}
         (folder / "build.json").write_text(json.dumps(facts))
 

@@ -14,9 +14,11 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from toolkit.cache import Cache
 from toolkit.journal import Journal
 
 _RECORD = ".toolkit-built"  # in a build folder that make has finished: with what, and at which mark
+_OWNER = ".toolkit-tree"  # the tree that a build folder is for
 _MOST = 50  # files; a larger change is another series rather than an edit
 # No build reads these.
 _ASIDE = re.compile(r"MAINTAINERS|Documentation/.*\.(rst|txt)|tools/testing/.*")
@@ -25,6 +27,20 @@ _ASIDE = re.compile(r"MAINTAINERS|Documentation/.*\.(rst|txt)|tools/testing/.*")
 _KNOWN = re.compile(r"(?!scripts/|tools/|(?:.*/)?uapi/).*\.[ch]")
 # Options that make vmlinux depend on its modules' text, or on headers that nothing includes.
 _ENTANGLED = frozenset({"CONFIG_TRIM_UNUSED_KSYMS=y", "CONFIG_IKHEADERS=y", "CONFIG_IKHEADERS=m"})
+
+
+def claim(output: Path, journal: Journal) -> None:
+    """Keep the build folder ``output`` for the journal's tree, and empty it if it had another.
+
+    The files of a new tree may be older than objects that were made of others in their place.
+    """
+    owner, name = output / _OWNER, journal.name()
+    if not name or (owner.exists() and owner.read_text() == name):
+        return
+    if owner.exists():
+        Cache.remove_tree(output)
+        output.mkdir()
+    owner.write_text(name)
 
 
 def changes(output: Path, identity: str, journal: Journal) -> dict[str, bool] | None:

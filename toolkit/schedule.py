@@ -104,11 +104,12 @@ class _Pool(Generic[M]):
     spare: _Held[M] | None = None
     threads: list[threading.Thread] = field(default_factory=list)
     busy: int = 0
+    waiting: int = 0  # workers that have had no machine yet
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def start(self, machines: int) -> None:
         self.wanted = len(self.pending)
-        self.busy = machines
+        self.busy = self.waiting = machines
         for work in [self._serve] * machines + [self._prepare_spares]:
             thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
             self.threads.append(thread)
@@ -134,8 +135,10 @@ class _Pool(Generic[M]):
     # --- workers -----------------------------------------------------------------------
 
     def _serve(self) -> None:
+        first = True
         while (batch := self._next()) is not None:
-            self._run_batch(batch)
+            self._run_batch(batch, first=first)
+            first = False
         with self.changed:
             self.busy -= 1
             if not self.busy:
@@ -148,11 +151,15 @@ class _Pool(Generic[M]):
                 return None
             return self.pending.popleft()
 
-    def _run_batch(self, batch: Sequence[TestProgram]) -> None:
+    def _run_batch(self, batch: Sequence[TestProgram], *, first: bool) -> None:
         held: _Held[M] | None = None
         try:
             for at, program in enumerate(batch):
                 held = held or self._machine(counted=at == 0)
+                if first and not at:
+                    with self.changed:
+                        self.waiting -= 1
+                        self.changed.notify_all()
                 raw = self.run_one(held.machine, program, self._line)
                 self.events.put(raw)
                 if raw.outcome is not Outcome.COMPLETED or raw.splats:
@@ -199,5 +206,8 @@ class _Pool(Generic[M]):
                 self.changed.notify_all()
 
     def _one_ahead(self) -> bool:
-        """Return whether a spare machine is wanted: not before every worker has its first."""
-        return self.spare is None and 0 < self.wanted <= len(self.pending)
+        """Return whether a spare machine is wanted: not before every worker has its first.
+
+        They get it sooner so; whoever waits for a verdict waits for the first one most.
+        """
+        return self.spare is None and not self.waiting and 0 < self.wanted <= len(self.pending)

@@ -8,7 +8,7 @@ import secrets
 import shlex
 import tarfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -51,15 +51,21 @@ class Witness(Protocol):
         """Hear that a program took its machine with it."""
 
 
-def load_kernel(session: GuestSession, kernel: KernelBuild, deadline: Deadline) -> None:
-    """Give the guest the modules of its kernel and load those its hardware asks for.
+def devices(session: GuestSession, deadline: Deadline) -> list[str]:
+    """Return the modalias of each device that a guest has."""
+    return session.check(_DEVICES, deadline=deadline).text.splitlines()
+
+
+def load_kernel(
+    session: GuestSession, kernel: KernelBuild, devices: Sequence[str], deadline: Deadline
+) -> None:
+    """Give the guest the modules of its kernel and load those that ``devices`` ask for.
 
     That is what udev does when a machine starts, and it picks kvm_amd or kvm_intel.
     """
     if kernel.modules is None:
         return
     session.put_archive(kernel.modules.read_bytes(), "/", deadline=deadline)
-    devices = session.check(_DEVICES, deadline=deadline).text.splitlines()
     names = modalias.wanted(modalias.read_aliases(kernel.modules), devices)
     if names:
         session.check(f"modprobe -a {shlex.join(names)}", deadline=deadline)

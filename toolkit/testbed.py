@@ -51,6 +51,7 @@ _OWN_MIB = 256  # what QEMU takes beside the guest's memory: its translated code
 _LOGOUT_SECONDS = 5.0
 _MEMINFO = Path("/proc/meminfo")
 _KIND = "snapshot"
+_DEVICES = "devices"
 # Says on the console when the SSH server's process for this session, its parent, has ended.
 _WATCH_LOGOUT = (
     "setsid sh -c 'while kill -0 $0; do sleep 0.02; done; echo {mark} >/dev/kmsg' "
@@ -250,7 +251,8 @@ class Testbed:
 
     def _load_modules(self, vm: Machine, session: GuestSession, limit: Deadline) -> None:
         try:
-            selftests.load_kernel(session, self.kernel, limit)
+            if self.kernel.modules:
+                selftests.load_kernel(session, self.kernel, self._devices(session, limit), limit)
         except MachineLostError as error:
             vm.settle()
             if not vm.kernel_ended():
@@ -260,6 +262,17 @@ class Testbed:
                 detail=vm.console_tail(),
                 log=vm.spec.console_log,
             ) from error
+
+    def _devices(self, session: GuestSession, limit: Deadline) -> list[str]:
+        """Return the machine's devices: the same at each boot, so asked for once."""
+
+        def fill(folder: Path) -> None:
+            (folder / _DEVICES).write_text("\n".join(selftests.devices(session, limit)))
+
+        path, _ = self.cache.make(
+            _DEVICES, self._keys()[0], fill, deadline=limit, label=self.kernel.release
+        )
+        return (path / _DEVICES).read_text().splitlines()
 
     # --- saved machines ----------------------------------------------------------------
 

@@ -47,8 +47,7 @@ def materialise(tree: PatchedTree, target: Path, deadline: Deadline) -> list[str
     ``target`` is made at first use, and must be on the file system of the base. When ``target``
     held another base, only what differs between the two is touched. A file that goes back to
     the base's content gets a new time stamp, for make has to see that. Raises
-    :class:`InfrastructureError` when the disk does not allow it, and when a file of the base was
-    written to: base and ``target``, which share their files, are removed then.
+    :class:`InfrastructureError` when the disk does not allow it.
     """
     try:
         return _Worktree(tree, target, deadline).update()
@@ -72,7 +71,6 @@ class _Worktree:
         self.aside = target.with_name(f".{target.name}.new")
 
     def update(self) -> list[str]:
-        self._check_base()
         if not self.target.is_dir():
             self._copy_base()
         state = self._load()
@@ -141,15 +139,6 @@ class _Worktree:
                 break
 
     # --- the base ---------------------------------------------------------------------------
-
-    def _check_base(self) -> None:
-        if what := integrity.stamp_damage(self.base):
-            Cache.remove_tree(self.target)
-            Cache.remove_tree(self.base.parent)
-            raise InfrastructureError(
-                f"the cached source of {self.tree.base.name} is damaged: {what}",
-                hint="it has been removed; run again, and it is fetched anew",
-            )
 
     def _copy_base(self) -> None:
         partial = self.target.with_name(f".{self.target.name}.partial")

@@ -42,6 +42,7 @@ def test_without_a_journal_nothing_is_known(tmp_path: Path) -> None:
     kept.begin()
     assert kept.since(mark) is None
     kept.file.unlink()
+    assert kept.name() is None
     assert kept.since(mark) is None
 
 
@@ -73,7 +74,11 @@ def test_a_long_journal_starts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     kept.begin()
     mark = kept.mark()
     assert mark
+    tree = kept.name()
     for name in "abcd":
         kept.add({name: True})
     assert kept.since(mark) is None
+    assert kept.name() == tree
+    kept.begin()
+    assert kept.name() != tree
     assert len(kept.file.read_text().splitlines()) < 4

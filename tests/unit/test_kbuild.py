@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.unit.fake_tree import make_tree
-from toolkit import instrument, kbuild, worktree
+from toolkit import instrument, integrity, kbuild, worktree
 from toolkit.arch import X86_64
 from toolkit.cache import Cache
 from toolkit.deadline import Deadline
-from toolkit.errors import BuildError, UserError
+from toolkit.errors import BuildError, InfrastructureError, UserError
 from toolkit.kconfig import parse_fragment
 from toolkit.model import Fragment, KernelBase, KernelBuild, PatchedFile, PatchedTree, Silent
 
@@ -274,3 +275,29 @@ def test_a_build_that_was_broken_off_is_made_whole(tmp_path: Path) -> None:
         shop.build(code="broken")
     assert shop.build(**{"kvm.c": "other"}) == "all"
     assert shop.build(**{"kvm.c": "another"}) == "modules"
+
+
+@pytest.mark.parametrize("code", ["int x;", "broken"])
+def test_a_base_that_was_written_to_is_removed_and_nothing_of_it_kept(
+    tmp_path: Path, code: str
+) -> None:
+    shop = Workshop(tmp_path)
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    shop.base.path.rename(entry / "tree")
+    shop.base = replace(shop.base, path=entry / "tree")
+    integrity.remember_stamps(shop.base.path)
+    shop.build()
+    (source,) = (tmp_path / "cache/work/kernel").glob("*/src")
+    with (entry / "tree/Kconfig").open("a") as damaged:
+        damaged.write("!")
+    built = sorted((tmp_path / "cache/build").glob("*/build.json"))
+    # Whatever else it did to the build: the compiler's words are not the series' fault.
+    with pytest.raises(InfrastructureError, match="damaged: Kconfig has changed") as caught:
+        shop.build(code=code, **{"kvm.c": "new"})
+    assert "run again" in caught.value.hint
+    assert not entry.exists()
+    assert not source.exists()
+    assert sorted((tmp_path / "cache/build").glob("*/build.json")) == built
+    make_tree(shop.base.path, **{"Makefile": MAKEFILE})
+    assert shop.build(**{"kvm.c": "new"}) == "all"

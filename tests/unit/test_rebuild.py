@@ -101,3 +101,21 @@ def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None
     rebuild.remember(tmp_path, "i", journal)
     (tmp_path / ".toolkit-built").write_text(text)
     assert rebuild.changes(tmp_path, "i", journal) is None
+
+
+def test_a_build_folder_serves_one_tree(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "src")
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "a.o").touch()  # from before there were journals
+    rebuild.claim(output, journal)
+    journal.begin()
+    for _ in range(2):
+        rebuild.claim(output, journal)
+        assert (output / "a.o").exists()
+    journal.begin(journal.name())
+    rebuild.claim(output, journal)
+    assert (output / "a.o").exists()
+    journal.begin()
+    rebuild.claim(output, journal)
+    assert not (output / "a.o").exists()

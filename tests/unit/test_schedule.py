@@ -149,6 +149,34 @@ def test_the_next_machine_is_made_while_a_program_runs() -> None:
     run(farm, programs("a", "b"), machines=1, run_one=wait_for_spare)
 
 
+def test_no_spare_machine_is_made_before_every_worker_has_its_first() -> None:
+    farm = Farm()
+    slow = threading.Event()
+    made: list[int] = []
+
+    @contextlib.contextmanager
+    def lend() -> Iterator[Machine]:
+        with farm.lend() as machine:
+            if machine.number == 1:
+                slow.wait(0.3)  # the second worker waits for this one
+                made.append(len(farm.made))
+            yield machine
+
+    list(
+        schedule.run(
+            schedule.batches(programs("a", "b", "c", "d"), Isolation.PROGRAM),
+            lend,
+            lambda machine, program, on_line: (
+                (slow.wait(0.5) and None) or farm.run_one(machine, program, on_line)
+            ),
+            machines=2,
+            deadline=Deadline.after(60).cancellable(),
+            on_line=lambda *_: None,
+        )
+    )
+    assert made == [2]
+
+
 def test_lines_are_told_in_the_callers_thread() -> None:
     lines = list[str]()
     run(Farm(), programs("a"), lines=lines)

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fake_tree import make_base, make_tree, soon
-from toolkit import integrity
 from toolkit.errors import InfrastructureError
 from toolkit.journal import Journal
 from toolkit.model import KernelBase, PatchedFile, PatchedTree
@@ -272,23 +271,3 @@ def test_any_sequence_of_overlays(
             continue  # a path cannot be a file and a folder
         update(patched(base, **files), root / "src")
     assert read(base.path) == before
-
-
-def test_a_base_that_was_written_to_is_removed_and_not_built(
-    base: KernelBase, tmp_path: Path
-) -> None:
-    entry = tmp_path / "entry"
-    entry.mkdir()
-    base.path.rename(entry / "tree")
-    base = dataclasses.replace(base, path=entry / "tree")
-    integrity.remember_stamps(base.path)
-    target = tmp_path / "work/src"
-    update(patched(base), target)
-    file = next(path for path in base.path.rglob("*") if path.is_file())
-    with file.open("a") as damaged:
-        damaged.write("!")
-    with pytest.raises(InfrastructureError, match=f"damaged: .*{file.name} has changed") as caught:
-        materialise(patched(base), target, soon())
-    assert "run again" in caught.value.hint
-    assert not target.exists()
-    assert not entry.exists()
