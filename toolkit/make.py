@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +40,8 @@ _DETAIL_LINES = 30
 class Make:
     """make in the folder ``source``, with ``output`` as its build folder.
 
-    ``arch`` is what kbuild calls ARCH, ``log`` gets all that make says, and ``env`` is added to
-    its environment.
+    ``arch`` is what kbuild calls ARCH, ``log`` gets each command and all that make says, and
+    ``env`` is added to its environment.
     """
 
     source: Path
@@ -57,9 +58,13 @@ class Make:
         Raises as :func:`explain_failure` says.
         """
         argv = ["make", f"-j{self.jobs}", "-C", str(self.source), f"O={self.output}"]
+        argv += [f"ARCH={self.arch}", *words]
+        if self.log:
+            with self.log.open("a") as log:
+                log.write(f"$ {shlex.join(argv)}\n")
         try:
             process.run(
-                [*argv, f"ARCH={self.arch}", *words],
+                argv,
                 deadline=self.deadline,
                 env={**REPRODUCIBLE, **self.env},
                 log=self.log,

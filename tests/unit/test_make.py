@@ -19,7 +19,9 @@ def test_what_is_made_and_what_make_says(tmp_path: Path) -> None:
     job.run("it", on_line=heard.append)
     assert (tmp_path / "it").read_text() == "  CC      x86_64/me.o\n"
     assert "  CC      x86_64/me.o" in heard
-    assert "x86_64/me.o" in (tmp_path / "log").read_text()
+    said = (tmp_path / "log").read_text()
+    assert said.startswith(f"$ make -j2 -C {tmp_path} O={tmp_path} ARCH=x86_64 it\n")
+    assert "x86_64/me.o" in said
     with pytest.raises(BuildError, match="does not build") as caught:
         job.run("that")
     assert any("No rule to make target 'that'" in line for line in caught.value.detail)
