@@ -279,7 +279,9 @@ class Builder:
         identity = digest(config.text, self.compiler(make.deadline), image, list(words))
         changes = rebuild.changes(output, identity, journal)
         rebuild.forget(output)
-        ended = changes is not None and rebuild.only_modules(output, config.text, changes)
+        ended = changes is not None and rebuild.only_modules(
+            output, config.text, changes, make.deadline
+        )
         if ended:
             ended = self._make_modules(make, words)
         if not ended:

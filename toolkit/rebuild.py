@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
+from toolkit import process
 from toolkit.cache import Cache
+from toolkit.deadline import Deadline
 from toolkit.journal import Journal
 
 _RECORD = ".toolkit-built"  # in a build folder that make has finished: with what, and at which mark
@@ -75,7 +77,7 @@ def modules(output: Path) -> list[str]:
     return [str(Path(name).with_suffix(".ko")) for name in names]  # .o from Linux 6.3 on
 
 
-def only_modules(output: Path, config: str, changed: dict[str, bool]) -> bool:
+def only_modules(output: Path, config: str, changed: dict[str, bool], deadline: Deadline) -> bool:
     """Return whether of a finished build no more than modules depends on what has changed.
 
     ``config`` is the configuration's text. A file that came or went may change which of two a
@@ -87,7 +89,13 @@ def only_modules(output: Path, config: str, changed: dict[str, bool]) -> bool:
     if not all(edited and _KNOWN.fullmatch(path) for path, edited in built.items()):
         return False
     names = modules(output)
-    return bool(names) and not any(_reading(output, built, _parts(output, names)))
+    if not names:
+        return False
+    parts = _parts(output, names)
+    records = _mentioning(output, {Path(path).name for path in built}, deadline)
+    return records is not None and all(
+        _made(record) in parts or not _reads(output / record, built) for record in records
+    )
 
 
 def _parts(output: Path, names: Collection[str]) -> set[str]:
@@ -102,23 +110,29 @@ def _parts(output: Path, names: Collection[str]) -> set[str]:
     return found
 
 
-def _reading(output: Path, paths: Collection[str], parts: Collection[str]) -> Iterator[str]:
-    """Yield what was made from one of ``paths`` and is no part of a module."""
-    if not paths:
-        return
-    names = {Path(path).name.encode() for path in paths}
-    word = re.compile(rb"[^\s\\()]*(?:%s)(?=[\s\\()]|$)" % b"|".join(map(re.escape, names)))
+def _mentioning(output: Path, names: Collection[str], deadline: Deadline) -> list[Path] | None:
+    """Return the .cmd files, relative to ``output``, that mention one of ``names``.
+
+    There are thousands of them, with 100 MB in all. None where not each could be read.
+    """
+    if not names:
+        return []
+    words = [word for name in sorted(names) for word in ("-e", name)]
+    argv = ["grep", "-rlFZ", "--include=.*.cmd", *words, "."]
+    done = process.run(argv, cwd=output, deadline=deadline, check=False)
+    if done.status > 1:
+        return None
+    return [Path(os.fsdecode(name)) for name in done.stdout.split(b"\0") if name]
+
+
+def _made(record: Path) -> str:
+    """Return what a .cmd file says of how it was made."""
+    return os.path.normpath(record.with_name(record.name[1:].removesuffix(".cmd")))
+
+
+def _reads(record: Path, paths: Collection[str]) -> bool:
+    """Return whether one of ``paths`` stands in a .cmd file, in whatever way it is written."""
+    names = "|".join(re.escape(Path(path).name) for path in paths)
+    words = re.findall(rf"[^\s\\()]*(?:{names})(?=[\s\\()]|$)", record.read_text(errors="replace"))
     wanted = tuple(f"/{path}" for path in paths)
-    for folder, _, files in os.walk(output):
-        for name in files:
-            if not (name.startswith(".") and name.endswith(".cmd")):
-                continue
-            made = os.path.relpath(f"{folder}/{name[1:-4]}", output)
-            if made in parts:
-                continue
-            text = Path(folder, name).read_bytes()
-            if any(each in text for each in names) and any(
-                f"/{os.path.normpath(os.fsdecode(found))}".endswith(wanted)
-                for found in word.findall(text)
-            ):
-                yield made
+    return any(f"/{os.path.normpath(word)}".endswith(wanted) for word in words)

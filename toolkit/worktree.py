@@ -34,11 +34,15 @@ _NONE = (0, 0, -1)  # device, inode and size of what is not there
 
 @dataclass
 class _State:
-    """What the last run left: the base, the overlay's files, and what it had not finished."""
+    """What the last run left: the base, the overlay's files, and what it had not finished.
+
+    ``mark`` is where the journal stood: one that stands elsewhere does not know of every change.
+    """
 
     base: str = ""
     files: dict[str, list[Any]] = field(default_factory=dict)  # path: stat, digest
     dirty: list[str] = field(default_factory=list)
+    mark: str = ""
 
 
 def materialise(tree: PatchedTree, target: Path, deadline: Deadline) -> list[str]:
@@ -74,6 +78,8 @@ class _Worktree:
         if not self.target.is_dir():
             self._copy_base()
         state = self._load()
+        if state.mark != self._mark():
+            self.journal.begin(self.journal.name())
         paths = {*self.tree.files, *state.files, *state.dirty}
         if state.base != self.tree.base.key:
             paths |= self._differences()
@@ -86,13 +92,13 @@ class _Worktree:
                 changes[path] = _kind(held) == _kind(wanted) != b""
             elif path in self.tree.files:
                 now[path] = known
-        final = _State(self.tree.base.key, now)
         if changes:
-            self._save(_State(state.base, now, list(changes)))
             self.journal.add(changes)
+            self._save(_State(state.base, now, list(changes), self._mark()))
             self._change(list(changes))
             for path in self.tree.files.keys() & set(changes):
                 now[path] = [_digest(self._wanted(path)), _stamp(self.target / path)]
+        final = _State(self.tree.base.key, now, mark=self._mark())
         if final != state:
             self._save(final)
         return list(changes)
@@ -151,8 +157,8 @@ class _Worktree:
             Cache.remove_tree(partial)
             process.run(argv, deadline=self.deadline)
         # Both are true before the tree can be seen.
-        self._save(_State(self.tree.base.key))
         self.journal.begin()
+        self._save(_State(self.tree.base.key, mark=self._mark()))
         partial.rename(self.target)
 
     def _differences(self) -> set[str]:
@@ -168,6 +174,9 @@ class _Worktree:
         return found
 
     # --- the state --------------------------------------------------------------------------
+
+    def _mark(self) -> str:
+        return self.journal.mark() or ""
 
     def _load(self) -> _State:
         try:

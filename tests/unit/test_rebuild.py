@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.fake_tree import soon
 from toolkit import rebuild
 from toolkit.journal import Journal
 
@@ -64,20 +65,20 @@ def test_modules_are_called_as_make_calls_them(output: Path, tmp_path: Path) -> 
 def test_who_reads_a_file_says_what_an_edit_of_it_reaches(
     output: Path, path: str, *, alone: bool
 ) -> None:
-    assert rebuild.only_modules(output, CONFIG, {path: True}) is alone
+    assert rebuild.only_modules(output, CONFIG, {path: True}, soon()) is alone
     both = {"virt/kvm/eventfd.c": True, path: True}
-    assert rebuild.only_modules(output, CONFIG, both) is alone
+    assert rebuild.only_modules(output, CONFIG, both, soon()) is alone
 
 
 def test_what_reaches_everything(output: Path) -> None:
     edit = {"virt/kvm/eventfd.c": True}
-    assert rebuild.only_modules(output, CONFIG, edit)
-    assert rebuild.only_modules(output, CONFIG, {})
-    assert not rebuild.only_modules(output, CONFIG, {"virt/kvm/eventfd.c": False})
-    assert not rebuild.only_modules(output, f"{CONFIG}CONFIG_TRIM_UNUSED_KSYMS=y\n", edit)
-    assert not rebuild.only_modules(output, CONFIG, {f"fs/{n}.c": True for n in range(51)})
+    assert rebuild.only_modules(output, CONFIG, edit, soon())
+    assert rebuild.only_modules(output, CONFIG, {}, soon())
+    assert not rebuild.only_modules(output, CONFIG, {"virt/kvm/eventfd.c": False}, soon())
+    assert not rebuild.only_modules(output, f"{CONFIG}CONFIG_TRIM_UNUSED_KSYMS=y\n", edit, soon())
+    assert not rebuild.only_modules(output, CONFIG, {f"fs/{n}.c": True for n in range(51)}, soon())
     (output / "modules.order").write_text("")
-    assert not rebuild.only_modules(output, CONFIG, edit)
+    assert not rebuild.only_modules(output, CONFIG, edit, soon())
 
 
 def test_a_build_folder_knows_what_it_was_built_from(tmp_path: Path) -> None:
