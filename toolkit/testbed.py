@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import itertools
-import os
 import secrets
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from toolkit import keys, machine, process, qemu, selftests, snapshot
+from toolkit import keys, machine, process, qemu, room, selftests, snapshot
 from toolkit.arch import Arch
 from toolkit.cache import Cache, digest
 from toolkit.console import MARK
@@ -47,10 +46,7 @@ BOOT_SECONDS = 180.0  # from QEMU's start to SSH, under emulation on a busy host
 RESTORE_SECONDS = 60.0
 SAVED_BYTES = 4 << 30  # all saved machines together; each edit of a module makes one of 50 MB
 _LATELY = 3600.0  # seconds for which one that was used stays in any case: it may be in use
-_OWN_MIB = 256  # what QEMU takes beside the guest's memory: its translated code, above all
-_LOCKDEP = "\nCONFIG_PROVE_LOCKING=y\n"
 _LOGOUT_SECONDS = 5.0
-_MEMINFO = Path("/proc/meminfo")
 _KIND = "snapshot"
 _DEVICES = "devices"
 # Says on the console when the SSH server's process for this session, its parent, has ended.
@@ -122,18 +118,9 @@ class Testbed:
         self.on_boot_splats("boot", self._saved.splats)
 
     def room(self) -> int:
-        """Return how many machines may work at a time: one a core, as long as memory is free.
-
-        Where a kernel that proves its locking is emulated, a core for each CPU of a machine: all of
-        lockdep has one lock (kernel/locking/lockdep.c), and while the host lets the emulated CPU
-        that holds it wait, the others spin. Two such machines of two CPUs on two cores took twice
-        as long as one after the other.
-        """
-        cores = len(os.sched_getaffinity(0))
-        if self.accelerator.name == "tcg" and _LOCKDEP in self.kernel.config.read_text():
-            cores //= self.image.cpus
-        fit = available_mib() // (self.image.memory_mib + _OWN_MIB)
-        return max(1, min(cores, fit))
+        """Return how many machines may work at a time."""
+        config = self.kernel.config.read_text()
+        return room.machines(self.image, self.accelerator.name, config)
 
     @contextlib.contextmanager
     def boot(self, deadline: Deadline | None = None) -> Iterator[Lent]:
@@ -404,11 +391,3 @@ def _log_out(vm: Machine, session: GuestSession, limit: Deadline) -> None:
     session.close()
     if not seen.wait(_LOGOUT_SECONDS):
         raise _CannotSaveError("the guest keeps a closed SSH session")
-
-
-def available_mib() -> int:
-    """Return how much memory new processes can have without swapping (proc(5), MemAvailable)."""
-    for line in _MEMINFO.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) >> 10
-    return 0

@@ -20,7 +20,7 @@ LEVELS = [
     kconfig     kconfig_deps keys ktap modalias patchfile paths process qemu yamlfile
   / archive bench_file bench_log bench_table bundle ccache checkpatch coccinelle debs
     download environment gitrepo labelled localtree make manifest memory origin profile qmp
-    rebuild results runs series_files snapshot unrun upstream watch
+    rebuild results room runs series_files snapshot unrun upstream watch
   / blame coverage history outline
   / standing
   / beside
