@@ -88,10 +88,9 @@ def only_modules(output: Path, config: str, changed: dict[str, bool], deadline: 
         return False
     if not all(edited and _KNOWN.fullmatch(path) for path, edited in built.items()):
         return False
-    names = modules(output)
-    if not names:
+    parts = _parts(output, modules(output))
+    if not parts:
         return False
-    parts = _parts(output, names)
     records = _mentioning(output, {Path(path).name for path in built}, deadline)
     return records is not None and all(
         _made(record) in parts or not _reads(output / record, built) for record in records
@@ -99,13 +98,16 @@ def only_modules(output: Path, config: str, changed: dict[str, bool], deadline: 
 
 
 def _parts(output: Path, names: Collection[str]) -> set[str]:
-    """Return all that modules are made of, by path."""
+    """Return all that modules are made of, by path; nothing where that is not known."""
     found = set()
     for name in names:
         stem = name.removesuffix(".ko")
         found |= {name, f"{stem}.o", f"{stem}.mod", f"{stem}.mod.o"}
+        try:
+            objects = (output / f"{stem}.mod").read_text().split()
+        except FileNotFoundError:
+            return set()
         # KVM's are called arch/x86/kvm/../../../virt/kvm/eventfd.o.
-        objects = (output / f"{stem}.mod").read_text().split()
         found |= {os.path.normpath(each) for each in objects}
     return found
 

@@ -47,6 +47,7 @@ modules_install:
 \t@cp $(O)/kvm.ko $(INSTALL_MOD_PATH)/lib/modules/6.12.1/; cat $(O)/modules.order
 \t@ln -s $(O) $(INSTALL_MOD_PATH)/lib/modules/6.12.1/build
 .PHONY: vmlinux modules headers kvm.ko
+.NOTPARALLEL:
 """
 
 

@@ -77,6 +77,8 @@ def test_what_reaches_everything(output: Path) -> None:
     assert not rebuild.only_modules(output, CONFIG, {"virt/kvm/eventfd.c": False}, soon())
     assert not rebuild.only_modules(output, f"{CONFIG}CONFIG_TRIM_UNUSED_KSYMS=y\n", edit, soon())
     assert not rebuild.only_modules(output, CONFIG, {f"fs/{n}.c": True for n in range(51)}, soon())
+    (output / "virt/lib/irqbypass.mod").unlink()
+    assert not rebuild.only_modules(output, CONFIG, edit, soon())
     (output / "modules.order").write_text("")
     assert not rebuild.only_modules(output, CONFIG, edit, soon())
 
@@ -120,3 +122,4 @@ def test_a_build_folder_serves_one_tree(tmp_path: Path) -> None:
     journal.begin()
     rebuild.claim(output, journal)
     assert not (output / "a.o").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"out", ".src.changes"}
