@@ -358,10 +358,12 @@ def many(lab: Laboratory) -> None:
     for name in ("patches", "vm-images"):
         with contextlib.suppress(FileExistsError):
             (root / name).symlink_to(PROJECT / name)
-    for count in (20, 200):
+    for count in (0, 20, 200):  # the first builds what the others find
         folder = Path(tempfile.mkdtemp(prefix="many-", dir=lab.work))
-        words = ("--root", root, "build-and-test", "--suite", f"many-{count}", "--run-dir", folder)
-        told = toolkit(*words)
+        words = ("--root", root, "build-and-test", "--suite", f"many-{count or 20}")
+        told = toolkit(*words, "--run-dir", folder)
+        if not count:
+            continue
         lab.keep(**{f"many_{count}": told.total, f"memory_{count}": told.peak})
 
 
