@@ -19,7 +19,7 @@ from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError, MachineLostError
 from toolkit.guest import GuestSession
 from toolkit.machine import Machine
-from toolkit.model import BuiltSuite, KernelBuild, Outcome, RawRun, Splat, TestProgram
+from toolkit.model import BuiltSuite, Outcome, RawRun, Splat, TestProgram
 from toolkit.text import visible
 
 FOLDER = "/kselftest"  # where suites lie in the guest
@@ -56,17 +56,15 @@ def devices(session: GuestSession, deadline: Deadline) -> list[str]:
     return session.check(_DEVICES, deadline=deadline).text.splitlines()
 
 
-def load_kernel(
-    session: GuestSession, kernel: KernelBuild, devices: Sequence[str], deadline: Deadline
+def load_modules(
+    session: GuestSession, modules: Path, devices: Sequence[str], deadline: Deadline
 ) -> None:
-    """Give the guest the modules of its kernel and load those that ``devices`` ask for.
+    """Give the guest the archive ``modules`` of its kernel and load those that ``devices`` ask for.
 
     That is what udev does when a machine starts, and it picks kvm_amd or kvm_intel.
     """
-    if kernel.modules is None:
-        return
-    session.put_archive(kernel.modules.read_bytes(), "/", deadline=deadline)
-    names = modalias.wanted(modalias.read_aliases(kernel.modules), devices)
+    session.put_archive(modules.read_bytes(), "/", deadline=deadline)
+    names = modalias.wanted(modalias.read_aliases(modules), devices)
     if names:
         session.check(f"modprobe -a {shlex.join(names)}", deadline=deadline)
 

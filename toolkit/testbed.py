@@ -248,8 +248,8 @@ class Testbed:
 
     def _load_modules(self, vm: Machine, session: GuestSession, limit: Deadline) -> None:
         try:
-            if self.kernel.modules:
-                selftests.load_kernel(session, self.kernel, self._devices(session, limit), limit)
+            if modules := self.kernel.modules:
+                selftests.load_modules(session, modules, self._devices(session, limit), limit)
         except MachineLostError as error:
             vm.settle()
             if not vm.kernel_ended():
