@@ -69,10 +69,10 @@ class WorkTree:
         """
         path = self.folder / "src"
         if self._looking is None:
-            self.materialise(self.tree, path, self.deadline)
             pool = ThreadPoolExecutor(1)
             self._looking = pool.submit(integrity.stamp_damage, self.tree.base.path)
             pool.shutdown(wait=False)
+            self.materialise(self.tree, path, self.deadline)
         return path
 
     def settle(self) -> None:
