@@ -22,6 +22,7 @@ import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 from paramiko.message import Message
 
+from toolkit import keys
 from toolkit.deadline import Deadline
 from toolkit.errors import InfrastructureError, MachineLostError
 
@@ -142,7 +143,7 @@ class GuestSession:
         is not up yet. Raises :class:`InfrastructureError` on another host key,
         :class:`MachineLostError` when the machine dies, :class:`DeadlineError` in the end.
         """
-        key = paramiko.RSAKey.from_private_key_file(str(client_key))
+        key = paramiko.RSAKey(key=keys.load_client(client_key))
         while True:
             cls._check(alive, deadline, "connecting over SSH")
             transport: paramiko.Transport | None = None

@@ -65,15 +65,22 @@ class WorkTree:
     def source(self) -> Path:
         """Return the patched source, bringing it up to date first.
 
-        Whether its base still is what was fetched is seen to meanwhile: see :meth:`settle`.
+        Whether its base still is what was fetched is seen to meanwhile (see :meth:`settle`); if it
+        is not, ``deadline`` ends what is being made of it.
         """
         path = self.folder / "src"
         if self._looking is None:
             pool = ThreadPoolExecutor(1)
-            self._looking = pool.submit(integrity.stamp_damage, self.tree.base.path)
+            self._looking = pool.submit(self._look)
             pool.shutdown(wait=False)
             self.materialise(self.tree, path, self.deadline)
         return path
+
+    def _look(self) -> str:
+        damage = integrity.stamp_damage(self.tree.base.path)
+        if damage:
+            self.deadline.cancel()
+        return damage
 
     def settle(self) -> None:
         """Raise :class:`InfrastructureError` if a file of the base was written to.
@@ -122,7 +129,7 @@ class Builder:
         """Lend the work folder of the tree's base, locked against other runs."""
         lineage = tree.base.lineage or tree.base.key
         with self.cache.work("kernel", lineage, deadline=deadline) as folder:
-            work = WorkTree(folder, tree, self.materialise, deadline)
+            work = WorkTree(folder, tree, self.materialise, deadline.cancellable())
             try:
                 yield work
             finally:
@@ -156,7 +163,7 @@ class Builder:
 
         def fill(folder: Path) -> None:
             with self.work_tree(tree, deadline) as work:
-                text = self._resolve(work.source(), work.folder / "conf", asked, deadline)
+                text = self._resolve(work.source(), work.folder / "conf", asked, work.deadline)
                 missing = kconfig.dropped(text, merged)
                 why = kconfig_deps.reasons(
                     work.source(),
@@ -223,7 +230,7 @@ class Builder:
 
         def fill(folder: Path) -> None:
             with self.work_tree(tree, deadline) as work:
-                self._compile(work, config, folder, deadline, log)
+                self._compile(work, config, folder, log)
             shutil.copyfile(log, folder / "build.log")
 
         path, found = self.cache.make("build", key, fill, deadline=deadline, label=_label(tree))
@@ -245,7 +252,6 @@ class Builder:
         work: WorkTree,
         config: KernelConfig,
         folder: Path,
-        deadline: Deadline,
         log: Path,
     ) -> None:
         source, output = work.source(), work.output(config)
@@ -257,7 +263,7 @@ class Builder:
         counting = instrument.wanted(work.tree, config.text)
         # What the compiler writes beside an object that counts its lines names the build folder.
         reuse = {} if instrument.is_on(config.text) else ccache.environment(self.cache)
-        make = replace(self.make(source, output, deadline), log=log, env=reuse)
+        make = replace(self.make(source, output, work.deadline), log=log, env=reuse)
         self._bring_up_to_date(make, config, Path(image).name, instrument.words(counting))
         release = (output / "include/config/kernel.release").read_text().strip()
         shutil.copyfile(output / image, folder / KERNEL)

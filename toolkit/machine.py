@@ -25,6 +25,7 @@ from toolkit.qmp import Monitor
 RESEEDED = b"random: crng reseeded due to virtual machine fork"
 READY = b"toolkit: ready"  # what every image's init prints once SSH listens
 _POLL = 0.02  # seconds between looks at the console
+_EAGER = 0.004  # while somebody waits for words on it
 _MIGRATION_POLL = 0.002
 _SETTLE = 2.0  # seconds a dying kernel gets to print the rest of its report
 _QUIT = 2.0
@@ -82,7 +83,7 @@ class Machine:
             ended = self._child.poll() is not None
             if not self._read_console() and ended:
                 break
-            self._stop.wait(_POLL)
+            self._stop.wait(_EAGER if self._expected else _POLL)
         with self._lock:
             self._notice(self._scanner.close())
 

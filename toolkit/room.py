@@ -27,6 +27,14 @@ def machines(image: GuestImage, accelerator: str, config: str) -> int:
     return max(1, min(cores, available_mib() // (image.memory_mib + _OWN_MIB)))
 
 
+def at_once(image: GuestImage) -> int:
+    """Return how many machines with ``image`` may be restored at a time: as cores for their CPUs.
+
+    On two cores, two at a time took 0.89 s to their sessions, and one 0.56 s.
+    """
+    return max(1, len(os.sched_getaffinity(0)) // image.cpus)
+
+
 def available_mib() -> int:
     """Return how much memory new processes can have without swapping (proc(5), MemAvailable)."""
     for line in _MEMINFO.read_text().splitlines():

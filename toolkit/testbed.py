@@ -14,6 +14,7 @@ import itertools
 import secrets
 import shutil
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +48,7 @@ RESTORE_SECONDS = 60.0
 SAVED_BYTES = 4 << 30  # all saved machines together; each edit of a module makes one of 50 MB
 _LATELY = 3600.0  # seconds for which one that was used stays in any case: it may be in use
 _LOGOUT_SECONDS = 5.0
+_POLL = 0.1
 _KIND = "snapshot"
 _DEVICES = "devices"
 # Says on the console when the SSH server's process for this session, its parent, has ended.
@@ -95,6 +97,10 @@ class Testbed:
     _saved: Snapshot | None = field(default=None, init=False)
     _prepared: bool = field(default=False, init=False)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
+    _turns: threading.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._turns = threading.Semaphore(room.at_once(self.image))
 
     def prepare(self) -> None:
         """Have a saved machine to restore from, made now where the cache has none.
@@ -186,14 +192,29 @@ class Testbed:
         """Restore a machine: its memory and disk into copies of one's own, or from what stays."""
         limit = deadline.sooner(RESTORE_SECONDS)
         made = keys.load_keys(saved.keys)
-        with self._started(
-            folder, made, limit, self._files(into or saved.path, kept=bool(into)), incoming=True
-        ) as vm:
+        files = self._files(into or saved.path, kept=bool(into))
+        with (
+            self._turn(limit) as give_up,
+            self._started(folder, made, limit, files, incoming=True) as vm,
+        ):
             with saved.state.open("rb") as state:
                 vm.restore(state, limit)
             with self._session(vm, made, limit) as session:
                 session.set_clock()
+                give_up()
                 yield vm, session
+
+    @contextlib.contextmanager
+    def _turn(self, limit: Deadline) -> Iterator[Callable[[], None]]:
+        """Wait until a machine may be restored; what is yielded lets the next one.
+
+        Two that want the same core are both late, and whoever waits wants the first one.
+        """
+        while not self._turns.acquire(timeout=_POLL):
+            limit.check("waiting for other machines to be restored")
+        with contextlib.ExitStack() as turn:
+            turn.callback(self._turns.release)
+            yield turn.close
 
     @contextlib.contextmanager
     def _started(

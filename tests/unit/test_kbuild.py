@@ -29,6 +29,7 @@ olddefconfig:
 vmlinux modules headers:
 \t@echo '  CC      init/$@.o'
 \t@cat code.c; grep -q broken code.c && { echo 'code.c:1:1: error: broken' >&2; exit 1; } || true
+\t@! grep endless code.c || { sleep 50; touch $(O)/finished; }
 \t@mkdir -p $(O)/include/config $(O)/usr/include/linux
 \t@cp code.c $(O)/vmlinux; touch $(O)/System.map
 \t@printf '%s\\n' 'cmd := gcc $(call counts,code.o)' 'deps := $(CURDIR)/code.c $(here)' \\
@@ -278,7 +279,7 @@ def test_a_build_that_was_broken_off_is_made_whole(tmp_path: Path) -> None:
     assert shop.build(**{"kvm.c": "another"}) == "modules"
 
 
-@pytest.mark.parametrize("code", ["int x;", "broken"])
+@pytest.mark.parametrize("code", ["int x;", "broken", "endless"])
 def test_a_base_that_was_written_to_is_removed_and_nothing_of_it_kept(
     tmp_path: Path, code: str
 ) -> None:
@@ -299,6 +300,7 @@ def test_a_base_that_was_written_to_is_removed_and_nothing_of_it_kept(
     assert "run again" in caught.value.hint
     assert not entry.exists()
     assert not source.exists()
+    assert not list(source.parent.glob("*/finished"))  # nobody waits for the end of such a build
     assert sorted((tmp_path / "cache/build").glob("*/build.json")) == built
     make_tree(shop.base.path, **{"Makefile": MAKEFILE})
     assert shop.build(**{"kvm.c": "new"}) == "all"

@@ -34,6 +34,7 @@ def test_keys_are_private_files_that_belong_together(tmp_path: Path, kind: str) 
     client = load_ssh_private_key(made.client_key.read_bytes(), None)
     assert isinstance(client, rsa.RSAPrivateKey)
     assert made.authorized_keys.read_text() == f"{keys.public_line(client)} toolkit\n"
+    assert keys.load_client(made.client_key).private_numbers() == client.private_numbers()
     host_blob = base64.b64decode(made.host_public.split()[1])
     host = made.host_key.read_bytes()
     if kind == "dropbear":
@@ -77,3 +78,12 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InfrastructureError, match="cannot write SSH keys"):
         make_keys(tmp_path / "file" / "keys", "dropbear")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN OPENSSH PRIVATE KEY-----\n"])
+def test_a_key_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "client_key"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InfrastructureError, match="cannot read the SSH key .*client_key"):
+        keys.load_client(path)

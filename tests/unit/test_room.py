@@ -50,3 +50,11 @@ def test_memory_that_is_free(
     (tmp_path / "meminfo").write_text(f"MemTotal:       9999 kB\n{text}")
     monkeypatch.setattr(room, "_MEMINFO", tmp_path / "meminfo")
     assert room.available_mib() == mib
+
+
+@pytest.mark.parametrize(("cpus", "machines"), [(1, 4), (2, 2), (3, 1), (8, 1)])
+def test_as_many_are_restored_at_a_time_as_their_cpus_have_cores(
+    monkeypatch: pytest.MonkeyPatch, cpus: int, machines: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert room.at_once(an_image(cpus=cpus)) == machines
