@@ -13,7 +13,7 @@ import shlex
 import socket
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 from paramiko.message import Message
 
-from toolkit import keys
+from toolkit import keys, payload
 from toolkit.deadline import Deadline
 from toolkit.errors import InfrastructureError, MachineLostError
 
@@ -36,7 +36,6 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
 Sink = Callable[[bytes], object]
-Keep = Callable[[tarfile.TarInfo], tarfile.TarInfo | None]
 Alive = Callable[[], str]  # "" while the machine lives, else why it does not
 
 
@@ -121,9 +120,12 @@ class _Streams:
 class GuestSession:
     """An authenticated connection to one guest. A context manager: leaving closes it."""
 
-    def __init__(self, transport: paramiko.Transport, alive: Alive) -> None:
+    def __init__(
+        self, transport: paramiko.Transport, alive: Alive, payload_disk: Path | None = None
+    ) -> None:
         self._transport = transport
         self._alive = alive
+        self._payload_disk = payload_disk
         self._clock_due = False
 
     @classmethod
@@ -136,12 +138,14 @@ class GuestSession:
         host_key: bytes,
         deadline: Deadline,
         alive: Alive = lambda: "",
+        payload_disk: Path | None = None,
     ) -> GuestSession:
         """Connect to a loopback port, check the host key and log in by public key.
 
-        ``host_key`` is the wire form of the key the guest must show. Retries while the guest
-        is not up yet. Raises :class:`InfrastructureError` on another host key,
-        :class:`MachineLostError` when the machine dies, :class:`DeadlineError` in the end.
+        ``host_key`` is the wire form of the key the guest must show. Archives go through the
+        ``payload_disk`` that the guest has, if any. Retries while the guest is not up yet. Raises
+        :class:`InfrastructureError` on another host key, :class:`MachineLostError` when the machine
+        dies, :class:`DeadlineError` in the end.
         """
         key = paramiko.RSAKey(key=keys.load_client(client_key))
         while True:
@@ -171,7 +175,7 @@ class GuestSession:
                 _close(transport)
                 raise
             else:
-                return cls(transport, alive)
+                return cls(transport, alive, payload_disk)
 
     @staticmethod
     def _check(alive: Alive, deadline: Deadline, what: str) -> None:
@@ -188,6 +192,18 @@ class GuestSession:
     def close(self) -> None:
         """End the connection."""
         self._transport.close()
+
+    def log_out(self, deadline: Deadline) -> bool:
+        """End the connection, and return whether the guest has ended its half by the deadline.
+
+        Its server has closed the connection then, and says nothing with this session's keys again.
+        """
+        with contextlib.suppress(OSError):  # the guest was quicker
+            self._transport.sock.shutdown(socket.SHUT_WR)
+        self._transport.join(deadline.remaining())
+        ended = not self._transport.is_alive()
+        self.close()
+        return ended
 
     @contextlib.contextmanager
     def open_channel(self, deadline: Deadline) -> Iterator[paramiko.Channel]:
@@ -257,24 +273,28 @@ class GuestSession:
             )
         return result
 
-    def put_archive(self, archive: bytes, folder: str, *, deadline: Deadline) -> None:
-        """Unpack a tar archive into a folder of the guest, which is made when missing."""
-        target = shlex.quote(folder)
-        self.check(
-            f"mkdir -p {target} && tar -x -C {target} -f -", deadline=deadline, input=archive
-        )
+    def put_archive(self, archive: bytes, *, deadline: Deadline) -> None:
+        """Unpack a tar archive at the root of the guest; folders that are missing are made."""
+        if self._payload_disk and len(archive) <= payload.SIZE:
+            payload.write(self._payload_disk, archive)
+            self.check(payload.unpacking(len(archive)), deadline=deadline)
+        else:
+            self.check(payload.UNPACK, deadline=deadline, input=archive)
 
     def put(
-        self, source: Path, folder: str, *, deadline: Deadline, keep: Keep | None = None
+        self, source: Path, folder: str, *, deadline: Deadline, only: Collection[str] | None = None
     ) -> None:
-        """Copy a file or a folder's content into a folder of the guest.
+        """Copy a file or a folder's content into a folder of the guest, made when missing.
 
-        ``keep`` sees each member of the archive before it goes, as tarfile's filters do.
+        Of a folder just what is called one of ``only`` goes, where that is given.
         """
+        place = folder.strip("/")
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
-            archive.add(source, source.name if source.is_file() else ".", filter=keep)
-        self.put_archive(buffer.getvalue(), folder, deadline=deadline)
+            for path in [source] if source.is_file() else sorted(source.iterdir()):
+                if only is None or path.name in only:
+                    archive.add(path, f"{place}/{path.name}")
+        self.put_archive(buffer.getvalue(), deadline=deadline)
 
     def set_clock(self) -> None:
         """Have the next command, before it begins, set the guest's clock to the host's.

@@ -240,6 +240,7 @@ class MachineSpec:
     )
     memory: MemoryFile | None = None  # None: anonymous memory, which cannot be saved
     incoming: bool = False  # waits for a saved state instead of booting
+    payload: Path | None = None  # a disk to read archives from (toolkit.payload)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from toolkit.model import Accelerator, MachineSpec
 
 SSH_GUEST_PORT = 22
 NETDEV = "net0"  # an image's profile hangs its network card on this one
+PAYLOAD_SERIAL = "toolkit-payload"  # by which a guest finds that disk; virtio has 20 bytes for it
 MANUAL_SSH_PORT = 2222  # where the saved script listens, for a person
 
 
@@ -81,7 +82,12 @@ def _common(spec: MachineSpec, *, ssh_port: str) -> list[str]:
         ]
     for name, path in spec.fw_cfg.items():
         line += ["-fw_cfg", f"name={name},file={_escape(path)}"]
-    return [*line, *spec.devices]
+    line += spec.devices
+    if spec.payload:
+        backend = f"driver=raw,file.driver=file,file.filename={_escape(spec.payload)}"
+        line += ["-blockdev", f"{backend},node-name=payload,read-only=on"]
+        line += ["-device", f"virtio-blk-pci,drive=payload,serial={PAYLOAD_SERIAL}"]
+    return line
 
 
 def _machine(spec: MachineSpec) -> str:

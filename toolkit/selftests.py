@@ -6,7 +6,6 @@ import contextlib
 import re
 import secrets
 import shlex
-import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -63,7 +62,7 @@ def load_modules(
 
     That is what udev does when a machine starts, and it picks kvm_amd or kvm_intel.
     """
-    session.put_archive(modules.read_bytes(), "/", deadline=deadline)
+    session.put_archive(modules.read_bytes(), deadline=deadline)
     names = modalias.wanted(modalias.read_aliases(modules), devices)
     if names:
         session.check(f"modprobe -a {shlex.join(names)}", deadline=deadline)
@@ -74,12 +73,7 @@ def install(
 ) -> None:
     """Copy a program and what it needs into the guest."""
     names = {path.name for path in files(built, program)}
-
-    def wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        top = member.name.removeprefix("./").split("/")[0]
-        return member if top in names or member.name == "." else None
-
-    session.put(built.path, _folder(built.name), deadline=deadline, keep=wanted)
+    session.put(built.path, _folder(built.name), deadline=deadline, only=names)
 
 
 def files(built: BuiltSuite, program: TestProgram) -> list[Path]:

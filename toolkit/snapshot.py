@@ -20,7 +20,7 @@ from toolkit import integrity
 from toolkit.cache import digest
 from toolkit.model import MachineSpec, Splat
 
-FORMAT = 2  # a part of every key: raise it when saved machines of before are no good any more
+FORMAT = 3  # a part of every key: raise it when saved machines of before are no good any more
 MEMORY = "memory"
 STATE = "state"
 DISK = "disk.qcow2"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import itertools
-import secrets
 import shutil
 import tempfile
 import threading
@@ -21,10 +20,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from toolkit import keys, machine, process, qemu, room, selftests, snapshot
+from toolkit import keys, machine, payload, process, qemu, room, selftests, snapshot
 from toolkit.arch import Arch
 from toolkit.cache import Cache, digest
-from toolkit.console import MARK
 from toolkit.deadline import Deadline
 from toolkit.errors import BootError, InfrastructureError, MachineLostError, ToolMissingError
 from toolkit.guest import GuestSession
@@ -51,11 +49,6 @@ _LOGOUT_SECONDS = 5.0
 _POLL = 0.1
 _KIND = "snapshot"
 _DEVICES = "devices"
-# Says on the console when the SSH server's process for this session, its parent, has ended.
-_WATCH_LOGOUT = (
-    "setsid sh -c 'while kill -0 $0; do sleep 0.02; done; echo {mark} >/dev/kmsg' "
-    "$PPID </dev/null >/dev/null 2>&1 &"
-)
 
 
 Lent = tuple[Machine, GuestSession]  # what who asks for a machine gets
@@ -227,12 +220,14 @@ class Testbed:
         incoming: bool = False,
     ) -> Iterator[Machine]:
         # A socket's path is short (unix(7): 108 bytes), so it is not in the run's folder.
-        with tempfile.TemporaryDirectory(prefix="toolkit-") as scratch:
+        with contextlib.ExitStack() as stack:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-"))
             spec = self._spec(folder, made.fw_cfg, Path(scratch) / "qmp.sock")
+            if payload.readable(self.kernel.config.read_text()):
+                spec = replace(spec, payload=stack.enter_context(payload.blank(folder)))
             if files:
                 spec = replace(spec, memory=files.memory, disk=files.disk, incoming=incoming)
-            with machine.start(spec, limit) as vm:
-                yield vm
+            yield stack.enter_context(machine.start(spec, limit))
 
     def _files(self, folder: Path, *, kept: bool) -> _Files:
         """Return the memory and the disk in ``folder``; unless ``kept``, neither is written."""
@@ -265,6 +260,7 @@ class Testbed:
             host_key=base64.b64decode(made.host_public.split()[1]),
             deadline=limit,
             alive=vm.dead,
+            payload_disk=vm.spec.payload,
         )
 
     def _load_modules(self, vm: Machine, session: GuestSession, limit: Deadline) -> None:
@@ -376,7 +372,8 @@ class Testbed:
         own.mkdir(parents=True, exist_ok=True)
         with self._restored(own, base, limit, folder) as (vm, session):
             self._load_modules(vm, session, limit)
-            _log_out(vm, session, limit)
+            if not session.log_out(limit.sooner(_LOGOUT_SECONDS)):
+                raise _CannotSaveError("the guest keeps a closed SSH session")
             self._save(vm, folder, limit, base)
         shutil.rmtree(own)
 
@@ -402,13 +399,3 @@ def _lay_over(disk: Path, target: Path, deadline: Deadline) -> None:
         raise _CannotSaveError(f"{error.what}, and the image has a disk") from error
     words = ("create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(disk), str(target))
     process.run([program, *words], deadline=deadline)
-
-
-def _log_out(vm: Machine, session: GuestSession, limit: Deadline) -> None:
-    """Close a session and wait until the guest's half of it is gone, keys and all."""
-    mark = f"{MARK} {secrets.token_hex(4)}"
-    seen = vm.expect(mark.encode())
-    session.check(_WATCH_LOGOUT.format(mark=mark), deadline=limit)
-    session.close()
-    if not seen.wait(_LOGOUT_SECONDS):
-        raise _CannotSaveError("the guest keeps a closed SSH session")

@@ -17,6 +17,7 @@ import paramiko
 import paramiko.common
 import pytest
 
+from toolkit import payload
 from toolkit.deadline import Deadline
 from toolkit.errors import DeadlineError, InfrastructureError, MachineLostError
 from toolkit.guest import GuestSession, shorten
@@ -103,6 +104,7 @@ class Endpoint:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.transports: list[paramiko.Transport] = []
+        self.connections: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -114,6 +116,7 @@ class Endpoint:
             transport = paramiko.Transport(connection)
             transport.add_server_key(self.host_key)
             self.transports.append(transport)
+            self.connections.append(connection)
             try:
                 transport.start_server(server=self.server)
             except (paramiko.SSHException, EOFError):
@@ -150,6 +153,19 @@ def test_tells_the_signal(endpoint: Endpoint) -> None:
         assert (done.status, done.signal) == (None, "SEGV")
 
 
+def test_a_session_has_ended_when_the_server_has_closed_it(endpoint: Endpoint) -> None:
+    with endpoint.connect() as session:
+        assert session.run("true", deadline=soon()).status == 0
+        assert session.log_out(soon())
+        with pytest.raises(MachineLostError):
+            session.run("true", deadline=soon())
+
+
+def test_a_session_lives_while_any_process_of_the_server_has_it(endpoint: Endpoint) -> None:
+    with endpoint.connect() as session, endpoint.connections[-1].dup():
+        assert not session.log_out(Deadline.after(0.2))
+
+
 def test_passes_large_input_and_output(endpoint: Endpoint) -> None:
     data = bytes(range(256)) * 20_000
     heard = bytearray()
@@ -168,6 +184,36 @@ def test_copies_files_there_and_back(endpoint: Endpoint, tmp_path: Path) -> None
         assert session.get(f"{target}/deep/file", deadline=soon()) == b"content"
         with pytest.raises(InfrastructureError, match="failed in the guest with exit status 1"):
             session.get(f"{target}/missing", deadline=soon())
+
+
+def test_of_a_folder_only_what_is_named_is_copied(endpoint: Endpoint, tmp_path: Path) -> None:
+    for name in ("from/deep/file", "from/more", "from/other"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    with endpoint.connect() as session:
+        only = {"deep", "more"}
+        session.put(tmp_path / "from", str(tmp_path / "to"), deadline=soon(), only=only)
+    assert {path.name for path in (tmp_path / "to").iterdir()} == only
+    assert (tmp_path / "to/deep/file").read_text() == "from/deep/file"
+
+
+def test_what_a_guest_reads_from_its_disk_does_not_go_over_ssh(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, bytes]] = []
+
+    def check(self: GuestSession, command: str, *, deadline: Deadline, input: bytes = b"") -> None:
+        asked.append((command, input))
+
+    monkeypatch.setattr(GuestSession, "check", check)
+    disk = tmp_path / "disk"
+    disk.touch()
+    with endpoint.connect(payload_disk=disk) as session:
+        session.put_archive(b"an archive", deadline=soon())
+        monkeypatch.setattr(payload, "SIZE", 5)  # it does not fit
+        session.put_archive(b"another", deadline=soon())
+    assert asked == [(payload.unpacking(10), b""), (payload.UNPACK, b"another")]
+    assert disk.read_bytes().rstrip(b"\0") == b"an archive"
 
 
 def test_another_host_key_is_refused(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -85,5 +85,5 @@ def test_a_key_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | Non
     path = tmp_path / "client_key"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InfrastructureError, match="cannot read the SSH key .*client_key"):
+    with pytest.raises(InfrastructureError, match=r"cannot read the SSH key .*client_key"):
         keys.load_client(path)

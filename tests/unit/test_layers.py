@@ -17,9 +17,9 @@ LEVELS = [
   / model
   / deadline integrity significance text
   / arch bench_model bisection cache console cpio diagnostics elf gcov harness instrument journal
-    kconfig     kconfig_deps keys ktap modalias patchfile paths process qemu yamlfile
+    kconfig kconfig_deps keys ktap modalias patchfile paths process qemu yamlfile
   / archive bench_file bench_log bench_table bundle ccache checkpatch coccinelle debs
-    download environment gitrepo labelled localtree make manifest memory origin profile qmp
+    download environment gitrepo labelled localtree make manifest memory origin payload profile qmp
     rebuild results room runs series_files snapshot unrun upstream watch
   / blame coverage history outline
   / standing

@@ -55,6 +55,16 @@ def test_a_disk_that_is_to_be_saved_is_written() -> None:
     assert words.endswith("file=/cache/a,,b/disk.qcow2")
 
 
+def test_a_payload_is_a_disk_that_is_never_written_and_comes_last() -> None:
+    line = qemu.argv(dataclasses.replace(SPEC, payload=Path("/proc/1/fd/3,4")))
+    backend = value(line, "-blockdev")
+    assert "file.filename=/proc/1/fd/3,,4" in backend
+    assert "read-only=on" in backend.split(",")
+    devices = [word for at, word in enumerate(line) if line[at - 1] == "-device"]
+    assert devices[-1] == f"virtio-blk-pci,drive=payload,serial={qemu.PAYLOAD_SERIAL}"
+    assert len(qemu.PAYLOAD_SERIAL) <= 20  # linux/virtio_blk.h: VIRTIO_BLK_ID_BYTES
+
+
 def test_kvm_takes_its_own_cpu() -> None:
     spec = dataclasses.replace(SPEC, accelerator=Accelerator("kvm", "host", "proved"))
     line = qemu.argv(spec)
