@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -213,13 +214,18 @@ class Laboratory:
         request = Request(patch=SERIES, profile=options, cold=cold)
         return Run(request, paths.resolve(PROJECT), folder, Silent())
 
+    @functools.cached_property
+    def peer_config(self) -> str:
+        return self.peer_run(cold=False).config.text
+
     def make(self, *targets: str, fresh: bool = False) -> float:
         """Run make as anybody would, in the peer's own build folder; return the seconds."""
-        place = self.work / "peer"
-        if fresh or not (place / ".config").is_file():
+        place, config = self.work / "peer", self.peer_config
+        if fresh:
             shutil.rmtree(place, ignore_errors=True)
-            place.mkdir()
-            (place / ".config").write_text(self.peer_run(cold=False).config.text)
+        place.mkdir(exist_ok=True)
+        if not (place / ".config").is_file() or (place / ".config").read_text() != config:
+            (place / ".config").write_text(config)
         jobs = f"-j{self.run.request.jobs}"
         return seconds_of(["make", "-C", self.tree(), f"O={place}", jobs, *targets])
 
@@ -242,7 +248,7 @@ def warm(lab: Laboratory) -> None:
 def vng(lab: Laboratory) -> None:
     """The peer: boot a kernel and run one command in it."""
     kernel = lab.work / "peer/arch/x86/boot/bzImage"
-    if not kernel.is_file():
+    if "vng" not in lab.samples:  # the first time, it is brought up to date
         lab.make("bzImage")
     command: list[str | Path] = [lab.vng, "--disable-kvm", "-r", kernel, "--", "uname", "-r"]
     # Without udev on the host it finds no port for the script, and what that says is lost.
