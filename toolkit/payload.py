@@ -44,13 +44,13 @@ def readable(config: str) -> bool:
 
 
 def write(disk: Path, archive: bytes) -> None:
-    """Put a tar archive on a disk, instead of what was there.
+    """Put a tar archive at the beginning of a disk; what lies behind its end, tar does not read.
 
     Raises :class:`InfrastructureError` when there is no space for it.
     """
     try:
         with disk.open("r+b") as file:
-            file.write(archive.ljust(-len(archive) % _BLOCK + len(archive), b"\0"))
+            file.write(archive)
     except OSError as error:
         raise InfrastructureError(
             f"cannot write {len(archive)} bytes for a guest: {error}"
