@@ -218,6 +218,12 @@ class Laboratory:
     def peer_config(self) -> str:
         return self.peer_run(cold=False).config.text
 
+    @functools.cached_property
+    def peer_kernel(self) -> Path:
+        """The peer's kernel, brought up to date when it is first asked for."""
+        self.make("bzImage")
+        return self.work / "peer/arch/x86/boot/bzImage"
+
     def make(self, *targets: str, fresh: bool = False) -> float:
         """Run make as anybody would, in the peer's own build folder; return the seconds."""
         place, config = self.work / "peer", self.peer_config
@@ -247,10 +253,8 @@ def warm(lab: Laboratory) -> None:
 
 def vng(lab: Laboratory) -> None:
     """The peer: boot a kernel and run one command in it."""
-    kernel = lab.work / "peer/arch/x86/boot/bzImage"
-    if "vng" not in lab.samples:  # the first time, it is brought up to date
-        lab.make("bzImage")
-    command: list[str | Path] = [lab.vng, "--disable-kvm", "-r", kernel, "--", "uname", "-r"]
+    words = ("--disable-kvm", "-r", lab.peer_kernel, "--", "uname", "-r")
+    command: list[str | Path] = [lab.vng, *words]
     # Without udev on the host it finds no port for the script, and what that says is lost.
     lab.keep(vng=seconds_of(command, lab.work, says=lab.run.kernel.release))
 
@@ -364,12 +368,15 @@ def many(lab: Laboratory) -> None:
     for name in ("patches", "vm-images"):
         with contextlib.suppress(FileExistsError):
             (root / name).symlink_to(PROJECT / name)
-    for count in (0, 20, 200):  # the first builds what the others find
+
+    def run(count: int) -> Told:
         folder = Path(tempfile.mkdtemp(prefix="many-", dir=lab.work))
-        words = ("--root", root, "build-and-test", "--suite", f"many-{count or 20}")
-        told = toolkit(*words, "--run-dir", folder)
-        if not count:
-            continue
+        words = ("--root", root, "build-and-test", "--suite", f"many-{count}")
+        return toolkit(*words, "--run-dir", folder)
+
+    run(20)  # builds what the others find
+    for count in (20, 200):
+        told = run(count)
         lab.keep(**{f"many_{count}": told.total, f"memory_{count}": told.peak})
 
 

@@ -23,7 +23,7 @@ def machines(image: GuestImage, accelerator: str, config: str) -> int:
     """
     cores = len(os.sched_getaffinity(0))
     if accelerator == "tcg" and _LOCKDEP in config.splitlines():
-        cores //= image.cpus
+        cores = at_once(image)
     return max(1, min(cores, available_mib() // (image.memory_mib + _OWN_MIB)))
 
 

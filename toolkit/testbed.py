@@ -183,28 +183,26 @@ class Testbed:
         self, folder: Path, saved: Snapshot, deadline: Deadline, into: Path | None = None
     ) -> Iterator[Lent]:
         """Restore a machine: its memory and disk into copies of one's own, or from what stays."""
-        limit = deadline.sooner(RESTORE_SECONDS)
         made = keys.load_keys(saved.keys)
         files = self._files(into or saved.path, kept=bool(into))
-        with (
-            self._turn(limit) as give_up,
-            self._started(folder, made, limit, files, incoming=True) as vm,
-        ):
-            with saved.state.open("rb") as state:
-                vm.restore(state, limit)
-            with self._session(vm, made, limit) as session:
-                session.set_clock()
-                give_up()
-                yield vm, session
+        with self._turn(deadline) as give_up:
+            limit = deadline.sooner(RESTORE_SECONDS)  # the wait for others is none of it
+            with self._started(folder, made, limit, files, incoming=True) as vm:
+                with saved.state.open("rb") as state:
+                    vm.restore(state, limit)
+                with self._session(vm, made, limit) as session:
+                    session.set_clock()
+                    give_up()
+                    yield vm, session
 
     @contextlib.contextmanager
-    def _turn(self, limit: Deadline) -> Iterator[Callable[[], None]]:
+    def _turn(self, deadline: Deadline) -> Iterator[Callable[[], None]]:
         """Wait until a machine may be restored; what is yielded lets the next one.
 
         Two that want the same core are both late, and whoever waits wants the first one.
         """
         while not self._turns.acquire(timeout=_POLL):
-            limit.check("waiting for other machines to be restored")
+            deadline.check("waiting for other machines to be restored")
         with contextlib.ExitStack() as turn:
             turn.callback(self._turns.release)
             yield turn.close
