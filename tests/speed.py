@@ -180,9 +180,11 @@ class Laboratory:
         return self._run
 
     def testbed(self, *, snapshots: bool) -> Testbed:
-        bed = replace(self.run.testbed, snapshots=snapshots, stages=[])
-        bed.kernel = replace(self.run.kernel, modules=None)
-        bed.folder = Path(tempfile.mkdtemp(prefix="machines-", dir=self.work))
+        folder = Path(tempfile.mkdtemp(prefix="machines-", dir=self.work))
+        made_of = replace(self.run.testbed.maker, kernel=replace(self.run.kernel, modules=None))
+        bed = replace(
+            self.run.testbed, maker=made_of, folder=folder, snapshots=snapshots, stages=[]
+        )
         bed.prepare()
         return bed
 

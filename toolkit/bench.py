@@ -169,7 +169,8 @@ def testbed(run: Run, plan: Plan) -> Testbed:
         image = dataclasses.replace(image, cpus=1)
         accelerator = dataclasses.replace(accelerator, icount=SHIFT)
     # Booted each time: a saved machine would repeat the state of its memory, and hide its spread.
-    return dataclasses.replace(run.testbed, image=image, accelerator=accelerator, snapshots=False)
+    maker = dataclasses.replace(run.testbed.maker, image=image, accelerator=accelerator)
+    return dataclasses.replace(run.testbed, maker=maker, snapshots=False)
 
 
 def _in_guest(run: Run, plan: Plan, machines: Testbed) -> tuple[BenchLog, tuple[str, ...]]:

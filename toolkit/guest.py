@@ -273,13 +273,17 @@ class GuestSession:
             )
         return result
 
-    def put_archive(self, archive: bytes, *, deadline: Deadline) -> None:
-        """Unpack a tar archive at the root of the guest; folders that are missing are made."""
+    def put_archive(self, archive: bytes, *, deadline: Deadline, then: str = "true") -> None:
+        """Unpack a tar archive at the root of the guest; folders that are missing are made.
+
+        ``then`` is a shell command that runs when it is there, and has to succeed as well: each
+        command of its own takes a guest under emulation 0.1 s.
+        """
         if self._payload_disk and len(archive) <= payload.SIZE:
             payload.write(self._payload_disk, archive)
-            self.check(payload.unpacking(len(archive)), deadline=deadline)
+            self.check(f"{payload.unpacking(len(archive))} && {then}", deadline=deadline)
         else:
-            self.check(payload.UNPACK, deadline=deadline, input=archive)
+            self.check(f"{payload.UNPACK} && {then}", deadline=deadline, input=archive)
 
     def put(
         self, source: Path, folder: str, *, deadline: Deadline, only: Collection[str] | None = None

@@ -43,6 +43,7 @@ from toolkit.evidence import Comparison, PatchStep
 from toolkit.gcda import Counters
 from toolkit.kbuild import Builder
 from toolkit.labelled import Labelled
+from toolkit.maker import Maker
 from toolkit.memory import Memory
 from toolkit.model import (
     Accelerator,
@@ -266,19 +267,23 @@ class Run:
     @functools.cached_property
     def testbed(self) -> Testbed:
         """Where machines with all of this come from."""
-        return Testbed(
+        maker = Maker(
             arch=self.arch,
             cache=self.cache,
             kernel=self.kernel,
             image=self.image,
             accelerator=self.accelerator,
             qemu_version=self.qemu_version,
+            append=self.request.append,
+        )
+        return Testbed(
+            maker=maker,
+            cache=self.cache,
             folder=self.folder,
             observer=self.observer,
             deadline=self.deadline,
             stages=self.stages,
             on_boot_splats=self._keep_boot_splats,
-            append=self.request.append,
             snapshots=self.request.snapshots,
         )
 
@@ -329,15 +334,16 @@ class Run:
         """
         trial = self.trial
         programs = trial.select(self.request.tests)
-        if self.memory is None:
-            self.testbed.prepare()  # a stage of its own in the display
 
         def work() -> tuple[None, bool, str]:
             standing = trial.run(programs)
             said = f", {standing} of {trial.runs} programs unchanged" if standing else ""
             return None, standing == trial.runs, f"{len(self.leaves)} cases{said}"
 
-        self.stage("test", work)
+        with self.testbed.in_use():
+            if self.memory is None:
+                self.testbed.start()  # a stage of its own in the display
+            self.stage("test", work)
         if not self.request.tests:
             for said in results.stale(self.leaves, trial.known):
                 self.observer.notice(said)

@@ -6,6 +6,7 @@ import contextlib
 import re
 import secrets
 import shlex
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,16 +57,23 @@ def devices(session: GuestSession, deadline: Deadline) -> list[str]:
 
 
 def load_modules(
-    session: GuestSession, modules: Path, devices: Sequence[str], deadline: Deadline
+    machine: Machine,
+    session: GuestSession,
+    modules: Path,
+    devices: Sequence[str],
+    deadline: Deadline,
 ) -> None:
     """Give the guest the archive ``modules`` of its kernel and load those that ``devices`` ask for.
 
-    That is what udev does when a machine starts, and it picks kvm_amd or kvm_intel.
+    That is what udev does when a machine starts, and it picks kvm_amd or kvm_intel. Returns once
+    the console has what the kernel said of it (see :func:`synchronise`).
     """
-    session.put_archive(modules.read_bytes(), deadline=deadline)
     names = modalias.wanted(modalias.read_aliases(modules), devices)
-    if names:
-        session.check(f"modprobe -a {shlex.join(names)}", deadline=deadline)
+    loading = f"modprobe -a {shlex.join(names)}" if names else "true"
+    seen, saying = _marked(machine)
+    then = f"{{ {loading} && {saying}; }}"
+    session.put_archive(modules.read_bytes(), deadline=deadline, then=then)
+    seen.wait(deadline.sooner(_EVIDENCE_SECONDS).remaining())
 
 
 def install(
@@ -215,11 +223,16 @@ def synchronise(machine: Machine, session: GuestSession, deadline: Deadline) -> 
     The serial line is slower than SSH: a warning that a program caused may still be on its
     way when the program has ended. So a line is sent after it through /dev/kmsg.
     """
-    mark = f"{MARK} {secrets.token_hex(4)}"
-    seen = machine.expect(mark.encode())
+    seen, saying = _marked(machine)
     with contextlib.suppress(DeadlineError, MachineLostError):
-        session.run(f"echo '{mark}' >/dev/kmsg", deadline=deadline.sooner(_EVIDENCE_SECONDS))
+        session.run(saying, deadline=deadline.sooner(_EVIDENCE_SECONDS))
         seen.wait(_EVIDENCE_SECONDS)
+
+
+def _marked(machine: Machine) -> tuple[threading.Event, str]:
+    """Return a shell command that puts a mark on the console, and what is set when it is there."""
+    mark = f"{MARK} {secrets.token_hex(4)}"
+    return machine.expect(mark.encode()), f"echo '{mark}' >/dev/kmsg"
 
 
 @dataclass(slots=True)

@@ -12,13 +12,14 @@ import json
 import os
 import platform
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from toolkit import integrity
-from toolkit.cache import digest
-from toolkit.model import MachineSpec, Splat
+from toolkit.cache import Cache, digest
+from toolkit.deadline import Deadline
+from toolkit.model import MachineSpec, Observer, Splat
 
 FORMAT = 3  # a part of every key: raise it when saved machines of before are no good any more
 MEMORY = "memory"
@@ -27,6 +28,9 @@ DISK = "disk.qcow2"
 KEYS = "keys"
 CONSOLE = "console.log"
 _FACTS = "snapshot.json"
+_KIND = "snapshot"
+_BYTES = 4 << 30  # all saved machines together; each edit of a module makes one of 50 MB
+_LATELY = 3600.0  # seconds for which one that was used stays in any case: it may be in use
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -73,6 +77,41 @@ class Snapshot:
             if found != wanted:
                 return f"{name} has changed on disk"
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The saved machines of a cache; ``observer`` hears of those that are damaged."""
+
+    cache: Cache
+    observer: Observer
+
+    def find(self, key: str) -> Snapshot | None:
+        """Return a saved machine; one that is damaged is removed and counts as none."""
+        path = self.cache.find(_KIND, key)
+        if path is None:
+            return None
+        saved = load(path)
+        damage = saved.damage() if saved else "its description cannot be read"
+        if not damage:
+            return saved
+        self.observer.notice(f"a saved machine is damaged and made again: {damage}")
+        self.cache.discard(_KIND, key)
+        return None
+
+    def make(
+        self, key: str, label: str, fill: Callable[[Path], None], deadline: Deadline
+    ) -> Snapshot:
+        """Return the saved machine of a key; where there is none, ``fill`` saves it."""
+        path, _ = self.cache.make(_KIND, key, fill, deadline=deadline, label=label, checked=False)
+        self.cache.trim(_KIND, _BYTES, unused=_LATELY)
+        saved = load(path)
+        assert saved is not None
+        return saved
+
+    def discard(self, saved: Snapshot) -> None:
+        """Remove a saved machine that cannot be restored."""
+        self.cache.discard(_KIND, saved.path.name)
 
 
 def seal(folder: Path, splats: tuple[Splat, ...]) -> None:

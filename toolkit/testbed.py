@@ -2,98 +2,113 @@
 
 A kernel is booted once; the machine is saved as soon as SSH listens (``boot``), and once more with
 its modules loaded (``modules``). Every machine of every run is then restored from the latter: in a
-fraction of a second, with a random pool and a clock of its own. Where QEMU cannot save a machine,
-each is booted instead.
+fraction of a second, with a random pool and a clock of its own. After an edit of a module, the
+first machine is restored from the former and gets the new modules, while another one with them is
+saved beside it. Where QEMU cannot save a machine, each is booted instead.
 """
 
 from __future__ import annotations
 
-import base64
+import concurrent.futures
 import contextlib
 import itertools
 import shutil
-import tempfile
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolkit import keys, machine, payload, process, qemu, room, selftests, snapshot
-from toolkit.arch import Arch
-from toolkit.cache import Cache, digest
+from toolkit import keys, qemu, room, snapshot
+from toolkit.cache import Cache
 from toolkit.deadline import Deadline
-from toolkit.errors import BootError, InfrastructureError, MachineLostError, ToolMissingError
-from toolkit.guest import GuestSession
-from toolkit.keys import MachineKeys
-from toolkit.machine import Machine
-from toolkit.model import (
-    Accelerator,
-    DiskFile,
-    GuestImage,
-    KernelBuild,
-    MachineSpec,
-    MemoryFile,
-    Observer,
-    Splat,
-    StageRecord,
-)
-from toolkit.snapshot import Snapshot
+from toolkit.errors import MachineLostError
+from toolkit.maker import CannotSaveError, Lent, Maker
+from toolkit.model import KernelBuild, Observer, Splat, StageRecord
+from toolkit.snapshot import Snapshot, Store
 
-BOOT_SECONDS = 180.0  # from QEMU's start to SSH, under emulation on a busy host
-RESTORE_SECONDS = 60.0
-SAVED_BYTES = 4 << 30  # all saved machines together; each edit of a module makes one of 50 MB
-_LATELY = 3600.0  # seconds for which one that was used stays in any case: it may be in use
-_LOGOUT_SECONDS = 5.0
 _POLL = 0.1
-_KIND = "snapshot"
-_DEVICES = "devices"
-
-
-Lent = tuple[Machine, GuestSession]  # what who asks for a machine gets
-
-
-class _CannotSaveError(InfrastructureError):
-    """This machine cannot be saved; it can still be booted each time."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Files:
-    """What a machine is restored from, or saved into, beside its state."""
+class _First:
+    """A machine that waits for who asks first; leaving the stack stops it."""
 
-    memory: MemoryFile
-    disk: DiskFile | None
+    stack: contextlib.ExitStack
+    lent: Lent
+
+
+class _Saving:
+    """A machine that a thread saves, while other machines work."""
+
+    def __init__(self, save: Callable[[Deadline], Snapshot | None], deadline: Deadline) -> None:
+        self._deadline = deadline.cancellable()
+        self._saved: concurrent.futures.Future[Snapshot | None] = concurrent.futures.Future()
+        threading.Thread(target=self._work, args=(save,), name="saving", daemon=True).start()
+
+    def _work(self, save: Callable[[Deadline], Snapshot | None]) -> None:
+        try:
+            self._saved.set_result(save(self._deadline))
+        except BaseException as error:  # noqa: BLE001 - raised again by who asks for the machine
+            self._saved.set_exception(error)
+
+    def result(self, deadline: Deadline) -> Snapshot | None:
+        """Wait for what ``save`` returns; raise what it raises, or :class:`DeadlineError`."""
+        while not self._saved.done():
+            deadline.check("waiting for a machine to be saved")
+            concurrent.futures.wait([self._saved], timeout=_POLL)
+        return self._saved.result()
+
+    def end(self) -> None:
+        """Let it stop as soon as it can, and wait for that."""
+        self._deadline.cancel()
+        concurrent.futures.wait([self._saved])
 
 
 @dataclass(slots=True)
 class Testbed:
-    """What every machine of a run is made of, and where its evidence goes.
+    """Where a run's machines come from, and where their evidence goes.
 
     ``on_boot_splats`` hears what a kernel complained of before its machine was ready, and
     ``stages`` gets a record of how the machines were made. ``snapshots`` False boots each.
     """
 
-    arch: Arch
+    maker: Maker
     cache: Cache
-    kernel: KernelBuild
-    image: GuestImage
-    accelerator: Accelerator
-    qemu_version: str
     folder: Path
     observer: Observer
     deadline: Deadline
     stages: list[StageRecord]
     on_boot_splats: Callable[[str, tuple[Splat, ...]], None]
-    append: tuple[str, ...] = ()
     snapshots: bool = True
-    _saved: Snapshot | None = field(default=None, init=False)
+    _store: Store = field(init=False)
     _prepared: bool = field(default=False, init=False)
+    _saved: Snapshot | None = field(default=None, init=False)
+    _saving: _Saving | None = field(default=None, init=False)
+    _first: _First | None = field(default=None, init=False)
+    _late: tuple[Splat, ...] = field(default=(), init=False)  # not told yet: seen while saving
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # for these four
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
-    _turns: threading.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        self._turns = threading.Semaphore(room.at_once(self.image))
+        self._store = Store(self.cache, self.observer)
+
+    @property
+    def kernel(self) -> KernelBuild:
+        """The kernel of these machines."""
+        return self.maker.kernel
+
+    def room(self) -> int:
+        """Return how many machines may work at a time."""
+        made_of = self.maker
+        config = self.kernel.config.read_text()
+        return room.machines(made_of.image, made_of.accelerator.name, config)
+
+    def identity(self) -> str:
+        """Return a digest of all that a machine is made of: kernel, modules, image, QEMU …."""
+        return self.maker.cache_keys()[1]
+
+    # --- before the first machine is asked for ----------------------------------------
 
     def prepare(self) -> None:
         """Have a saved machine to restore from, made now where the cache has none.
@@ -101,299 +116,221 @@ class Testbed:
         Raises :class:`BootError` when the kernel does not come up, and
         :class:`MachineLostError` when QEMU does not.
         """
+        self._begin(in_haste=False)
+        self._conclude()
+
+    def start(self) -> None:
+        """Have a machine for who asks first, and others soon; to be called within :meth:`in_use`.
+
+        With a saved machine in the cache it is :meth:`prepare`. Raises as that does.
+        """
+        self._begin(in_haste=True)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Within it :meth:`start` may be called; what that began has ended on leaving."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._drop_first)
+            try:
+                yield
+            except BaseException:
+                if self._saving:
+                    self._saving.end()
+                raise
+        self._conclude()
+
+    def _drop_first(self) -> None:
+        if first := self._take_first():
+            first.stack.close()
+
+    def _begin(self, *, in_haste: bool) -> None:
         if self._prepared:
             return
         self._prepared = True
+        source = None
         try:
-            if not self.snapshots:
-                return
-            self._saved = self._with_modules()
-        except _CannotSaveError as error:
-            self.observer.notice(f"each machine is booted: {error.what}")
-            return
+            if self.snapshots:
+                source = self._with_modules(in_haste=in_haste)
+        except CannotSaveError as error:
+            self._boot_each(error)
         finally:
-            self._write_script()
-        shutil.copyfile(self._saved.console, self.folder / snapshot.CONSOLE)
-        self.on_boot_splats("boot", self._saved.splats)
+            self._write_script(source)
 
-    def room(self) -> int:
-        """Return how many machines may work at a time."""
-        config = self.kernel.config.read_text()
-        return room.machines(self.image, self.accelerator.name, config)
+    def _boot_each(self, error: CannotSaveError) -> None:
+        self.observer.notice(f"each machine is booted: {error.what}")
+
+    def _write_script(self, source: Snapshot | None) -> None:
+        """Write a script that boots the same machine by hand, with the keys of the saved one."""
+        folder = self.folder / snapshot.KEYS
+        if source:
+            shutil.copytree(source.keys, folder, dirs_exist_ok=True)
+            made = keys.load_keys(folder)
+        else:
+            made = keys.make_keys(folder, self.maker.image.host_key_type)
+        spec = self.maker.spec(self.folder, made.fw_cfg, Path())
+        script = self.folder / "qemu.sh"
+        script.write_text(qemu.script(spec, made.client_key))
+        script.chmod(0o755)
+
+    # --- machines --------------------------------------------------------------------
 
     @contextlib.contextmanager
     def boot(self, deadline: Deadline | None = None) -> Iterator[Lent]:
         """Give a machine with its modules loaded, and a session in it; leaving stops it.
 
-        Any number of threads may be in here at once, after :meth:`prepare`. Raises as that does.
+        Any number of threads may be in here at once, after :meth:`prepare` or :meth:`start`.
+        Raises as those do.
         """
-        self.prepare()
+        if not self._prepared:
+            self.prepare()
+        limit = deadline or self.deadline
+        with contextlib.ExitStack() as stack:
+            if first := self._take_first():
+                stack.enter_context(first.stack)
+                yield first.lent
+            else:
+                yield stack.enter_context(
+                    self._in_own_folder(lambda own, folder: self._enter(own, folder, limit))
+                )
+
+    def _take_first(self) -> _First | None:
+        with self._lock:
+            first, self._first = self._first, None
+        return first
+
+    @contextlib.contextmanager
+    def _in_own_folder(self, enter: Callable[[contextlib.ExitStack, Path], Lent]) -> Iterator[Lent]:
         folder = self.folder / "machines" / str(next(self._numbers))
         folder.mkdir(parents=True)
         with contextlib.ExitStack() as stack:
-            lent = self._enter(stack, folder, deadline or self.deadline)
+            lent = enter(stack, folder)
             yield lent
             died = lent[0].dead()
         if not died:  # of a machine that served to its end nothing is left to tell
             shutil.rmtree(folder)
 
     def _enter(self, stack: contextlib.ExitStack, folder: Path, deadline: Deadline) -> Lent:
-        saved = self._saved
+        saved = self._settled(deadline)
         if saved is None:
-            return stack.enter_context(self._booted(folder, deadline))
+            return stack.enter_context(self.maker.booted(folder, deadline))
         try:
-            return stack.enter_context(self._restored(folder, saved, deadline))
+            return stack.enter_context(self.maker.restored(folder, saved, deadline))
         except (MachineLostError, OSError) as error:
             # Its sums were right, so QEMU does not like it, or it was pruned. The next run makes a
             # new one.
             self._saved = None
-            self.cache.discard(_KIND, saved.path.name)
+            self._store.discard(saved)
             self.observer.notice(f"a saved machine cannot be restored, and one is booted: {error}")
             again = folder / "booted"
             again.mkdir()
-            return stack.enter_context(self._booted(again, deadline))
-
-    def _write_script(self) -> None:
-        """Write a script that boots the same machine by hand, with the keys of the saved one."""
-        folder = self.folder / snapshot.KEYS
-        if self._saved:
-            shutil.copytree(self._saved.keys, folder, dirs_exist_ok=True)
-            made = keys.load_keys(folder)
-        else:
-            made = keys.make_keys(folder, self.image.host_key_type)
-        spec = self._spec(self.folder, made.fw_cfg, Path())
-        script = self.folder / "qemu.sh"
-        script.write_text(qemu.script(spec, made.client_key))
-        script.chmod(0o755)
-
-    # --- the ways to a machine ---------------------------------------------------
-
-    @contextlib.contextmanager
-    def _booted(self, folder: Path, deadline: Deadline) -> Iterator[Lent]:
-        limit = deadline.sooner(BOOT_SECONDS)
-        made = keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
-        with self._started(folder, made, limit) as vm:
-            vm.wait_ready(limit)
-            with self._session(vm, made, limit) as session:
-                self._load_modules(vm, session, limit)
-                yield vm, session
-
-    @contextlib.contextmanager
-    def _restored(
-        self, folder: Path, saved: Snapshot, deadline: Deadline, into: Path | None = None
-    ) -> Iterator[Lent]:
-        """Restore a machine: its memory and disk into copies of one's own, or from what stays."""
-        made = keys.load_keys(saved.keys)
-        files = self._files(into or saved.path, kept=bool(into))
-        with self._turn(deadline) as give_up:
-            limit = deadline.sooner(RESTORE_SECONDS)  # the wait for others is none of it
-            with self._started(folder, made, limit, files, incoming=True) as vm:
-                with saved.state.open("rb") as state:
-                    vm.restore(state, limit)
-                with self._session(vm, made, limit) as session:
-                    session.set_clock()
-                    give_up()
-                    yield vm, session
-
-    @contextlib.contextmanager
-    def _turn(self, deadline: Deadline) -> Iterator[Callable[[], None]]:
-        """Wait until a machine may be restored; what is yielded lets the next one.
-
-        Two that want the same core are both late, and whoever waits wants the first one.
-        """
-        while not self._turns.acquire(timeout=_POLL):
-            deadline.check("waiting for other machines to be restored")
-        with contextlib.ExitStack() as turn:
-            turn.callback(self._turns.release)
-            yield turn.close
-
-    @contextlib.contextmanager
-    def _started(
-        self,
-        folder: Path,
-        made: MachineKeys,
-        limit: Deadline,
-        files: _Files | None = None,
-        *,
-        incoming: bool = False,
-    ) -> Iterator[Machine]:
-        # A socket's path is short (unix(7): 108 bytes), so it is not in the run's folder.
-        with contextlib.ExitStack() as stack:
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-"))
-            spec = self._spec(folder, made.fw_cfg, Path(scratch) / "qmp.sock")
-            if payload.readable(self.kernel.config.read_text()):
-                spec = replace(spec, payload=stack.enter_context(payload.blank(folder)))
-            if files:
-                spec = replace(spec, memory=files.memory, disk=files.disk, incoming=incoming)
-            yield stack.enter_context(machine.start(spec, limit))
-
-    def _files(self, folder: Path, *, kept: bool) -> _Files:
-        """Return the memory and the disk in ``folder``; unless ``kept``, neither is written."""
-        disk = DiskFile(folder / snapshot.DISK, "qcow2", kept) if self.image.disk else None
-        return _Files(MemoryFile(folder / snapshot.MEMORY, shared=kept), disk)
-
-    def _spec(self, folder: Path, fw_cfg: Mapping[str, Path], socket: Path) -> MachineSpec:
-        return MachineSpec(
-            binary=process.find(self.arch.qemu, self.arch.qemu_package),
-            accelerator=self.accelerator,
-            machine_type=self.image.machine_type,
-            memory_mib=self.image.memory_mib,
-            cpus=self.image.cpus,
-            kernel=self.kernel.image,
-            initrd=self.image.initrd,
-            disk=DiskFile(self.image.disk) if self.image.disk else None,
-            cmdline=(*self.image.cmdline, *self.append),
-            devices=self.image.devices,
-            fw_cfg=fw_cfg,
-            console_log=folder / snapshot.CONSOLE,
-            qmp_socket=socket,
-            generation=str(uuid.uuid4()),
-        )
-
-    def _session(self, vm: Machine, made: MachineKeys, limit: Deadline) -> GuestSession:
-        return GuestSession.connect(
-            vm.ssh_port,
-            user=self.image.user,
-            client_key=made.client_key,
-            host_key=base64.b64decode(made.host_public.split()[1]),
-            deadline=limit,
-            alive=vm.dead,
-            payload_disk=vm.spec.payload,
-        )
-
-    def _load_modules(self, vm: Machine, session: GuestSession, limit: Deadline) -> None:
-        try:
-            if modules := self.kernel.modules:
-                selftests.load_modules(session, modules, self._devices(session, limit), limit)
-        except MachineLostError as error:
-            vm.settle()
-            if not vm.kernel_ended():
-                raise
-            raise BootError(
-                f"the kernel died while its modules were loaded: {vm.dead()}",
-                detail=vm.console_tail(),
-                log=vm.spec.console_log,
-            ) from error
-
-    def _devices(self, session: GuestSession, limit: Deadline) -> list[str]:
-        """Return the machine's devices: the same at each boot, so asked for once."""
-
-        def fill(folder: Path) -> None:
-            (folder / _DEVICES).write_text("\n".join(selftests.devices(session, limit)))
-
-        path, _ = self.cache.make(
-            _DEVICES, self._keys()[0], fill, deadline=limit, label=self.kernel.release
-        )
-        return (path / _DEVICES).read_text().splitlines()
+            return stack.enter_context(self.maker.booted(again, deadline))
 
     # --- saved machines ----------------------------------------------------------------
 
-    def identity(self) -> str:
-        """Return a digest of all that a machine is made of: kernel, modules, image, QEMU …."""
-        return self._keys()[1]
+    def _with_modules(self, *, in_haste: bool) -> Snapshot:
+        """Have a machine with its modules to restore from, a record for each step; return one.
 
-    def _keys(self) -> tuple[str, str]:
-        """Return the keys of the machine that was booted and of the one with modules loaded."""
-        spec = self._spec(self.folder, {}, Path())
-        booted = snapshot.booted_key(
-            spec, kernel=self.kernel.image_digest, image=self.image.key, qemu=self.qemu_version
-        )
-        modules = self.kernel.modules
-        return booted, digest(booted, modules.read_bytes()) if modules else booted
+        ``in_haste`` it may still have to be saved, and the first machine is there instead.
+        """
+        booted, loaded = self.maker.cache_keys()
+        found = self._store.find(loaded)
+        complaints: tuple[Splat, ...] = ()
 
-    def _with_modules(self) -> Snapshot:
-        """Return the saved machine with its modules loaded; a record for each step."""
-        booted, loaded = self._keys()
-        found = self._find(loaded)
-        base = self._stage("boot", booted, self._save_booted, found)
-        if loaded == booted:
-            return base
-        return self._stage("modules", loaded, lambda to: self._save_loaded(base, to), found)
+        def boot() -> tuple[Snapshot, bool, str]:
+            saved = found or self._store.find(booted)
+            return saved or self._saved_booted(booted), bool(saved), "saved"
 
-    def _find(self, key: str) -> Snapshot | None:
-        """Return a saved machine; one that is damaged is removed and counts as none."""
-        path = self.cache.find(_KIND, key)
-        if path is None:
-            return None
-        saved = snapshot.load(path)
-        damage = saved.damage() if saved else "its description cannot be read"
-        if not damage:
-            return saved
-        self.observer.notice(f"a saved machine is damaged and made again: {damage}")
-        self.cache.discard(_KIND, key)
-        return None
+        def modules() -> tuple[Snapshot, bool, str]:
+            nonlocal complaints
+            if found:
+                return found, True, "saved"
+            if in_haste and not base.splats:
+                complaints = self._hurry(base, loaded)
+                if not complaints:
+                    return base, False, "loaded"
+            return self._saved_loaded(base, loaded, self.deadline), False, "saved"
 
-    def _stage(
-        self, name: str, key: str, fill: Callable[[Path], None], found: Snapshot | None
-    ) -> Snapshot:
-        """Run one step unless ``found`` is what it leads to."""
+        saved = base = self._stage("boot", boot)
+        if loaded != booted:
+            saved = self._stage("modules", modules)
+        console = self.folder / snapshot.CONSOLE
+        shutil.copyfile(saved.console, console)
+        if self._first:
+            with console.open("a") as log:
+                log.write(self._first.lent[0].console())
+        if not self._saving:
+            self._saved = saved
+        self.on_boot_splats("boot", saved.splats or complaints)
+        return saved
+
+    def _stage(self, name: str, work: Callable[[], tuple[Snapshot, bool, str]]) -> Snapshot:
+        """Run one step; ``work`` returns what it gave, whether that was found, and a word on it."""
         self.observer.stage_started(name)
         began = time.monotonic()
-        saved = found or self._find(key)
-        record_found = saved is not None
         try:
-            saved = saved or self._made(name, key, fill)
+            saved, found, detail = work()
         except BaseException:
             self.observer.stage_failed(name)
             raise
-        record = StageRecord(name, round(time.monotonic() - began, 3), record_found, "saved")
+        record = StageRecord(name, round(time.monotonic() - began, 3), found, detail)
         self.stages.append(record)
         self.observer.stage_finished(record)
         return saved
 
-    def _made(self, name: str, key: str, fill: Callable[[Path], None]) -> Snapshot:
-        label = f"{name} {self.kernel.release}"
-        path, _ = self.cache.make(
-            _KIND, key, fill, deadline=self.deadline, label=label, checked=False
-        )
-        self.cache.trim(_KIND, SAVED_BYTES, unused=_LATELY)
-        saved = snapshot.load(path)
-        assert saved is not None
-        return saved
+    def _hurry(self, base: Snapshot, key: str) -> tuple[Splat, ...]:
+        """Make the first machine from ``base`` and begin to save one that is the same.
 
-    def _save_booted(self, folder: Path) -> None:
-        limit = self.deadline.sooner(BOOT_SECONDS)
-        if self.image.disk:
-            _lay_over(self.image.disk, folder / snapshot.DISK, limit)
-        made = keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
-        with self._started(self.folder, made, limit, self._files(folder, kept=True)) as vm:
-            vm.wait_ready(limit)
-            self._save(vm, folder, limit)
+        What its kernel complains of is returned, and nothing else done then: who uses that machine
+        would be blamed.
+        """
 
-    def _save_loaded(self, base: Snapshot, folder: Path) -> None:
-        limit = self.deadline.sooner(BOOT_SECONDS)
-        shutil.copytree(base.keys, folder / snapshot.KEYS)
-        snapshot.copy_memory(base.memory, folder / snapshot.MEMORY)
-        if self.image.disk:
-            shutil.copyfile(base.disk, folder / snapshot.DISK)
-        own = self.folder / "machines/modules"
-        own.mkdir(parents=True, exist_ok=True)
-        with self._restored(own, base, limit, folder) as (vm, session):
-            self._load_modules(vm, session, limit)
-            if not session.log_out(limit.sooner(_LOGOUT_SECONDS)):
-                raise _CannotSaveError("the guest keeps a closed SSH session")
-            self._save(vm, folder, limit, base)
-        shutil.rmtree(own)
+        def enter(stack: contextlib.ExitStack, folder: Path) -> Lent:
+            return stack.enter_context(self.maker.loaded(folder, base, self.deadline))
 
-    def _save(
-        self, vm: Machine, folder: Path, limit: Deadline, base: Snapshot | None = None
-    ) -> None:
+        with contextlib.ExitStack() as stack:
+            lent = stack.enter_context(self._in_own_folder(enter))
+            if complaints := lent[0].splats():
+                return complaints
+            self._first = _First(stack.pop_all(), lent)
+        self._saving = _Saving(lambda limit: self._saved_aside(base, key, limit), self.deadline)
+        return ()
+
+    def _saved_booted(self, key: str) -> Snapshot:
+        def fill(into: Path) -> None:
+            self.maker.save_booted(into, self.folder, self.deadline)
+
+        return self._store.make(key, f"boot {self.kernel.release}", fill, self.deadline)
+
+    def _saved_loaded(self, base: Snapshot, key: str, deadline: Deadline) -> Snapshot:
+        def fill(into: Path) -> None:
+            own = self.folder / "machines/modules"
+            own.mkdir(parents=True, exist_ok=True)
+            self.maker.save_loaded(base, into, own, deadline)
+            shutil.rmtree(own)
+
+        return self._store.make(key, f"modules {self.kernel.release}", fill, deadline)
+
+    def _saved_aside(self, base: Snapshot, key: str, deadline: Deadline) -> Snapshot | None:
         try:
-            with (folder / snapshot.STATE).open("wb") as state:
-                vm.save(state, limit)
-        except MachineLostError as error:
-            raise _CannotSaveError(error.what) from error
-        console = vm.spec.console_log.read_bytes()
-        before = base.console.read_bytes() if base else b""
-        (folder / snapshot.CONSOLE).write_bytes(before + console)
-        snapshot.seal(folder, (*(base.splats if base else ()), *vm.splats()))
+            return self._saved_loaded(base, key, deadline)
+        except CannotSaveError as error:
+            self._boot_each(error)
+            return None
 
+    def _settled(self, deadline: Deadline) -> Snapshot | None:
+        """Return the machine to restore from, as soon as it is saved; None: each is booted."""
+        if saving := self._saving:
+            saved = saving.result(deadline)
+            with self._lock:
+                if self._saving is saving:
+                    self._saving, self._saved = None, saved
+                    self._late = saved.splats if saved else ()
+        return self._saved
 
-def _lay_over(disk: Path, target: Path, deadline: Deadline) -> None:
-    """Make a file that takes what a machine writes to ``disk``, which stays as it is."""
-    try:
-        program = process.find("qemu-img", "qemu-utils")
-    except ToolMissingError as error:
-        raise _CannotSaveError(f"{error.what}, and the image has a disk") from error
-    words = ("create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(disk), str(target))
-    process.run([program, *words], deadline=deadline)
+    def _conclude(self) -> None:
+        """Wait until nothing is being saved, and tell what came of it."""
+        self._settled(self.deadline)
+        with self._lock:
+            late, self._late = self._late, ()
+        if late:
+            self.on_boot_splats("boot", late)

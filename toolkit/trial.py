@@ -13,6 +13,7 @@ from toolkit import results, schedule, selftests, standing
 from toolkit.cache import digest
 from toolkit.deadline import Deadline
 from toolkit.errors import UserError
+from toolkit.maker import Lent
 from toolkit.memory import Memory
 from toolkit.model import (
     BuiltSuite,
@@ -25,7 +26,7 @@ from toolkit.model import (
 )
 from toolkit.schedule import Isolation
 from toolkit.standing import Observation
-from toolkit.testbed import Lent, Testbed
+from toolkit.testbed import Testbed
 
 _LEAKS = "CONFIG_DEBUG_KMEMLEAK=y"
 
@@ -205,7 +206,10 @@ class Trial:
                 witness=None if again else self.witness,
             )
 
-        self.testbed.prepare()
+        if again:
+            self.testbed.prepare()
+        else:
+            self.testbed.start()
         return schedule.run(
             schedule.batches(programs, isolation),
             lambda: self.testbed.boot(limit),

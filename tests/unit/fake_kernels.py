@@ -191,6 +191,12 @@ class _Testbed:
         if "noboot" in self.kernel.image.read_text().splitlines():
             raise BootError("the kernel did not come up")
 
+    start = prepare
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        yield
+
     def room(self) -> int:
         return 2
 

@@ -209,10 +209,13 @@ def test_what_a_guest_reads_from_its_disk_does_not_go_over_ssh(
     disk = tmp_path / "disk"
     disk.touch()
     with endpoint.connect(payload_disk=disk) as session:
-        session.put_archive(b"an archive", deadline=soon())
+        session.put_archive(b"an archive", deadline=soon(), then="modprobe it")
         monkeypatch.setattr(payload, "SIZE", 5)  # it does not fit
         session.put_archive(b"another", deadline=soon())
-    assert asked == [(payload.unpacking(10), b""), (payload.UNPACK, b"another")]
+    assert asked == [
+        (f"{payload.unpacking(10)} && modprobe it", b""),
+        (f"{payload.UNPACK} && true", b"another"),
+    ]
     assert disk.read_bytes() == b"an archive"
 
 

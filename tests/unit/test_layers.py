@@ -21,7 +21,7 @@ LEVELS = [
   / archive bench_file bench_log bench_table bundle ccache checkpatch coccinelle debs
     download environment gitrepo labelled localtree make manifest memory origin payload profile qmp
     rebuild results room runs series_files snapshot unrun upstream watch
-  / blame coverage history outline
+  / blame coverage history outline replay
   / standing
   / beside
   / b4check bench_figure bisector charts compare display gittree guest hostprobe htmlbeside
@@ -29,7 +29,8 @@ LEVELS = [
     series_manifest stacktrace suite_manifest summary worktree
   / htmlreport
   / doctor image report schedule selftests series source suites terminal
-  / gcda reproduce request series_import testbed
+  / gcda maker reproduce request series_import
+  / testbed
   / trial
   / repeats run
   / bench check options regression

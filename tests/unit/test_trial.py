@@ -39,8 +39,10 @@ class FakeTestbed:
         self.made_of = "one kernel"
         self.lent = 0
 
-    def prepare(self) -> None:
+    def start(self) -> None:
         pass
+
+    prepare = start
 
     def room(self) -> int:
         return 2
