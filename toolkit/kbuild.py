@@ -18,11 +18,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from toolkit import ccache, instrument, integrity, kconfig, kconfig_deps, process, rebuild
+from toolkit import ccache, instrument, integrity, kconfig, kconfig_deps, process, rebuild, replay
 from toolkit.arch import Arch
 from toolkit.cache import Cache, digest
 from toolkit.deadline import Deadline
-from toolkit.errors import BuildError, InfrastructureError
+from toolkit.errors import InfrastructureError
 from toolkit.journal import Journal
 from toolkit.make import Make, Progress
 from toolkit.model import Fragment, KernelBase, KernelBuild, KernelConfig, Observer, PatchedTree
@@ -285,34 +285,26 @@ class Builder:
         identity = digest(config.text, self.compiler(make.deadline), image, list(words))
         changes = rebuild.changes(output, identity, journal)
         rebuild.forget(output)
-        ended = changes is not None and rebuild.only_modules(
-            output, config.text, changes, make.deadline
-        )
-        if ended:
-            ended = self._make_modules(make, words)
-        if not ended:
+        if changes is None or not self._replay(make, config, changes):
             progress = Progress(self.observer, output / ".toolkit-steps")
             make.run(image, "modules", "headers", *words, on_line=progress)
             progress.remember()
         rebuild.remember(output, identity, journal)
 
-    def _make_modules(self, make: Make, words: Sequence[str]) -> bool:
-        """Build all modules and nothing else; return whether that went well.
+    def _replay(self, make: Make, config: KernelConfig, changes: dict[str, bool]) -> bool:
+        """Make modules alone; return whether that is enough, and went well.
 
-        Why it did not is for the whole build to say: it knows what this may not.
+        Why it did not is for the whole build to say.
         """
-        order = make.output / "modules.order"
-        kept = order.read_bytes()
-        modules = rebuild.modules(make.output)
-        try:
-            make.run(*modules, *words, on_line=Progress(self.observer))
-        except BuildError:
-            if make.log:
-                make.log.unlink()
+        records = rebuild.in_modules(make.output, config.text, changes, make.deadline)
+        if records is None:
             return False
-        finally:
-            order.write_bytes(kept)  # make takes it for a file of its own here, and removes it
-        return all((make.output / each).is_file() for each in modules)
+        names = rebuild.modules(make.output)
+        if replay.modules(make, config.text, names, records, Progress(self.observer)):
+            return all((make.output / name).is_file() for name in names)
+        if make.log:
+            make.log.unlink(missing_ok=True)
+        return False
 
     def make(self, source: Path, output: Path, deadline: Deadline) -> Make:
         """Return what runs make in a source with a build folder of its own."""

@@ -2,8 +2,7 @@
 
 kbuild keeps beside each object what it was made from (``.NAME.cmd``, scripts/basic/fixdep.c), and
 beside each module of which objects it consists (``.mod``). Where nothing but modules reads what has
-changed, make can be asked for those alone (Documentation/kbuild, "single targets"), and neither
-walks through the rest of the tree nor looks at vmlinux.
+changed, these can be made alone (:mod:`toolkit.replay`), and vmlinux is what it was.
 """
 
 from __future__ import annotations
@@ -77,24 +76,26 @@ def modules(output: Path) -> list[str]:
     return [str(Path(name).with_suffix(".ko")) for name in names]  # .o from Linux 6.3 on
 
 
-def only_modules(output: Path, config: str, changed: dict[str, bool], deadline: Deadline) -> bool:
-    """Return whether of a finished build no more than modules depends on what has changed.
+def in_modules(
+    output: Path, config: str, changed: dict[str, bool], deadline: Deadline
+) -> list[Path] | None:
+    """Return the .cmd files of the objects that have to be made again; None: maybe not modules'.
 
-    ``config`` is the configuration's text. A file that came or went may change which of two a
-    name means, so it counts as reaching everything.
+    They are relative to ``output``, which has a finished build; ``config`` is the configuration's
+    text. A file that came or went may change which of two a name means, so it counts as reaching
+    everything.
     """
     built = {path: edited for path, edited in changed.items() if not _ASIDE.fullmatch(path)}
     if len(built) > _MOST or not _ENTANGLED.isdisjoint(config.splitlines()):
-        return False
+        return None
     if not all(edited and _KNOWN.fullmatch(path) for path, edited in built.items()):
-        return False
+        return None
     parts = _parts(output, modules(output))
-    if not parts:
-        return False
     records = _mentioning(output, {Path(path).name for path in built}, deadline)
-    return records is not None and all(
-        _made(record) in parts or not _reads(output / record, built) for record in records
-    )
+    if not parts or records is None:
+        return None
+    found = [record for record in records if _reads(output / record, built)]
+    return found if all(_made(record) in parts for record in found) else None
 
 
 def _parts(output: Path, names: Collection[str]) -> set[str]:

@@ -65,22 +65,39 @@ def test_modules_are_called_as_make_calls_them(output: Path, tmp_path: Path) -> 
 def test_who_reads_a_file_says_what_an_edit_of_it_reaches(
     output: Path, path: str, *, alone: bool
 ) -> None:
-    assert rebuild.only_modules(output, CONFIG, {path: True}, soon()) is alone
+    found = rebuild.in_modules(output, CONFIG, {path: True}, soon())
+    assert (found is not None) is alone
     both = {"virt/kvm/eventfd.c": True, path: True}
-    assert rebuild.only_modules(output, CONFIG, both, soon()) is alone
+    found = rebuild.in_modules(output, CONFIG, both, soon())
+    assert (found is not None) is alone
+    assert not alone or Path("virt/kvm/.eventfd.o.cmd") in (found or [])
+
+
+def test_what_has_to_be_made_again(output: Path) -> None:
+    def found(*paths: str) -> list[str]:
+        edited = rebuild.in_modules(output, CONFIG, dict.fromkeys(paths, True), soon())
+        assert edited is not None
+        return sorted(map(str, edited))
+
+    assert found() == found("drivers/net/not-configured.c") == found("MAINTAINERS") == []
+    assert found("virt/kvm/eventfd.c") == ["virt/kvm/.eventfd.o.cmd"]
+    both = ["arch/x86/kvm/.x86.o.cmd", "virt/lib/.irqbypass.o.cmd"]
+    assert found("arch/x86/kvm/svm.h", "include/linux/irqbypass.h") == both
 
 
 def test_what_reaches_everything(output: Path) -> None:
+    def all_of_it(edit: dict[str, bool], config: str = CONFIG) -> bool:
+        return rebuild.in_modules(output, config, edit, soon()) is None
+
     edit = {"virt/kvm/eventfd.c": True}
-    assert rebuild.only_modules(output, CONFIG, edit, soon())
-    assert rebuild.only_modules(output, CONFIG, {}, soon())
-    assert not rebuild.only_modules(output, CONFIG, {"virt/kvm/eventfd.c": False}, soon())
-    assert not rebuild.only_modules(output, f"{CONFIG}CONFIG_TRIM_UNUSED_KSYMS=y\n", edit, soon())
-    assert not rebuild.only_modules(output, CONFIG, {f"fs/{n}.c": True for n in range(51)}, soon())
+    assert not all_of_it(edit)
+    assert all_of_it({"virt/kvm/eventfd.c": False})
+    assert all_of_it(edit, f"{CONFIG}CONFIG_TRIM_UNUSED_KSYMS=y\n")
+    assert all_of_it({f"fs/{number}.c": True for number in range(51)})
     (output / "virt/lib/irqbypass.mod").unlink()
-    assert not rebuild.only_modules(output, CONFIG, edit, soon())
+    assert all_of_it(edit)
     (output / "modules.order").write_text("")
-    assert not rebuild.only_modules(output, CONFIG, edit, soon())
+    assert all_of_it(edit)
 
 
 def test_a_build_folder_knows_what_it_was_built_from(tmp_path: Path) -> None:
