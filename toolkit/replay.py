@@ -127,8 +127,7 @@ class _Replay:
         target, command = match["target"], match["command"]
         # Without its record an object is made again, whatever becomes of this.
         place.unlink()
-        self.step(f"  CC [M]  {os.path.normpath(target)}")
-        self._shell(command)
+        self._shell(f"  CC [M]  {os.path.normpath(target)}", command)
         dependencies = self.make.output / depends[1]
         argv = [str(self.make.output / _FIXDEP), depends[1], target, command]
         told = process.run(argv, cwd=self.make.output, deadline=self.make.deadline)
@@ -144,15 +143,15 @@ class _Replay:
         match = _LINKED.match((self.make.output / record).read_text())
         if not match:
             raise _UnknownError(record)
-        self.step(f"  LD [M]  {match['target']}")
-        self._shell(match["command"])
+        self._shell(f"  LD [M]  {match['target']}", match["command"])
 
-    def _shell(self, recorded: str) -> None:
+    def _shell(self, step: str, recorded: str) -> None:
+        self.step(step)
         command = _ESCAPED.sub(lambda match: match[0][-1] if match[0] == "$$" else "#", recorded)
         make = self.make
         if make.log:
             with make.log.open("a") as log:
-                log.write(f"$ {command}\n")
+                log.write(f"{step}\n$ {command}\n")
         process.run(
             ["/bin/sh", "-c", f"set -e; {command}"],
             cwd=make.output,
