@@ -92,7 +92,9 @@ def test_the_debian_image_runs_the_same_suite(toolkit: Toolkit) -> None:
     assert ended.code == 0, ended
     assert "pass" in ended.statuses().values()
     made = {stage["name"]: stage["detail"] for stage in ended.result["stages"]}
-    assert made["boot"] == made["modules"] == "saved"
+    # A machine of this image can be saved; which of the two it says, an earlier run decides.
+    assert made["boot"] == "saved"
+    assert made["modules"] in ("loaded", "saved")
     # What a machine writes to its disk is its own, and gone with it.
     for _ in range(2):
         line = "test ! -e /left && echo something >/left && sync"

@@ -92,7 +92,7 @@ def test_a_header_of_vmlinux_takes_a_new_boot_and_a_module_does_not(
         value = f"data = {{ .datamatch = {secrets.randbits(30)} }};"
         found = stages("--patch", edited("breaks-twice", "0002", "data = {};", value))
         assert (found["build"], found["boot"], found["modules"]) == (False, True, False)
-    # The second time it is known that nothing else has changed: make is asked for modules alone.
+    # The second time it is known that nothing else has changed: the modules are made alone.
     assert "LD [M]  arch/x86/kvm/kvm.ko" in made
     assert " vmlinux " not in made.splitlines()[0]
     # The same for a header that fs/timerfd.c alone includes: another kernel, so another boot.
