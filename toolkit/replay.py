@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit import process
@@ -81,6 +82,7 @@ def modules(
 class _Replay:
     make: Make
     step: Step
+    lock: threading.Lock = field(default_factory=threading.Lock)  # who is told has one caller
 
     def run(self, names: Sequence[str], records: Collection[Path]) -> None:
         if not records:
@@ -146,12 +148,13 @@ class _Replay:
         self._shell(f"  LD [M]  {match['target']}", match["command"])
 
     def _shell(self, step: str, recorded: str) -> None:
-        self.step(step)
-        command = _ESCAPED.sub(lambda match: match[0][-1] if match[0] == "$$" else "#", recorded)
+        command = _ESCAPED.sub(lambda match: "$" if match[0] == "$$" else "#", recorded)
         make = self.make
-        if make.log:
-            with make.log.open("a") as log:
-                log.write(f"{step}\n$ {command}\n")
+        with self.lock:
+            self.step(step)
+            if make.log:
+                with make.log.open("a") as log:
+                    log.write(f"{step}\n$ {command}\n")
         process.run(
             ["/bin/sh", "-c", f"set -e; {command}"],
             cwd=make.output,
