@@ -145,7 +145,7 @@ class Maker:
     def loaded(self, folder: Path, base: Snapshot, deadline: Deadline) -> Iterator[Lent]:
         """Restore a machine that was saved without its modules, and load them; raises as both."""
         with self.restored(folder, base, deadline) as lent:
-            self._load_modules(*lent, deadline.sooner(RESTORE_SECONDS))
+            self._load_modules(*lent, deadline.sooner(BOOT_SECONDS))
             yield lent
 
     @contextlib.contextmanager
