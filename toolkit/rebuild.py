@@ -105,12 +105,17 @@ def _parts(output: Path, names: Collection[str]) -> set[str]:
         stem = name.removesuffix(".ko")
         found |= {name, f"{stem}.o", f"{stem}.mod", f"{stem}.mod.o"}
         try:
-            objects = (output / f"{stem}.mod").read_text().split()
+            found |= objects(output, stem)
         except FileNotFoundError:
             return set()
-        # KVM's are called arch/x86/kvm/../../../virt/kvm/eventfd.o.
-        found |= {os.path.normpath(each) for each in objects}
     return found
+
+
+def objects(output: Path, stem: str) -> frozenset[str]:
+    """Return the objects of one module, ``arch/x86/kvm/kvm``; raises as reading its file does."""
+    listed = (output / f"{stem}.mod").read_text().split()
+    # KVM's are called arch/x86/kvm/../../../virt/kvm/eventfd.o.
+    return frozenset(os.path.normpath(each) for each in listed)
 
 
 def _mentioning(output: Path, names: Collection[str], deadline: Deadline) -> list[Path] | None:

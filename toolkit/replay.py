@@ -14,12 +14,12 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolkit import process
+from toolkit import process, rebuild
 from toolkit.errors import ToolFailedError
 from toolkit.make import REPRODUCIBLE, Make
 
@@ -89,7 +89,7 @@ class _Replay:
             return
         every = [self._module(name.removesuffix(".ko")) for name in names]
         described = {module.record(".mod.o") for module in every}
-        made = set(self._compiled([each for each in records if each not in described]))
+        made = self._compiled([each for each in records if each not in described])
         linked = [module for module in every if not made.isdisjoint(module.parts)]
         for module in linked:
             if f"{module.stem}.o" not in module.parts:
@@ -101,24 +101,22 @@ class _Replay:
             for module in every
             if self._described(module) != before[module] or module.record(".mod.o") in records
         ]
-        for _ in self._compiled([module.record(".mod.o") for module in told]):
-            pass
+        self._compiled([module.record(".mod.o") for module in told])
         for module in every:
             if module in linked or module in told:
                 self._link(module.record(".ko"))
 
     def _module(self, stem: str) -> _Module:
-        listed = (self.make.output / f"{stem}.mod").read_text().split()
-        return _Module(stem, frozenset(os.path.normpath(each) for each in listed))
+        return _Module(stem, rebuild.objects(self.make.output, stem))
 
     def _described(self, module: _Module) -> int:
         """Return what changes when modpost writes what it has found of a module."""
         return (self.make.output / f"{module.stem}.mod.c").stat().st_mtime_ns
 
-    def _compiled(self, records: Sequence[Path]) -> Iterator[str]:
-        """Compile objects, several at a time; yield their paths, once all are there."""
+    def _compiled(self, records: Sequence[Path]) -> set[str]:
+        """Compile objects, several at a time, and return their paths."""
         with ThreadPoolExecutor(self.make.jobs) as pool:
-            yield from list(pool.map(self._compile, records))
+            return set(pool.map(self._compile, records))
 
     def _compile(self, record: Path) -> str:
         place = self.make.output / record
