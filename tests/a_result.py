@@ -5,24 +5,22 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from toolkit import unrun
-from toolkit.evidence import (
-    Blame,
+from toolkit.core.model.comparison import (
     Comparison,
-    Coverage,
-    Environment,
-    HunkRun,
     LeafChange,
-    LineRun,
-    Mailing,
-    PatchRun,
     PatchStep,
     Repeats,
     Standing,
     Standpoint,
     StepState,
 )
-from toolkit.model import Leaf, RunResult, Splat, StageRecord, Status, Verdict
+from toolkit.core.model.coverage import Coverage, HunkRun, LineRun, PatchRun
+from toolkit.core.model.machine import Splat
+from toolkit.core.model.provenance import Environment
+from toolkit.core.model.result import RunResult, StageRecord, Verdict
+from toolkit.core.model.series import Blame, Mailing
+from toolkit.core.model.testing import Leaf, Status
+from toolkit.report import coverage_text
 
 ENVIRONMENT = Environment(
     host="Debian GNU/Linux 12 (bookworm), Linux 6.1.0-28-amd64",
@@ -228,7 +226,7 @@ def covered() -> RunResult:
     return passed(
         verdict=Verdict.FAIL,
         exit_code=1,
-        message=unrun.below(COVERAGE),
+        message=coverage_text.below(COVERAGE),
         coverage=COVERAGE,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from toolkit.bench_model import INSN, Benchmark, Row, Sample
+from toolkit.bench.samples import INSN, Benchmark, Row, Sample
 
 RINGS, IDLE = 10, 4000
 

@@ -20,26 +20,18 @@ from typing import Any
 import pytest
 
 from tests.unit.fake_tree import edit, make_base, series
-from toolkit import paths, selftests
-from toolkit.cache import Cache, digest
-from toolkit.errors import BootError, BuildError
-from toolkit.kbuild import Builder
-from toolkit.model import (
-    Accelerator,
-    BuiltSuite,
-    KernelBuild,
-    KernelConfig,
-    Leaf,
-    Outcome,
-    PatchedTree,
-    PatchSeries,
-    RawRun,
-    Silent,
-    Splat,
-    TestProgram,
-)
-from toolkit.request import Request
-from toolkit.run import Run
+from toolkit.core import paths
+from toolkit.core.errors import BootError, BuildError
+from toolkit.core.model.kernel import KernelBuild, KernelConfig
+from toolkit.core.model.machine import Accelerator, Splat
+from toolkit.core.model.series import PatchedTree, PatchSeries
+from toolkit.core.model.testing import BuiltSuite, Leaf, Outcome, RawRun, TestProgram
+from toolkit.core.observer import Silent
+from toolkit.host.cache import Cache, digest
+from toolkit.kernel.kbuild import Builder
+from toolkit.testing import guest_program
+from toolkit.workflow.request import Request
+from toolkit.workflow.run import Run
 
 PROJECT = Path(__file__).parents[2]
 FILE = "virt/kvm/eventfd.c"
@@ -102,8 +94,8 @@ class Laboratory:
 
         monkeypatch.setattr(Builder, "build", build)
         monkeypatch.setattr(Run, "testbed", property(laboratory._testbed))
-        monkeypatch.setattr(selftests, "install", lambda *_: None)
-        monkeypatch.setattr(selftests, "run_program", self._program)
+        monkeypatch.setattr(guest_program, "install", lambda *_: None)
+        monkeypatch.setattr(guest_program, "run_program", self._program)
         self._testbeds: dict[int, Any] = {}
 
     def run(self, patched: PatchSeries | None, **request: Any) -> Run:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from toolkit.cache import digest
-from toolkit.deadline import Deadline
-from toolkit.model import KernelBase, Patch, PatchSeries
+from toolkit.core.deadline import Deadline
+from toolkit.core.model.kernel import KernelBase
+from toolkit.core.model.series import Patch, PatchSeries
+from toolkit.host.cache import digest
 
 MAKEFILE = """# SPDX-License-Identifier: GPL-2.0
 VERSION = 6

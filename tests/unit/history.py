@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.unit.fake_tree import git
-from toolkit.deadline import Deadline
-from toolkit.model import Commit
+from toolkit.core.deadline import Deadline
+from toolkit.core.model.kernel import Commit
 
 Parents = Sequence[Sequence[int]]  # of each commit; they come before it
 

@@ -17,7 +17,7 @@ TOOLS = ("sh", "dirname", "cut", "sort", "cat", "cksum", "id", "env")
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     root = tmp_path / "checkout"
-    (root / "toolkit").mkdir(parents=True)
+    (root / "toolkit/workflow").mkdir(parents=True)
     shutil.copy(PROJECT / "bootstrap", root)
     shutil.copy(PROJECT / "pyproject.toml", root)
     return root
@@ -26,7 +26,7 @@ def checkout(tmp_path: Path) -> Path:
 def call(
     checkout: Path, programs: str, *words: str, path: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    (checkout / "toolkit/host-programs.txt").write_text(programs)
+    (checkout / "toolkit/workflow/host-programs.txt").write_text(programs)
     bin_folder = checkout / "bin"
     bin_folder.mkdir()
     for tool in TOOLS:
@@ -83,6 +83,6 @@ def test_what_is_optional_is_not_missed(checkout: Path) -> None:
 
 
 def test_the_list_names_a_package_and_a_purpose_for_each_program() -> None:
-    for line in (PROJECT / "toolkit/host-programs.txt").read_text().splitlines():
+    for line in (PROJECT / "toolkit/workflow/host-programs.txt").read_text().splitlines():
         if line and not line.startswith("#"):
             assert len(line.split(None, 2)) == 3, line

@@ -95,7 +95,7 @@ class Toolkit:
         self.calls += 1
         folder, err = self.tmp / f"run{self.calls}", self.tmp / f"err{self.calls}"
         # Where the tests run in the background, a shell has SIGINT ignored for all below it.
-        line = ["env", "--default-signal=INT", *wrapper, sys.executable, "-m", "toolkit.cli"]
+        line = ["env", "--default-signal=INT", *wrapper, sys.executable, "-m", "toolkit"]
         line += ["--root", str(root)] if root else []
         line += [*words[0].split(), "--run-dir", str(folder), *words[1:]]
         process = subprocess.Popen(

@@ -14,7 +14,7 @@ import pytest
 
 from tests.vm.conftest import PROJECT, Toolkit
 
-SCHEMA = PROJECT / "toolkit/schemas/result-v1.json"
+SCHEMA = PROJECT / "toolkit/report/schemas/result-v1.json"
 
 
 def test_v4_passes_on_a_real_kernel(toolkit: Toolkit) -> None:

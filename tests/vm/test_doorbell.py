@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.vm.conftest import PROJECT, Toolkit
-from toolkit import bench_file, bench_model
+from toolkit.bench import baseline_file, samples
 
 BASELINE = PROJECT / "benchmarks/iosignalfd-v4.json"
 ROWS = tuple(
@@ -23,12 +23,12 @@ def test_no_path_of_the_series_has_grown(toolkit: Toolkit) -> None:
         *("--runs", "1", "--rounds", "5", "--no-figure", *words),
     )
     assert ended.code == 0, str(ended)
-    before, after = bench_file.read(BASELINE), bench_file.read(ended.folder)
-    moves = bench_model.compare(before, after, ROWS)
+    before, after = baseline_file.read(BASELINE), baseline_file.read(ended.folder)
+    moves = samples.compare(before, after, ROWS)
     assert {move.name for move in moves} == {*ROWS}
     # Another configuration is a change to this project, and may well be what made a path grow.
     differs = [
-        line for line in bench_model.differences(before, after) if not line.startswith("config:")
+        line for line in samples.differences(before, after) if not line.startswith("config:")
     ]
     if differs:
         pytest.skip(f"the baseline is of another kernel, compiler or QEMU: {'; '.join(differs)}")

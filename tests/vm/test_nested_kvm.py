@@ -30,7 +30,7 @@ mkdir /opt/t && tar -x -C /opt/t
 cd /opt/t/project
 export PYTHONPATH=/opt/t/project:/opt/t/packages
 run="--run-dir /opt/t/run --append noxsave"
-python3 -m toolkit.cli test --from /opt/t/saved --test '*args*' $run >&2
+python3 -m toolkit test --from /opt/t/saved --test '*args*' $run >&2
 cat /opt/t/run/result.json
 """
 

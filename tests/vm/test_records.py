@@ -32,7 +32,7 @@ def test_a_run_is_reported_recorded_and_repeated_with_qemu_alone(
 
     target = tmp_path / "again"
     words = ("reproduce", str(folder), "pass_test.sh", "--output", str(target))
-    argv = [sys.executable, "-m", "toolkit.cli", "--root", str(seeded), *words]
+    argv = [sys.executable, "-m", "toolkit", "--root", str(seeded), *words]
     subprocess.run(argv, cwd=PROJECT, check=True)
     alone = {"PATH": os.defpath, "LIMIT": "120"}
     done = subprocess.run(

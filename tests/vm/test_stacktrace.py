@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 from tests.vm.conftest import PROJECT
-from toolkit import stacktrace
-from toolkit.model import KernelBase, KernelBuild, Silent, Splat
+from toolkit.core.model.kernel import KernelBase, KernelBuild
+from toolkit.core.model.machine import Splat
+from toolkit.core.observer import Silent
+from toolkit.kernel import stacktrace
 
 SOURCE = """int inner(int x)
 {
@@ -26,7 +28,7 @@ int main(void)
 
 
 def test_the_kernel_s_own_script_gives_files_and_lines(tmp_path: Path) -> None:
-    argv: list[str | Path] = [sys.executable, "-m", "toolkit.cli", "fetch"]
+    argv: list[str | Path] = [sys.executable, "-m", "toolkit", "fetch"]
     fetched = subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, check=True)
     base = KernelBase("debian:6.12", "6.12", Path(fetched.stdout.strip()), "key")
     (tmp_path / "init").mkdir()

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from tests.unit.bench_samples import benchmark
+from toolkit.bench import samples, table
+
+BENCH = benchmark(
+    {
+        "vmm-mmio": [[5000], [5000]],
+        "iosignalfd-pio/any/1": [[1000], [1001]],
+        "iosignalfd-hc/any/1": [[3000], [3000]],
+    },
+    skipped={"qemu-pio/none": "no QEMU in this guest"},
+)
+
+
+def test_the_whole_table() -> None:
+    assert table.table(BENCH) == [
+        "iosignalfd/v5 on Linux 6.12.117, in a guest (tcg), 2 runs",
+        "instructions a ring, median of the runs; µs at 2 ns an instruction, which is no real"
+        " processor's time",
+        "",
+        "row                   instructions   spread  x vmm-mmio        µs",
+        "vmm-mmio                    5000.0   0.000%       1.000    10.000",
+        "iosignalfd-pio/any/1        1000.5   0.100%       0.200     2.001",
+        "iosignalfd-hc/any/1         3000.0   0.000%       0.600     6.000",
+        "",
+        "in relation to an MMIO exit to the VMM (2009: qemu-mmio); * never measured in 2009",
+        "path              2009     now",
+        "qemu-mmio         1.00       -",
+        "qemu-pio          0.72*      -",
+        "iosignalfd-mmio   0.55       -",
+        "iosignalfd-pio    0.30    0.20",
+        "iosignalfd-hc     0.26*   0.60",
+        "",
+        "not measured: qemu-pio/none: no QEMU in this guest",
+    ]
+
+
+def test_real_time_has_an_interval_and_no_rate() -> None:
+    bench = benchmark({"vmm-mmio": [[5, 6, 7, 8, 9, 10]]}, clock=samples.WALL)
+    lines = table.table(bench)
+    assert "ns a ring, median and its 95 % interval" in lines
+    assert any(line.endswith("5-10") for line in lines)
+
+
+def test_a_row_alone_has_no_relation() -> None:
+    lines = table.table(benchmark({"syscall": [[200]]}))
+    assert any(line.split() == ["syscall", "200.0", "0.000%", "-", "0.400"] for line in lines)
+    assert not any("2009" in line for line in lines)
+
+
+def compared(after: samples.Benchmark) -> list[str]:
+    return table.comparison(BENCH, after, samples.compare(BENCH, after), 0.005)
+
+
+def test_a_comparison_names_what_moved_and_what_got_worse() -> None:
+    after = benchmark(
+        {
+            "vmm-mmio": [[5000], [5000]],
+            "iosignalfd-pio/any/1": [[1010], [1010]],
+            "null-pio": [[900], [900]],
+        },
+        release="6.13",
+    )
+    assert compared(after) == [
+        "made differently: release: 6.12.117 against 6.13",
+        "WORSE iosignalfd-pio/any/1      1000.5      1010.0    +0.95%",
+        "WORSE iosignalfd-hc/any/1       3000.0      absent",
+        "      null-pio                  absent       900.0",
+        "3 of 4 rows moved by more than their spread",
+    ]
+
+
+def test_a_comparison_with_itself_is_one_line() -> None:
+    assert compared(BENCH) == ["0 of 3 rows moved by more than their spread"]

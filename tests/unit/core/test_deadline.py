@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import DeadlineError
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr("toolkit.core.deadline.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_counts_down_and_stops_at_zero(clock: list[float]) -> None:
+    limit = Deadline.after(10)
+    clock[0] += 4
+    assert limit.remaining() == 6
+    assert not limit.expired()
+    clock[0] += 7
+    assert limit.remaining() == 0
+    assert limit.expired()
+
+
+def test_sooner_never_extends(clock: list[float]) -> None:
+    outer = Deadline.after(10)
+    assert outer.sooner(3).remaining() == 3
+    assert outer.sooner(30) is outer
+
+
+def test_check_names_what_took_too_long(clock: list[float]) -> None:
+    limit = Deadline.after(2)
+    limit.check("the boot")
+    clock[0] += 2
+    with pytest.raises(DeadlineError, match="the boot did not end within 2 s"):
+        limit.check("the boot")

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.core import text
+from toolkit.core.errors import UserError
+from toolkit.core.text import visible
+
+
+def test_plain_text_stays() -> None:
+    assert visible("plain é 日本") == "plain é 日本"
+
+
+def test_what_is_not_seen_is_written_out() -> None:
+    assert visible("a\x1b\x9b\u2028\u202e\ud800\U000e0001") == (
+        "a\\x1b\\x9b\\u2028\\u202e\\ud800\\U000e0001"
+    )
+
+
+def test_kept_characters_stay() -> None:
+    assert visible("a\n\tb\r", keep="\n\t") == "a\n\tb\\x0d"
+
+
+@given(st.text(st.characters(categories=["Cc", "Cs", "Cf", "Cn", "Lu"])))
+def test_any_text_becomes_harmless_once(text: str) -> None:
+    shown = visible(text)
+    assert not any(ord(each) < 32 or 0x7F <= ord(each) < 0xA0 for each in shown)
+    assert visible(shown) == shown
+    shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        ("0", 0),
+        ("500M", 500 << 20),
+        ("1.5g", 3 << 29),
+        ("20GiB", 20 << 30),
+        ("7", 7),
+        ("3 kB", 3072),
+    ],
+)
+def test_sizes_are_read(words: str, number: int) -> None:
+    assert text.parse_size(words) == number
+
+
+@pytest.mark.parametrize("words", ["", "lots", "-1", "1e9", "nan", "5X", "1.G"])
+def test_what_is_no_size_is_refused(words: str) -> None:
+    with pytest.raises(UserError, match="is no size"):
+        text.parse_size(words)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, "0 B"),
+        (1536, "2 KiB"),
+        (5 << 20, "5 MiB"),
+        (3 << 29, "1.5 GiB"),
+        (1 << 50, "1024.0 TiB"),
+    ],
+)
+def test_sizes_are_written(number: int, words: str) -> None:
+    assert text.size(number) == words

@@ -1,0 +1,32 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.fake_elf import build
+from toolkit.formats.elf import Wants, wants
+
+
+def test_libraries_and_loader_in_order() -> None:
+    data = build(["libz.so.1", "libc.so.6"], "/lib64/ld.so")
+    assert wants(data) == Wants(("libz.so.1", "libc.so.6"), "/lib64/ld.so")
+
+
+def test_scripts_and_static_programs_want_nothing() -> None:
+    assert wants(b"#!/bin/sh\n") == Wants()
+    assert wants(build([])) == Wants()
+
+
+@given(st.integers(min_value=6, max_value=300))
+def test_a_file_cut_short_is_a_value_error(length: int) -> None:
+    data = build(["libc.so.6"], "/lib64/ld.so")
+    if length < len(data):
+        with pytest.raises(ValueError, match=r"damaged|substring"):
+            wants(data[:length])
+
+
+@given(st.binary(max_size=200))
+def test_noise_never_breaks_it_otherwise(noise: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        wants(b"\x7fELF\x02\x01" + noise)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.core.model.machine import Splat
+from toolkit.formats import kernel_log
+from toolkit.formats.kernel_log import ConsoleScanner
+
+DATA = Path(__file__).parents[2] / "data" / "console"
+LOGS = sorted(DATA.glob("*.log"))
+WARNING = b"""[    1.000000] ------------[ cut here ]------------
+[    1.000100] WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2
+[    1.000200] ---[ end trace 0000000000000000 ]---
+"""
+
+
+def scan(data: bytes, step: int | None = None) -> tuple[ConsoleScanner, list[Splat]]:
+    scanner = ConsoleScanner()
+    step = step or max(len(data), 1)
+    found = [s for at in range(0, len(data), step) for s in scanner.feed(data[at : at + step])]
+    return scanner, found + scanner.close()
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
+def test_golden_log(log: Path) -> None:
+    scanner, _ = scan(log.read_bytes())
+    expected = json.loads(log.with_suffix(".json").read_text())
+    assert list(scanner.splats) == [Splat(**each) for each in expected]
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("step", [1, 7, 100])
+def test_pieces_do_not_matter(log: Path, step: int) -> None:
+    data = log.read_bytes()
+    assert scan(data, step)[0].splats == scan(data)[0].splats
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
+def test_each_splat_is_returned_once(log: Path) -> None:
+    scanner, found = scan(log.read_bytes(), 10)
+    assert [(s.kind, s.line) for s in found] == [(s.kind, s.line) for s in scanner.splats]
+
+
+def test_report_is_there_as_soon_as_it_ends() -> None:
+    scanner = ConsoleScanner()
+    assert scanner.feed(WARNING[:-1]) == []
+    (splat,) = scanner.feed(WARNING[-1:])
+    assert splat.kind == "warning"
+    assert scanner.close() == []
+
+
+def test_panic_is_there_at_once_and_complete_later() -> None:
+    scanner = ConsoleScanner()
+    (splat,) = scanner.feed(b"[    1.000000] Kernel panic - not syncing: bad\n")
+    assert splat.fatal
+    assert splat.title == "Kernel panic - not syncing: bad"
+    assert scanner.feed(b"[    1.000100]  dump_stack+0x1/0x2\n") == []
+    assert scanner.splats[0].text.endswith("dump_stack+0x1/0x2")
+    assert scanner.close() == []
+    assert scanner.splats[0].text.endswith("dump_stack+0x1/0x2")
+
+
+def test_panic_on_warn_gives_both() -> None:
+    text = (
+        b"\n".join(WARNING.splitlines()[:2]) + b"\n[    1.000300] Kernel panic - not syncing: x\n"
+    )
+    scanner = ConsoleScanner()
+    assert [(s.kind, s.fatal) for s in scanner.feed(text)] == [("warning", False), ("panic", True)]
+
+
+def test_close_may_come_between() -> None:
+    scanner = ConsoleScanner()
+    assert scanner.feed(b"[    1.000000] BUG: Bad page state in process x\n") == []
+    assert [s.kind for s in scanner.close()] == ["bug"]
+    assert [s.kind for s in scanner.feed(WARNING)] == ["warning"]
+
+
+def test_mark_ends_a_report_but_no_panic() -> None:
+    scanner = ConsoleScanner()
+    mark = f"[    1.000100] {kernel_log.MARK} 0123abcd\n".encode()
+    (splat,) = scanner.feed(b"[    1.000000] BUG: Bad page state in process x\n" + mark)
+    assert splat.text == "BUG: Bad page state in process x"
+    scanner.feed(b"[    1.000000] Kernel panic - not syncing: x\n" + mark + b"[    1.000200]  f\n")
+    assert len(scanner.splats[1].text.splitlines()) == 3
+
+
+def test_silence_ends_a_report() -> None:
+    scanner = ConsoleScanner()
+    scanner.feed(b"[    1.000000] BUG: Bad page state in process x\n")
+    (splat,) = scanner.feed(b"[   90.000000] kvm: something else\n")
+    assert splat.text == "BUG: Bad page state in process x"
+
+
+def test_endless_report_is_bounded() -> None:
+    scanner = ConsoleScanner()
+    text = b"[    1.000000] BUG: sleeping function called\n" + b"[    1.000000] more\n" * 10_000
+    (splat,) = scanner.feed(text)
+    assert len(splat.text.splitlines()) == kernel_log.MAX_LINES
+
+
+def test_console_without_time_stamps() -> None:
+    text = b"boot\nKernel panic - not syncing: bad\n"
+    assert [s.kind for s in scan(text)[1]] == ["panic"]
+
+
+def test_endless_line_is_bounded() -> None:
+    scanner = ConsoleScanner()
+    for _ in range(5):
+        scanner.feed(b"x" * 40_000)
+    assert scanner.feed(b"\n" + WARNING)[0].kind == "warning"
+
+
+PIECES = [line + b"\n" for log in LOGS for line in log.read_bytes().split(b"\n")]
+
+
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=20)), max_size=40))
+def test_any_console_is_read(pieces: list[bytes]) -> None:
+    scanner = ConsoleScanner()
+    found = [splat for piece in pieces for splat in scanner.feed(piece)] + scanner.close()
+    assert [s.line for s in found] == [s.line for s in scanner.splats]
+    for splat in scanner.splats:
+        assert splat.kind
+        assert splat.title in splat.text
+        assert len(splat.text.splitlines()) <= kernel_log.MAX_LINES
+        assert splat.fatal == ("Kernel panic" in splat.title and splat.kind == "panic")

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.core.model.testing import Status, TestNode
+from toolkit.formats import ktap
+
+DATA = Path(__file__).parents[2] / "data" / "ktap"
+CUT = {"harness_died", "cut_utf8"}
+
+# The pieces that documents are made of, so that generated ones hit the grammar and not only noise.
+PIECES = [
+    "KTAP version 1", "TAP version 13", "1..0 # SKIP why", "1..2", "1..5", "1..999999999",
+    "ok 1 a", "ok 2 - b", "ok 3", "ok", "not ok 1 a", "not ok 2 - b # TODO x", "ok 4 # SKIP s",
+    "ok 1 x # XFAIL y", "ok 3 x# XPASS", "not ok 3 # TIMEOUT 45 seconds", "ok 5 # error e",
+    "ok 77777777777 big", "#  RUN           f.v.c ...", "#            OK  f.v.c", "# Subtest: s",
+    "# Totals: pass:1 fail:0", "Bail out! gone", "[   12.345] eth0: up", "[ 1.0] KTAP version 1",
+    "noise", "ok then", "", "\x00ok 2 nul", "\x1b[31mnot ok 2 red\x1b[0m", "50%\rok 2 c",
+]  # fmt: skip
+LEADS = ["", "  ", "    ", "# ", "# # ", "  # ", "#", "\t", "[    1.5] ", " " * 70]
+lines = st.tuples(st.sampled_from(LEADS), st.one_of(st.sampled_from(PIECES), st.text(max_size=12)))
+documents = st.lists(lines.map("".join), max_size=25).map("\n".join)
+texts = st.one_of(st.text(), documents, documents.map(lambda text: text + "\n"))
+
+
+def walk(node: TestNode) -> Iterator[TestNode]:
+    yield node
+    for child in node.children:
+        yield from walk(child)
+
+
+def leaves(node: TestNode) -> list[TestNode]:
+    return [each for each in walk(node) if each.name and not each.children]
+
+
+def passes(node: TestNode) -> Counter[str]:
+    return Counter(leaf.name for leaf in leaves(node) if leaf.status is Status.PASS)
+
+
+def plain(node: TestNode) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": node.name, "status": node.status.value}
+    if node.message:
+        shown["message"] = node.message
+    if node.children:
+        shown["children"] = [plain(child) for child in node.children]
+    return shown
+
+
+@pytest.mark.parametrize("log", sorted(DATA.glob("*.log")), ids=lambda path: path.stem)
+def test_golden_log(log: Path) -> None:
+    text = log.read_bytes().decode(errors="replace")
+    tree = ktap.parse_text(text, complete=log.stem not in CUT)
+    assert plain(tree) == json.loads(log.with_suffix(".json").read_text())
+
+
+def statuses(text: str, *, complete: bool = True) -> dict[str, Status]:
+    return {leaf.name: leaf.status for leaf in leaves(ktap.parse_text(text, complete=complete))}
+
+
+def test_planned_tests_that_never_came_crashed() -> None:
+    assert statuses("1..5\nok 1 a\nok 2 b\nok 3 c\n") == {
+        "a": Status.PASS,
+        "b": Status.PASS,
+        "c": Status.PASS,
+        "4..5": Status.CRASH,
+    }
+
+
+def test_running_case_without_result_crashed() -> None:
+    text = "#  RUN           f.case ...\n#            OK  f.case\n"
+    assert statuses("1..1\n" + text) == {"f.case": Status.CRASH}
+
+
+def test_a_result_without_a_name_has_that_of_the_case_that_runs() -> None:
+    text = "1..2\n#  RUN           f.a ...\nok 1 # SKIP why\n#  RUN           f.b ...\nok 2 f.b\n"
+    assert statuses(text) == {"f.a": Status.SKIP, "f.b": Status.PASS}
+
+
+def test_cut_ok_line_is_no_pass_unless_the_program_ended() -> None:
+    assert statuses("1..1\nok 1 a", complete=False) == {"a": Status.CRASH}
+    assert statuses("1..1\nok 1 a", complete=True) == {"a": Status.PASS}
+
+
+def test_cut_plan_is_not_believed() -> None:
+    tree = ktap.parse_text("ok 1 a\n1..1", complete=False)
+    assert tree.status is Status.CRASH
+
+
+def test_nested_parent_that_never_ended_crashed() -> None:
+    tree = ktap.parse_text("1..1\n  1..1\n  # Subtest: inner\n  ok 1 a\n")
+    assert [(n.name, n.status) for n in walk(tree)] == [
+        ("", Status.CRASH),
+        ("inner", Status.CRASH),
+        ("a", Status.PASS),
+    ]
+
+
+def test_parent_is_as_bad_as_its_children() -> None:
+    tree = ktap.parse_text("1..1\n  1..2\n  not ok 1 a\n  ok 2 b\nok 1 parent\n")
+    assert tree.children[0].status is Status.FAIL
+
+
+def test_comment_that_looks_like_a_result_is_none() -> None:
+    assert statuses("1..1\n# ok 7 things\n# not ok 8 things\nok 1 a\n") == {"a": Status.PASS}
+
+
+def test_message_is_bounded() -> None:
+    noise = "".join(f"# {'x' * 10_000}\n" for _ in range(1000))
+    (leaf,) = leaves(ktap.parse_text(f"1..1\n{noise}not ok 1 a\n"))
+    assert len(leaf.message) <= (ktap.MESSAGE_LINE_CHARS + 1) * (ktap.MESSAGE_LINES + 1)
+
+
+def test_nothing_is_an_error() -> None:
+    assert ktap.parse([]).status is Status.ERROR
+    assert ktap.parse_text("Segmentation fault\n").status is Status.ERROR
+
+
+def test_endless_nesting_is_an_error_and_ends() -> None:
+    text = "".join(f"{' ' * depth}ok 1 x\n" for depth in range(3000))
+    tree = ktap.parse_text(text)
+    assert "nesting" in {leaf.name for leaf in leaves(tree)}
+    assert json.dumps(plain(tree))
+
+
+@given(texts, st.booleans())
+def test_never_raises_and_root_is_the_worst(text: str, complete: bool) -> None:
+    tree = ktap.parse_text(text, complete=complete)
+    for node in walk(tree):
+        if node.children:
+            assert node.status == ktap.worst(
+                [node.status, *(child.status for child in node.children)]
+            )
+        assert node is tree or node.name
+
+
+@given(texts)
+def test_no_more_passes_than_ok_lines(text: str) -> None:
+    claims = text.replace("\x00", "").count("ok")
+    assert sum(passes(ktap.parse_text(text)).values()) <= claims
+
+
+@given(texts, st.data())
+def test_truncation_makes_no_pass(text: str, data: st.DataObject) -> None:
+    cut = text[: data.draw(st.integers(0, len(text)))]
+    before = passes(ktap.parse_text(text))
+    after = passes(ktap.parse_text(cut, complete=False))
+    # A name of the uncut document may be that of a parent in it, so compare by what was claimed.
+    everywhere = Counter(n.name for n in walk(ktap.parse_text(text)) if not n.status.bad)
+    assert not after - (before | everywhere)
+
+
+@given(st.lists(st.sampled_from(["ok", "not ok"]), min_size=1, max_size=8), st.data())
+def test_truncating_a_planned_document_never_passes(oks: list[str], data: st.DataObject) -> None:
+    text = f"TAP version 13\n1..{len(oks)}\n"
+    text += "".join(f"{ok} {number} case\n" for number, ok in enumerate(oks, 1))
+    cut = text[: data.draw(st.integers(0, len(text) - 1))]
+    assert ktap.parse_text(cut, complete=False).status is not Status.PASS
+
+
+@given(st.lists(st.sampled_from(["noise", "# noise", "[  1.5] ok 9 x", "okay", "# ok 3 x"])))
+def test_unknown_lines_change_no_status(noise: list[str]) -> None:
+    text = "\n".join(["1..2", "ok 1 a", *noise, "not ok 2 b", *noise, ""])
+    assert statuses(text) == {"a": Status.PASS, "b": Status.FAIL}
+
+
+WORDS = {
+    Status.PASS: ("ok", ""), Status.FAIL: ("not ok", ""), Status.SKIP: ("ok", " # SKIP"),
+    Status.XFAIL: ("ok", " # XFAIL"), Status.XPASS: ("ok", " # XPASS"),
+    Status.TIMEOUT: ("not ok", " # TIMEOUT"), Status.ERROR: ("not ok", " # ERROR"),
+}  # fmt: skip
+
+
+def write(nodes: tuple[TestNode, ...], lead: str = "") -> str:
+    """Write a tree that has no gaps as KTAP."""
+    text = f"{lead}KTAP version 1\n{lead}1..{len(nodes)}\n"
+    for number, node in enumerate(nodes, 1):
+        if node.children:
+            text += write(node.children, lead + "  ")
+        ok, directive = WORDS[node.status]
+        text += f"{lead}{ok} {number} {node.name}{directive}\n"
+    return text
+
+
+names = st.text("abcz._ ", min_size=1).map(str.strip).filter(bool)
+leaf_nodes = st.builds(TestNode, names, st.sampled_from(list(WORDS)))
+
+
+def parent(name: str, children: list[TestNode]) -> TestNode:
+    status = ktap.worst(child.status for child in children)
+    assert status is not None
+    return TestNode(name, status, "", tuple(children))
+
+
+trees = st.recursive(
+    leaf_nodes,
+    lambda inner: st.builds(parent, names, st.lists(inner, min_size=1, max_size=4)),
+    max_leaves=12,
+)
+
+
+@given(st.lists(trees, min_size=1, max_size=5).map(tuple))
+def test_round_trip(nodes: tuple[TestNode, ...]) -> None:
+    assert ktap.parse_text(write(nodes)).children == nodes

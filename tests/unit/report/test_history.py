@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests import a_result
+from toolkit.core.errors import InfrastructureError, UserError
+from toolkit.core.model.result import StageRecord, Verdict
+from toolkit.core.model.testing import Leaf, Status
+from toolkit.report import history
+
+PROJECT = Path(__file__).parents[3]
+LEAF = "kvm/iosignalfd_args_test/case_03"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "state/history.sqlite"
+    history.record(path, a_result.passed(), Path("/runs/one"))
+    history.record(path, a_result.failed(), Path("/runs/two"))
+    history.record(path, a_result.passed(series="other/v1"), Path("/runs/three"))
+    return path
+
+
+def test_runs_come_in_their_order(database: Path) -> None:
+    entries = history.runs(database, limit=10)
+    assert [str(entry.folder) for entry in entries] == ["/runs/one", "/runs/two", "/runs/three"]
+    assert [(entry.verdict, entry.bad, entry.leaves) for entry in entries[:2]] == [
+        (Verdict.PASS, 0, 60),
+        (Verdict.FAIL, 3, 61),
+    ]
+    assert [str(entry.folder) for entry in history.runs(database, limit=1)] == ["/runs/three"]
+    assert len(history.runs(database, limit=10, series="iosignalfd/v4")) == 2
+
+
+def test_a_leaf_is_followed_over_runs(database: Path) -> None:
+    points = history.leaf_points(database, LEAF, limit=10)
+    assert [(point.status, history.bad(point)) for point in points] == [
+        ("pass", False),
+        ("fail", True),
+        ("pass", False),
+    ]
+    assert [point.series for point in points] == ["iosignalfd/v4", "iosignalfd/v4", "other/v1"]
+    assert len(history.leaf_points(database, LEAF, limit=10, series="other/v1")) == 1
+
+
+def test_a_program_takes_as_long_as_its_cases_did_when_it_last_ran(database: Path) -> None:
+    def leaves(*seconds: float | None) -> tuple[Leaf, ...]:
+        names = ("kvm/long_test/one", "kvm/long_test/two", "kvm/long_test0/one", "kvm/alone_test")
+        pairs = zip(names, seconds, strict=False)
+        return tuple(Leaf(name, Status.PASS, seconds=took) for name, took in pairs)
+
+    names = ["kvm/long_test", "kvm/alone_test", "kvm/untimed_test", "kvm/never_test"]
+    untimed = Leaf("kvm/untimed_test/one", Status.PASS)
+    for found in (leaves(9, 9, 9, 4), (*leaves(1, 2, 50), untimed)):
+        history.record(database, a_result.passed(leaves=found), Path("/runs/timed"))
+    assert history.program_seconds(database, names) == {"kvm/long_test": 3, "kvm/alone_test": 4}
+
+
+def test_a_stage_is_followed_over_runs(database: Path) -> None:
+    stages = (StageRecord("build", 2.5, True), StageRecord("boot", 4.0))
+    history.record(database, a_result.passed(stages=stages), Path("/runs/four"))
+    points = history.stage_points(database, "build", limit=2)
+    assert [(point.status, point.seconds) for point in points] == [("done", 347.3), ("found", 2.5)]
+    assert set(history.stages(database)) >= {"build", "boot"}
+
+
+def test_a_part_of_a_name_will_do(database: Path) -> None:
+    assert history.find_leaf(database, LEAF) == LEAF
+    assert history.find_leaf(database, "args_test/case_03") == LEAF
+    with pytest.raises(UserError, match="fits several"):
+        history.find_leaf(database, "args_test")
+    with pytest.raises(UserError, match="no recorded run has"):
+        history.find_leaf(database, "100%_")
+
+
+def test_leaves_by_how_they_begin(database: Path) -> None:
+    every = history.leaves(database, "")
+    assert LEAF in every
+    assert every == sorted(every)
+    assert history.leaves(database, LEAF[:-1])[:1] == [min(x for x in every if x >= LEAF[:-1])]
+    assert history.leaves(database, "%") == []
+
+
+def test_without_a_database_there_is_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "none.sqlite"
+    assert history.runs(path, limit=1) == []
+    assert history.leaves(path, "") == []
+    assert history.stage_points(path, "build", limit=1) == []
+    with pytest.raises(UserError, match="no run has been recorded"):
+        history.find_leaf(path, "x")
+    assert not path.exists()
+
+
+def test_the_oldest_runs_go(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "MAX_RUNS", 2)
+    leaves = (Leaf("new/one/x", Status.PASS),)
+    history.record(database, a_result.passed(leaves=leaves), Path("/runs/four"))
+    assert [entry.folder.name for entry in history.runs(database, limit=9)] == ["three", "four"]
+    with sqlite3.connect(database) as db:
+        assert db.execute("SELECT count(*) FROM outcome").fetchone() == (61,)
+        assert db.execute("SELECT count(*) FROM leaf").fetchone() == (61,)
+        stages = db.execute("SELECT count(DISTINCT run) FROM stage").fetchone()
+        assert stages == (2,)
+
+
+def test_many_cases_push_out_old_runs_but_never_the_newest(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MAX_OUTCOMES", 100)
+    history.record(database, a_result.huge(500), Path("/runs/huge"))
+    assert [entry.folder.name for entry in history.runs(database, limit=9)] == ["huge"]
+    history.record(database, a_result.broken(), Path("/runs/small"))
+    assert [entry.folder.name for entry in history.runs(database, limit=9)] == ["small"]
+
+
+def test_two_runs_at_once_both_land(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite"
+    code = (
+        "import sys; from pathlib import Path; from tests import a_result; "
+        "from toolkit.report import history\n"
+        "for n in range(15): history.record(Path(sys.argv[1]), a_result.failed(), Path(f'/{n}'))"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", code, path], cwd=PROJECT) for _ in range(3)]
+    assert [child.wait(120) for child in children] == [0, 0, 0]
+    assert len(history.runs(path, limit=100)) == 45
+    assert len(history.leaf_points(path, LEAF, limit=100)) == 45
+
+
+def test_who_comes_while_another_makes_the_database_waits(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite"
+    with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        threading.Timer(0.3, other.rollback).start()
+        history.record(path, a_result.passed(), Path("/runs/one"))
+    assert len(history.runs(path, limit=9)) == 1
+
+
+def test_a_run_that_cannot_be_written_leaves_no_half_of_it(database: Path) -> None:
+    bad = dataclasses.replace(a_result.passed(), seconds=None)  # type: ignore[arg-type]
+    with pytest.raises(InfrastructureError, match="cannot be used"):
+        history.record(database, bad, Path("/runs/bad"))
+    assert len(history.runs(database, limit=9)) == 3
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite"
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(InfrastructureError, match="cannot be used") as caught:
+        history.record(path, a_result.passed(), tmp_path)
+    assert "move that file away" in caught.value.hint
+
+
+def test_a_newer_file_is_left_alone(database: Path) -> None:
+    with sqlite3.connect(database) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(InfrastructureError, match="version 99"):
+        history.record(database, a_result.passed(), Path("/runs/x"))
+
+
+def test_a_folder_whose_name_is_no_text_can_be_kept(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite"
+    history.record(path, a_result.hostile(), Path("/runs/\udcff"))
+    (entry,) = history.runs(path, limit=1)
+    assert entry.folder.name == "\\xff"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import a_result
+from toolkit.core.model.testing import Leaf, Status
+from toolkit.report import markdown
+
+
+def test_the_verdict_comes_first_and_each_failure_has_its_command() -> None:
+    text = markdown.render(a_result.failed()).decode()
+    assert text.startswith("### ❌ FAIL: `iosignalfd/v4 on Linux 6.12.117`\n")
+    assert "1 timed out, 2 failed, 52 passed" in text.split("\n")[2]
+    assert "toolkit build-and-test --patch v4 --suite kvm --test iosignalfd_args_test" in text
+    assert "Patch 2, `KVM: add iosignalfd`:" in text
+    rows = re.findall(r"^\| `(\S+)` \|", text, re.MULTILINE)
+    assert rows[:3] == [
+        "kvm/iosignalfd_args_test",
+        "kvm/iosignalfd_deassign_test",
+        "kvm/iosignalfd_stress_test",
+    ]
+
+
+def test_a_pass_is_short() -> None:
+    text = markdown.render(a_result.passed()).decode()
+    assert text.startswith("### ✅ PASS")
+    assert "<details>" not in text
+
+
+def test_coverage_is_one_table() -> None:
+    text = markdown.render(a_result.covered()).decode()
+    assert "Coverage: 90.4 % of the 21 lines that the series adds were run" in text
+    assert "| 2: `KVM: add iosignalfd` | 77.7 % | 7/9 | 88.8 % |" in text
+
+
+def test_it_is_bounded_whatever_failed() -> None:
+    leaves = tuple(
+        Leaf(f"s/p{number}/{'c' * 200}", Status.FAIL, "x" * 4000 + "\ny" * 2000)
+        for number in range(3000)
+    )
+    text = markdown.render(a_result.passed(leaves=leaves))
+    assert len(text) < 300_000  # GitHub shows a mebibyte
+    assert f"… and {3000 - markdown.MAX_FAILURES} more failures." in text.decode()
+
+
+@given(st.text(alphabet="`~|<>\\\n a\x1b\u202e", max_size=60))
+def test_words_from_outside_end_no_block_and_no_span(words: str) -> None:
+    result = a_result.passed(
+        series=words, leaves=(Leaf(f"s/p/{words}", Status.FAIL, words),), detail=(words,)
+    )
+    text = markdown.render(result).decode()
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    fence = ""
+    for line in text.split("\n"):
+        if fence:
+            if line == fence:
+                fence = ""
+        elif match := re.match(r"`{3,}", line):
+            fence = match[0]
+        else:
+            bare = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", line)
+            assert not re.search(r"<(?!/?(details|summary)\b)", bare)
+    assert not fence

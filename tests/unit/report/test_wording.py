@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from tests import a_result
+from toolkit.core.model.result import Verdict
+from toolkit.core.model.testing import Leaf, Status
+from toolkit.report import wording
+from toolkit.testing import leaf_ids
+
+
+@pytest.mark.parametrize(
+    ("leaf_id", "parts"),
+    [
+        ("kvm/match/case", ("kvm", "match", "case")),
+        ("kvm/match/case/deeper", ("kvm", "match", "case/deeper")),
+        ("kvm/match", ("kvm", "match", "")),
+        ("boot/dmesg", ("boot", "", "dmesg")),
+        ("boot-2/dmesg", ("boot-2", "", "dmesg")),
+        ("bootstrap/x", ("bootstrap", "x", "")),
+    ],
+)
+def test_an_id_has_three_parts(leaf_id: str, parts: tuple[str, str, str]) -> None:
+    assert leaf_ids.split(leaf_id) == parts
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("toolkit build-and-test -p v4", "toolkit build-and-test -p v4 --suite kvm --test args"),
+        (
+            "toolkit test --from dir --test 'a*' -t b -tc --suite=x -s y --slow",
+            "toolkit test --from dir --slow --suite kvm --test args",
+        ),
+    ],
+)
+def test_a_repetition_names_one_program_and_keeps_the_rest(given: str, wanted: str) -> None:
+    result = a_result.passed(command=tuple(shlex.split(given)))
+    assert wording.repeat(result, "kvm/args/case") == wanted
+
+
+def test_a_program_s_name_is_no_pattern() -> None:
+    command = shlex.split(wording.repeat(a_result.passed(), "kvm/a[b]*/case"))
+    assert command[-1] == "a[[]b][*]"
+
+
+def test_a_boot_is_repeated_without_tests() -> None:
+    command = ("toolkit", "build-and-test", "-p", "v4", "--slow", "-t", "x", "-s", "kvm")
+    result = a_result.passed(command=command)
+    assert wording.repeat(result, "boot/dmesg") == "toolkit boot -p v4 -s kvm"
+
+
+def test_a_repetition_asks_for_no_percentage() -> None:
+    words = ("toolkit", "build-and-test", "--coverage", "-p", "v4", "--coverage-fail-under", "95")
+    result = a_result.passed(command=words)
+    alone = "toolkit build-and-test --coverage -p v4 --suite kvm --test args"
+    assert wording.repeat(result, "kvm/args/case") == alone
+    result = a_result.passed(command=(*words[:2], *words[3:5], "--coverage"))
+    assert wording.repeat(result, "boot/dmesg") == "toolkit boot -p v4"
+
+
+def test_programs_keep_the_order_in_which_they_ran() -> None:
+    programs = wording.programs(
+        [
+            Leaf("k/b/1", Status.PASS, seconds=1.0),
+            Leaf("k/a/1", Status.FAIL),
+            Leaf("k/b/2", Status.SKIP, seconds=0.5),
+        ]
+    )
+    assert [(each.id, each.bad, each.seconds) for each in programs] == [
+        ("k/b", 0, 1.5),
+        ("k/a", 1, 0.0),
+    ]
+    assert [each.worst for each in programs] == [Status.PASS, Status.FAIL]
+
+
+def test_a_splat_is_told_once() -> None:
+    result = a_result.failed()
+    (program,) = (p for p in wording.programs(result.leaves) if p.id == a_result.WARNING.during)
+    assert wording.splats_during(result, program) == [a_result.WARNING]
+    assert wording.stray_splats(result) == []
+    told = [leaf.id for leaf in result.leaves if wording.splats_of(result, leaf)]
+    assert told == ["kvm/iosignalfd_deassign_test/dmesg"]
+    assert wording.said_besides(result.leaves[-1], [a_result.WARNING]) == ""
+
+
+def test_a_splat_of_a_program_that_passed_is_a_stray_one() -> None:
+    result = a_result.passed(splats=(a_result.WARNING,))
+    assert wording.stray_splats(result) == [a_result.WARNING]
+
+
+def test_why_says_what_failed_and_whose_fault_it_is() -> None:
+    assert wording.why(a_result.broken()) == "the kernel does not build"
+    lost = a_result.passed(verdict=Verdict.INFRASTRUCTURE, message="no space left")
+    assert wording.why(lost).split("\n") == [
+        "the host or its tools failed, the kernel was not judged",
+        "no space left",
+    ]
+    assert wording.why(a_result.passed()) == ""
+    stopped = a_result.passed(verdict=Verdict.INTERRUPTED, message="interrupted")
+    assert wording.why(stopped) == ""  # the verdict says it
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0.00 s"),
+        (0.424, "0.42 s"),
+        (12.34, "12.3 s"),
+        (61.5, "1 min 02 s"),
+        (60, "1 min 00 s"),
+    ],
+)
+def test_duration(seconds: float, words: str) -> None:
+    assert wording.duration(seconds) == words

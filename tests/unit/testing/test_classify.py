@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.core.model.comparison import Repeats, Standing
+from toolkit.core.model.testing import Leaf, Status
+from toolkit.testing import classify, verdicts
+from toolkit.testing.classify import Side
+
+STATUSES = st.sampled_from([*Status])
+IDS = st.sampled_from(["kvm/a/x", "kvm/a/y", "kvm/a/dmesg", "kvm/a", "kvm/b/x", "boot/dmesg"])
+LEAVES = st.dictionaries(IDS, STATUSES, max_size=6)
+
+
+def side(leaves: dict[str, Status]) -> Side:
+    programs: dict[str, list[tuple[Leaf, ...]]] = {}
+    for name, status in leaves.items():
+        if not name.startswith("boot"):
+            seen = programs.setdefault(classify.program_of(name), [()])
+            seen[0] = (*seen[0], Leaf(name, status, "said"))
+    boot = tuple(Leaf(name, leaves[name]) for name in leaves if name.startswith("boot"))
+    return Side(programs, boot)
+
+
+@given(LEAVES, LEAVES)
+def test_every_leaf_has_a_standing_and_the_verdict_follows_it(
+    before: dict[str, Status], after: dict[str, Status]
+) -> None:
+    leaves = [Leaf(name, status, "said") for name, status in after.items()]
+    points = classify.compare(side(before), side(after), leaves)
+    assert len({point.id for point in points}) == len(points)
+    assert {leaf.id for leaf in leaves} <= {point.id for point in points}
+    lost = before.keys() - {point.id for point in points}
+    assert all(classify.artificial(name) and not before[name].bad for name in lost)
+    judged = classify.applied(leaves, points)
+    assert {leaf.id for leaf in judged if leaf.status.bad} == {
+        point.id for point in points if point.standing.bad
+    }
+
+
+@given(LEAVES)
+def test_nothing_changes_beside_itself(leaves: dict[str, Status]) -> None:
+    same = side(leaves)
+    assert classify.changes(same, same) == []
+    points = classify.compare(same, same, same.worst().values())
+    wrong = {Standing.REGRESSION, Standing.MISSING, Standing.FIXED, Standing.FLAKY, Standing.NEW}
+    assert not wrong & {point.standing for point in points}
+
+
+@given(LEAVES, LEAVES)
+def test_a_change_is_a_difference(before: dict[str, Status], after: dict[str, Status]) -> None:
+    ids = {change.id for change in classify.changes(side(before), side(after))}
+    names = before.keys() | after.keys()
+    assert ids == {name for name in names if before.get(name) != after.get(name)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("at 0xffff8881 in x", "at 0xffff9993 in x", True),
+        ("[   12.345] BUG", "[   99.1] BUG", True),
+        ("CPU: 1 PID: 61 at x", "CPU: 1 PID: 99 at x", True),
+        ("did not end: 12.25 s", "did not end: 13.01 s", True),
+        ("Expected EINVAL (22) == errno (17)", "Expected EINVAL (22) == errno (28)", False),
+    ],
+)
+def test_ways_to_fail_are_told_apart_by_what_lasts(one: str, other: str, same: bool) -> None:
+    signatures = [
+        classify.signature(Leaf("kvm/a/x", Status.FAIL, message)) for message in (one, other)
+    ]
+    assert (signatures[0] == signatures[1]) is same
+
+
+def test_a_skip_by_choice_is_not_for_want_of_anything() -> None:
+    leaves = [
+        Leaf("kvm/a/x", Status.SKIP, "slow: set KSFT_SLOW=1"),
+        Leaf("kvm/a/y", Status.SKIP, "KVM_CAP_X is not there"),
+    ]
+    points = classify.compare(Side(), Side(), leaves)
+    assert [point.standing for point in points] == [Standing.SKIPPED, Standing.UNTESTABLE]
+
+
+def test_several_runs_give_the_worst_of_each_leaf_and_how_often() -> None:
+    good, bad = Leaf("kvm/a/x", Status.PASS), Leaf("kvm/a/x", Status.FAIL, "said")
+    other = Leaf("kvm/a/y", Status.PASS)
+    (worst, rest) = classify.merged([(good, other), (bad, other), (good, other)])
+    assert (worst.status, worst.message) == (Status.FAIL, "fail in 1 of 3 runs\nsaid")
+    assert rest == other
+    assert classify.merged([(bad,)]) == [bad]
+
+
+def test_what_was_not_seen_again_is_flaky() -> None:
+    (point,) = classify.compare(
+        side({"kvm/a/x": Status.PASS}),
+        side({"kvm/a/x": Status.FAIL}),
+        [Leaf("kvm/a/x", Status.FAIL, "said")],
+    )
+    assert classify.asked(point)
+    repeats = Repeats(1, 48, 2, 48, 0.5, 0.002, established=False)
+    settled = classify.settled(point, repeats)
+    (leaf,) = classify.applied([Leaf("kvm/a/x", Status.FAIL, "said")], [settled])
+    assert leaf.status is Status.XFAIL
+    assert leaf.known == "flaky: in 2 of 48 runs, before in 1 of 48 (p = 0.5)"
+    assert verdicts.verdict([leaf])[1] == 0

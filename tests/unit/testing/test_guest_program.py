@@ -1,0 +1,292 @@
+"""The runner against a machine and a session that do as they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import DeadlineError, MachineLostError
+from toolkit.core.model.machine import Splat
+from toolkit.core.model.testing import BuiltSuite, Outcome, RawRun, TestProgram
+from toolkit.testing import guest_program
+from toolkit.vm.ssh import CommandResult
+
+OOPS = Splat("oops", "Oops: 0002", "Oops: 0002 …", fatal=False, line=9)
+PANIC = Splat("panic", "Kernel panic - not syncing", "Kernel panic …", fatal=True, line=9)
+LEAK = Splat("kmemleak", "kmemleak: 1 new suspected memory leaks", "…", fatal=False, line=9)
+Act = Callable[["FakeMachine", Callable[[bytes], object]], CommandResult]
+
+
+class FakeMachine:
+    def __init__(self) -> None:
+        self.complaints: list[Splat] = []
+        self.ended = False
+
+    def splats(self) -> tuple[Splat, ...]:
+        return tuple(self.complaints)
+
+    settle = splats
+
+    def kernel_ended(self) -> bool:
+        return self.ended
+
+    def dead(self) -> str:
+        return "the kernel ended with: Kernel panic" if self.ended else ""
+
+    def console_size(self) -> int:
+        return 7
+
+    def console(self, start: int) -> str:
+        assert start == 7
+        return "what the console has"
+
+    def expect(self, words: bytes) -> Any:
+        class Seen:
+            @staticmethod
+            def wait(seconds: float) -> bool:
+                return True
+
+        return Seen()
+
+
+class FakeSession:
+    def __init__(self, machine: FakeMachine, acts: dict[str, Act]) -> None:
+        self.machine = machine
+        self.acts = acts
+        self.commands: list[str] = []
+
+    def run(self, command: str, **options: Any) -> CommandResult:
+        self.commands.append(command)
+        for name, act in self.acts.items():
+            if command.endswith(f"./{name}"):
+                return act(self.machine, options["on_stdout"])
+        return CommandResult(0, None, b"", b"", 0.0)
+
+    def check(self, command: str, **options: Any) -> CommandResult:
+        self.commands.append(command)
+        return CommandResult(0, None, b"unreferenced object 0xff \x1b[2J\n", b"", 0.0)
+
+
+class FakeWitness:
+    def __init__(self, session_commands: list[str]) -> None:
+        self.commands = session_commands
+
+    def before(self, session: Any, deadline: Deadline) -> None:
+        self.commands.append("before")
+
+    def after(
+        self, session: Any, program: TestProgram, deadline: Deadline, *, late: bool = False
+    ) -> None:
+        self.commands.append("late" if late else "after")
+
+    def gone(self, program: TestProgram, why: str) -> None:
+        self.commands.append(f"gone: {why}")
+
+
+def run(
+    act: Act, *, leaks: bool = False, lines: list[str] | None = None, watched: bool = False
+) -> RawRun:
+    """Run one program that does as ``act`` says."""
+    heard = lines if lines is not None else []
+    machine = FakeMachine()
+    session = FakeSession(machine, {"bad": act})
+    run.commands = session.commands  # type: ignore[attr-defined]
+    return guest_program.run_program(
+        machine,  # type: ignore[arg-type]
+        session,  # type: ignore[arg-type]
+        TestProgram("kvm", "bad", 30.0, by_status=True),
+        environment={"KSFT_SLOW": "1 2"},
+        deadline=Deadline.after(60),
+        on_line=lambda program, line: heard.append(f"{program.name}: {line}"),
+        leaks=leaks,
+        witness=FakeWitness(session.commands) if watched else None,
+    )
+
+
+def commands() -> list[str]:
+    """Return what the last program's session was asked to do."""
+    return list(run.commands)  # type: ignore[attr-defined]
+
+
+def good(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+    out(b"ok 1 fi")
+    out(b"ne\nok 2 too\n")
+    return CommandResult(0, None, b"", b"", 0.1)
+
+
+def oops(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+    machine.complaints.append(OOPS)
+    return CommandResult(None, "KILL", b"", b"", 0.1)
+
+
+def panic(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+    out(b"ok 1 before\n")
+    machine.complaints.append(PANIC)
+    machine.ended = True
+    raise MachineLostError("gone")
+
+
+def hang(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+    out(b"ok 1 before\n")
+    raise DeadlineError("it", 30)
+
+
+def lost(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+    raise MachineLostError("QEMU was killed by signal 9")
+
+
+def test_lines_come_whole() -> None:
+    lines = list[str]()
+    raw = run(good, lines=lines)
+    assert raw.outcome is Outcome.COMPLETED
+    assert raw.stdout == "ok 1 fine\nok 2 too\n"
+    assert raw.by_status
+    assert len(raw.marks) == 2
+    assert lines == ["bad: ok 1 fine", "bad: ok 2 too"]
+    assert commands()[0] == "cd /kselftest/kvm && KSFT_SLOW='1 2' exec ./bad"
+
+
+@pytest.mark.parametrize(
+    ("act", "outcome"),
+    [(oops, Outcome.COMPLETED), (panic, Outcome.PANICKED), (hang, Outcome.TIMED_OUT)],
+)
+def test_how_a_program_may_end(act: Act, outcome: Outcome) -> None:
+    assert run(act).outcome is outcome
+
+
+def test_splats_go_to_the_program_that_ran() -> None:
+    raw = run(oops)
+    assert raw.splats == (OOPS,)
+    assert raw.signal == "KILL"
+    assert raw.console == "what the console has"
+
+
+def test_a_panic_keeps_what_was_said_before_it() -> None:
+    raw = run(panic)
+    assert raw.stdout == "ok 1 before\n"
+    assert raw.splats == (PANIC,)
+    assert "Kernel panic" in raw.note
+
+
+def test_a_hang_asks_the_kernel_for_evidence() -> None:
+    assert run(hang).note == "did not end within 30 s"
+    assert "sysrq-trigger" in commands()[-1]
+
+
+def test_a_machine_lost_for_no_reason_of_the_kernels_ends_the_run() -> None:
+    with pytest.raises(MachineLostError, match="signal 9"):
+        run(lost)
+
+
+def test_a_leak_comes_with_its_report() -> None:
+    def leak(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+        machine.complaints.append(LEAK)
+        return CommandResult(0, None, b"", b"", 0.1)
+
+    raw = run(leak, leaks=True)
+    assert any("scan >kmemleak" in command for command in commands())
+    (splat,) = raw.splats
+    assert splat.title == LEAK.title
+    assert "unreferenced object" in splat.text
+    assert "\x1b" not in splat.text
+
+
+def test_a_witness_looks_right_before_and_after_and_ahead_of_kmemleak() -> None:
+    run(good, watched=True, leaks=True)
+    program = "cd /kselftest/kvm && KSFT_SLOW='1 2' exec ./bad"
+    assert commands()[:3] == ["before", program, "after"]
+    assert "kmemleak" in commands()[3]
+
+
+@pytest.mark.parametrize(
+    ("act", "said"), [(hang, "late"), (panic, "gone: the kernel ended with: Kernel panic")]
+)
+def test_a_witness_hears_of_hangs_and_panics(act: Act, said: str) -> None:
+    run(act, watched=True)
+    assert commands()[-1] == said
+
+
+def test_nothing_is_scanned_where_the_kernel_cannot() -> None:
+    run(good)
+    assert not any("kmemleak" in command for command in commands())
+
+
+class ListingSession(FakeSession):
+    """A guest in which every program lists one case, or hangs."""
+
+    def __init__(self, *, hangs: bool = False) -> None:
+        super().__init__(FakeMachine(), {})
+        self.hangs = hangs
+
+    def put(self, *_: Any, **__: Any) -> None:
+        self.commands.append("put")
+
+    def run(self, command: str, **options: Any) -> CommandResult:
+        super().run(command, **options)
+        if self.hangs:
+            raise DeadlineError("the list", 30)
+        listing = f"{'# FIXTURE':<20} {'VARIANT':<25} TEST\n{'f':<20} {'':<25} one\n"
+        return CommandResult(4, None, b"", listing.encode(), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("content", "hangs", "found"),
+    [
+        (b"\x7fELF # FIXTURE", False, ("f.one",)),
+        (b"\x7fELF # FIXTURE", True, ()),
+        (b"\x7fELF of another harness", False, ()),
+    ],
+)
+def test_the_cases_of_a_program_are_asked_for_in_the_guest(
+    tmp_path: Path, content: bytes, hangs: bool, found: tuple[str, ...]
+) -> None:
+    (tmp_path / "a test").write_bytes(content)
+    program = TestProgram("kvm", "a test", 30.0)
+    session = ListingSession(hangs=hangs)
+    built = BuiltSuite("kvm", tmp_path, (program,))
+    asked = guest_program.cases(session, built, program, Deadline.after(60))  # type: ignore[arg-type]
+    assert asked == found
+    assert session.commands == (
+        ["put", "cd /kselftest/kvm && ./'a test' -l"] if b"# FIXTURE" in content else []
+    )
+
+
+def test_a_case_runs_alone() -> None:
+    machine = FakeMachine()
+    session = FakeSession(machine, {})
+    guest_program.run_program(
+        machine,  # type: ignore[arg-type]
+        session,  # type: ignore[arg-type]
+        TestProgram("kvm", "good", 30.0, case="f.one"),
+        environment={},
+        deadline=Deadline.after(60),
+        on_line=lambda *_: None,
+    )
+    assert session.commands[0] == "cd /kselftest/kvm && exec ./good -r f.one"
+
+
+def test_a_program_comes_alone_and_a_script_with_its_suite(tmp_path: Path) -> None:
+    for name, content in (("a", b"\x7fELF"), ("b", b"\x7fELF"), ("c.sh", b"#!"), ("data", b"")):
+        (tmp_path / name).write_bytes(content)
+    names = ("a", "b", "c.sh")
+    programs = tuple(TestProgram("kvm", name, 30.0) for name in names)
+    built = BuiltSuite("kvm", tmp_path, programs)
+
+    def sent(program: TestProgram) -> set[str]:
+        found: set[str] = set()
+
+        class Session:
+            @staticmethod
+            def put(source: Path, folder: str, *, deadline: Deadline, only: set[str]) -> None:
+                assert (source, folder) == (tmp_path, "/kselftest/kvm")
+                found.update(only)
+
+        guest_program.install(Session, built, program, Deadline.after(1))  # type: ignore[arg-type]
+        return found
+
+    assert sent(programs[0]) == {"a", "data"}
+    assert sent(programs[2]) == {"a", "b", "c.sh", "data"}

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.fake_tree import make_base, soon
+from toolkit.core.errors import UserError
+from toolkit.core.model.series import PatchedFile, PatchedTree
+from toolkit.core.model.testing import BuiltSuite
+from toolkit.testing import in_tree_suites
+
+SELFTESTS = in_tree_suites.FOLDER
+TARGETS = ("kvm", "filesystems", "filesystems/eventfd", "net/lib", "bpf/lib", "timers")
+DATA = Path(__file__).parents[2] / "data/upstream"
+
+
+def tree(root: Path, **files: str | None) -> PatchedTree:
+    """Return a tree with the targets, and ``files`` as a series leaves them."""
+    config = {f"{SELFTESTS}/kvm/config": "CONFIG_KVM=y\n# why\nodd\n"}
+    base = make_base(
+        root, **config, **{f"{SELFTESTS}/{each}/Makefile": "all:\n" for each in TARGETS}
+    )
+    patched = {
+        name: PatchedFile(None if text is None else text.encode()) for name, text in files.items()
+    }
+    return PatchedTree(base, None, patched, "key")
+
+
+def test_a_target_is_a_folder_with_a_makefile_once_the_series_is_applied(tmp_path: Path) -> None:
+    changed = tree(
+        tmp_path / "a",
+        **{
+            f"{SELFTESTS}/new/Makefile": "all:\n",
+            f"{SELFTESTS}/timers/Makefile": None,
+            "other/Makefile": "",
+        },
+    )
+    assert in_tree_suites.targets(changed) == sorted({*TARGETS, "new"} - {"timers"})
+
+
+def test_the_end_of_a_path_names_a_target_where_it_is_the_only_one(tmp_path: Path) -> None:
+    plain = tree(tmp_path / "a")
+    assert in_tree_suites.resolve(plain, "filesystems") == "filesystems"
+    assert in_tree_suites.resolve(plain, "eventfd") == "filesystems/eventfd"
+    with pytest.raises(UserError, match="'lib' names several") as caught:
+        in_tree_suites.resolve(plain, "lib")
+    assert caught.value.hint == "did you mean upstream:bpf/lib or upstream:net/lib?"
+    with pytest.raises(UserError, match="'kvn' is none of the selftests") as caught:
+        in_tree_suites.resolve(plain, "kvn")
+    assert "upstream:kvm" in caught.value.hint
+    with pytest.raises(UserError) as caught:
+        in_tree_suites.resolve(plain, "zzzzzz")
+    assert caught.value.hint == "there is: bpf, filesystems, kvm, net, timers"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_suite_s_name_leads_back_to_its_target(tmp_path: Path, target: str) -> None:
+    name = in_tree_suites.suite_name(target)
+    assert not set(name) & set("/:")
+    assert in_tree_suites.of_suite(tree(tmp_path / "a"), name) == target
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ((), "kvm upstream-kvm upstream-net-lib"),
+        (("kvm",), "kvm"),
+        (("upstream:kvm",), "upstream-kvm"),
+        (("upstream-kvm", "kvm"), "kvm upstream-kvm"),
+        (("upstream:net/lib",), "upstream-net-lib"),
+        (("upstream:lib",), "upstream-net-lib"),
+        (("upstream:ib", "net-lib"), ""),
+    ],
+)
+def test_suites_of_a_saved_build_go_by_the_same_names(
+    wanted: tuple[str, ...], expected: str
+) -> None:
+    saved = [BuiltSuite(each, Path(), ()) for each in ("kvm", "upstream-kvm", "upstream-net-lib")]
+    assert " ".join(each.name for each in in_tree_suites.chosen(saved, wanted)) == expected
+
+
+def test_a_file_is_as_the_series_leaves_it(tmp_path: Path) -> None:
+    changed = tree(tmp_path / "a", **{"gone": None, f"{SELFTESTS}/timers/settings": "timeout=9\n"})
+    assert in_tree_suites.read(changed, "gone") is None
+    assert in_tree_suites.read(changed, "nowhere/at/all") is None
+    assert in_tree_suites.settings(changed, "timers") == "timeout=9\n"
+    assert in_tree_suites.settings(changed, "kvm") == ""
+
+
+def test_the_target_s_own_options_are_wishes(tmp_path: Path) -> None:
+    fragment = in_tree_suites.fragment(tree(tmp_path / "a"), "kvm")
+    assert (fragment.options, fragment.soft) == ({"CONFIG_KVM": "y"}, True)
+    assert fragment.origin == "tools/testing/selftests/kvm/config"
+
+
+def test_the_selftests_are_copied_and_the_rest_is_linked(tmp_path: Path) -> None:
+    source, place = tree(tmp_path / "a").base.path, tmp_path / "place"
+    (source / "tools/include").mkdir()
+    (source / "tools/include/a.h").write_text("1\n")
+    copy = in_tree_suites.lay_out(source, place, soon())
+    assert (copy / "kvm/Makefile").read_text() == "all:\n"
+    assert (copy / "../../include/a.h").read_text() == "1\n"
+    assert (copy / "../../../scripts/tool.sh").is_file()
+    (copy / "kvm/Makefile").write_text("written to\n")
+    (copy / "kvm/product").write_text("left behind\n")
+    assert (source / SELFTESTS / "kvm/Makefile").read_text() == "all:\n"
+    # Once more, with another source below it.
+    (source / "tools/include/a.h").unlink()
+    (source / "tools/include").rmdir()
+    (source / "tools/build").mkdir()
+    assert in_tree_suites.lay_out(source, place, soon()) == copy
+    assert (copy / "kvm/Makefile").read_text() == "all:\n"
+    assert not (copy / "kvm/product").exists()
+    assert sorted(path.name for path in (place / "tools").iterdir()) == ["build", "testing"]
+
+
+def test_programs_are_named_once_and_noise_is_none() -> None:
+    said = "Warning: no libcap\nkvm:smm_test\nkvm:smm_test\n:a.sh\n:../up\n:..\nx: y\n:-f\n"
+    assert in_tree_suites.emitted(said) == ["smm_test", "a.sh"]
+
+
+@given(st.text(alphabet=string.printable))
+def test_no_program_s_name_leaves_its_folder(text: str) -> None:
+    for name in in_tree_suites.emitted(text):
+        assert Path(name).name == name
+        assert name not in (".", "..")
+
+
+def test_what_does_not_build_is_told_with_the_compiler_s_lines() -> None:
+    place, objects = Path("/cache/upstream/timers"), Path("/cache/objects")
+    lines = (DATA / "make.log").read_text().splitlines()
+    found = in_tree_suites.faults(lines, (place, objects))
+    shown = "".join(f"== {name}\n{said}\n" for name, said in found.items())
+    assert shown == (DATA / "faults.txt").read_text()
+
+
+@given(st.lists(st.text(alphabet="*[]/ :oErra1\tgc.", max_size=30)))
+def test_reading_a_log_never_raises(lines: list[str]) -> None:
+    for said in in_tree_suites.faults(lines, (Path("/a"),)).values():
+        assert said.count("\n") <= 12

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tests.unit.fake_tree import make_base, soon
+from toolkit.core.arch import X86_64
+from toolkit.core.errors import BuildError, UserError
+from toolkit.core.model.kernel import KernelBuild
+from toolkit.core.model.series import KnownFailure, PatchedFile, PatchedTree
+from toolkit.core.model.testing import BuiltSuite
+from toolkit.core.observer import Silent
+from toolkit.formats import elf
+from toolkit.host.cache import Cache
+from toolkit.kernel import worktree
+from toolkit.kernel.kbuild import Builder
+from toolkit.testing import in_tree_suites, suites
+
+SELFTESTS = in_tree_suites.FOLDER
+# What the toolkit asks of the tree's lib.mk, and no more.
+LIB_MK = """
+PROGRAMS := $(addprefix $(OUTPUT)/,$(TEST_GEN_PROGS) $(TEST_GEN_PROGS_EXTENDED))
+all: $(PROGRAMS)
+$(OUTPUT)/%: %.c
+\t$(CC) $(KHDR_INCLUDES) $< -o $@
+install: all
+\tmkdir -p $(INSTALL_PATH)
+\trsync -a $(PROGRAMS) $(TEST_PROGS) $(INSTALL_PATH)/
+emit_tests:
+\tfor name in $(TEST_GEN_PROGS) $(TEST_PROGS); do echo ":$$name"; done
+.PHONY: all install emit_tests
+"""
+MAKEFILE = """
+TEST_GEN_PROGS := good broken
+TEST_GEN_PROGS_EXTENDED := helper
+TEST_PROGS := script.sh
+$(shell touch beside-the-source)
+include ../lib.mk
+"""
+GOOD = "#include <uapi.h>\nint main(void) { return ANSWER; }\n"
+
+
+def no_tree() -> PatchedTree:
+    raise AssertionError("nothing of the kernel's own is looked for")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "kselftests"
+    for name in ("kvm", "net", "lib"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "Makefile").write_text("all:\n")
+    (folder / "kvm/config").write_text("CONFIG_KVM=m\n")
+    (folder / "kvm/settings").write_text("timeout=90\n")
+    (folder / "notes").mkdir()
+    return folder
+
+
+def test_reads_config_and_settings(folder: Path) -> None:
+    suite = suites.find(folder, "kvm", no_tree)
+    assert suite.timeout == 90
+    (fragment,) = suite.fragments
+    assert fragment.options == {"CONFIG_KVM": "m"}
+    assert fragment.origin == "kselftests/kvm/config"
+    assert not fragment.soft
+
+
+def test_a_suite_without_them_has_the_kernels_timeout(folder: Path) -> None:
+    suite = suites.find(folder, "net", no_tree)
+    assert suite.timeout == 45
+    assert suite.fragments[0].options == {}
+
+
+def test_an_unknown_suite_names_the_nearest_or_all(folder: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        suites.find(folder, "kvn", no_tree)
+    assert caught.value.hint == "did you mean kvm?"
+    with pytest.raises(UserError) as caught:
+        suites.find(folder, "lib", no_tree)
+    assert "kvm, net; upstream:TARGET" in caught.value.hint
+
+
+def test_a_timeout_of_zero_is_long_and_nonsense_is_refused(folder: Path) -> None:
+    (folder / "kvm/settings").write_text("timeout=0\n")
+    assert suites.find(folder, "kvm", no_tree).timeout == 3600
+    (folder / "kvm/settings").write_text("# slow\ntimeout=soon\n")
+    with pytest.raises(UserError, match=r"settings:2: timeout is 'soon'"):
+        suites.find(folder, "kvm", no_tree)
+
+
+def test_a_source_shared_by_a_link_counts_as_the_suites_own(folder: Path) -> None:
+    (folder / "kvm/a_test.c").write_text("int a;\n")
+    (folder / "net/shared_test.c").symlink_to("../kvm/a_test.c")
+    before = suites._content(folder / "net")
+    (folder / "kvm/a_test.c").write_text("int b;\n")
+    after = suites._content(folder / "net")
+    assert before.keys() == after.keys() == {"Makefile", "shared_test.c"}
+    assert before["shared_test.c"] != after["shared_test.c"]
+
+
+# --- the kernel's own ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> PatchedTree:
+    files = {
+        f"{SELFTESTS}/lib.mk": LIB_MK,
+        f"{SELFTESTS}/deep/good/Makefile": MAKEFILE,
+        f"{SELFTESTS}/deep/good/config": "CONFIG_A=y\nCONFIG_B=y\n",
+        f"{SELFTESTS}/deep/good/settings": "timeout=7\n",
+        f"{SELFTESTS}/deep/lib.mk": LIB_MK,
+        f"{SELFTESTS}/deep/good/good.c": GOOD,
+        f"{SELFTESTS}/deep/good/broken.c": "int main(void) { return missing; }\n",
+        f"{SELFTESTS}/deep/good/script.sh": "#!/bin/sh\n",
+    }
+    return PatchedTree(make_base(tmp_path / "base", **files), None, {}, "key")
+
+
+def test_a_target_of_the_tree_is_a_suite(folder: Path, tree: PatchedTree) -> None:
+    for name in ("upstream:deep/good", "upstream:good", "upstream-deep-good"):
+        suite = suites.find(folder, name, lambda: tree)
+        assert (suite.name, suite.target) == ("upstream-deep-good", "deep/good")
+        assert (suite.timeout, suite.path) == (7, None)
+        assert [each.soft for each in suite.fragments] == [True]
+    with pytest.raises(UserError, match="'bad' is none of the selftests"):
+        suites.find(folder, "upstream-bad", lambda: tree)
+
+
+def test_a_folder_may_carry_more_for_it(folder: Path, tree: PatchedTree) -> None:
+    carried = folder / "upstream-deep-good"
+    carried.mkdir()
+    (carried / "suite.yaml").write_text("upstream: deep/good\ntimeouts: {'b*': 9}\nmemory-mib: 5\n")
+    suite = suites.find(folder, "upstream:good", lambda: tree)
+    assert (suite.timeout, suite.path, suite.allowed) == (7, carried, ())
+    (carried / "settings").write_text("timeout=70\n")
+    (carried / "config").write_text("CONFIG_B=m\n")
+    (carried / "allow.yaml").write_text(
+        "allow:\n- {test: good, reason: why}\n"
+        "- {test: broken/*, reason: how, action: skip, accel: tcg}\n"
+    )
+    suite = suites.find(folder, "upstream-deep-good", lambda: tree)
+    assert (suite.timeout, suite.timeouts, suite.memory_mib) == (70, {"b*": 9}, 5)
+    assert [dict(each.options) for each in suite.fragments] == [
+        {"CONFIG_A": "y", "CONFIG_B": "y"},
+        {"CONFIG_B": "m"},
+    ]
+    name = "upstream-deep-good"
+    assert suite.allowed == (
+        KnownFailure(f"{name}/good", "why", certain=False),
+        KnownFailure(f"{name}/broken/*", "how", certain=False, start=False, accel="tcg"),
+    )
+    (carried / "allow.yaml").write_text("allow:\n- {test: good, raeson: why}\n")
+    with pytest.raises(UserError, match=r"allow.yaml:2: unknown key 'raeson'") as caught:
+        suites.find(folder, "upstream-deep-good", lambda: tree)
+    assert "did you mean 'reason'?" in caught.value.hint
+
+
+class Shop(Silent):
+    """Builds the suite for a kernel with one header, and hears what is said of it."""
+
+    def __init__(self, tmp_path: Path, folder: Path) -> None:
+        self.folder, self.log = folder, tmp_path / "log"
+        self.heard: list[str] = []
+        (tmp_path / "headers/include").mkdir(parents=True)
+        (tmp_path / "headers/include/uapi.h").write_text("#define ANSWER 0\n")
+        self.kernel = KernelBuild(
+            tmp_path, "k", "6.12.1", tmp_path, "d", None, tmp_path / "headers", tmp_path
+        )
+        cache = Cache(tmp_path / "cache")
+        self.builder = Builder(cache, X86_64, worktree.materialise, 2, self)
+
+    def notice(self, text: str) -> None:
+        self.heard.append(text)
+
+    def build(self, tree: PatchedTree) -> tuple[BuiltSuite, bool]:
+        suite = suites.find(self.folder, "upstream:good", lambda: tree)
+        suite = dataclasses.replace(suite, timeouts={"b*": 9})
+        return suites.build(self.builder, suite, tree, self.kernel, log=self.log, deadline=soon())
+
+
+def patched(tree: PatchedTree, name: str, text: str) -> PatchedTree:
+    files = {**tree.files, name: PatchedFile(text.encode())}
+    return dataclasses.replace(tree, files=files, key=str(sorted(files)))
+
+
+def test_what_compiles_is_built_and_the_rest_is_told(
+    tmp_path: Path, folder: Path, tree: PatchedTree
+) -> None:
+    shop = Shop(tmp_path, folder)
+    built, found = shop.build(tree)
+    assert (built.name, found) == ("upstream-deep-good", False)
+    good, broken, script = built.programs
+    assert [(each.name, each.timeout) for each in built.programs] == [
+        ("good", 7),
+        ("broken", 9),
+        ("script.sh", 7),
+    ]
+    assert all(each.by_status for each in built.programs)
+    assert good.unbuilt == script.unbuilt == ""
+    assert broken.unbuilt.startswith("it does not build\nbroken.c: In function")
+    assert "broken.c:1:25: error: " in broken.unbuilt
+    assert str(tmp_path) not in broken.unbuilt
+    assert not (built.path / "broken").exists()
+    assert elf.wants((built.path / "good").read_bytes()) == elf.Wants()  # statically linked
+    assert (built.path / "script.sh").stat().st_mode & 0o111
+    assert not list(tree.base.path.rglob("beside-the-source"))
+    source = next((tmp_path / "cache/work/kernel").glob("*/src"))
+    assert not list(source.rglob("beside-the-source"))
+    assert shop.build(tree) == (built, True)
+    assert shop.heard == ["upstream-deep-good: does not build, but is no test: helper"] * 2
+
+
+def test_only_what_the_build_may_read_builds_it_again(
+    tmp_path: Path, folder: Path, tree: PatchedTree
+) -> None:
+    shop = Shop(tmp_path, folder)
+    shop.build(tree)
+    assert shop.build(patched(tree, "virt/kvm/eventfd.c", "int x;\n"))[1]
+    for name in ("tools/x.c", f"{SELFTESTS}/lib.mk", "include/uapi/linux/kvm.h", "mm/internal.h"):
+        text = LIB_MK if name.endswith(".mk") else "//\n"
+        assert not shop.build(patched(tree, name, text + "#\n"))[1], name
+
+
+def test_nothing_that_compiles_is_a_build_break(
+    tmp_path: Path, folder: Path, tree: PatchedTree
+) -> None:
+    shop = Shop(tmp_path, folder)
+    broken = patched(tree, f"{SELFTESTS}/deep/good/good.c", "int main(void) { return lost; }\n")
+    makefile = MAKEFILE.replace("script.sh", "")
+    with pytest.raises(BuildError) as caught:
+        shop.build(patched(broken, f"{SELFTESTS}/deep/good/Makefile", makefile))
+    assert any("good.c:1:25: error" in line for line in caught.value.detail)

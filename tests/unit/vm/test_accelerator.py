@@ -1,0 +1,218 @@
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from toolkit.core.arch import X86_64
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import DeadlineError, InfrastructureError
+from toolkit.host.cache import Cache
+from toolkit.vm import accelerator
+from toolkit.vm.accelerator import Facts, Proof, boot, decide, look, probe
+
+GOOD = Facts("", "kvm_amd with nested SVM")
+PANIC = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"
+
+
+def soon() -> Deadline:
+    return Deadline.after(30)
+
+
+def fake_qemu(folder: Path, body: str) -> str:
+    """Return a program that finds its console's path in $serial, counts its runs, runs ``body``."""
+    program = folder / "fake-qemu"
+    program.write_text(
+        '#!/bin/sh\necho run >>"${0%/*}/runs"\n'
+        "for word; do case $word in file:*) serial=${word#file:};; esac; done\n" + body
+    )
+    program.chmod(0o755)
+    return str(program)
+
+
+def runs(folder: Path) -> int:
+    file = folder / "runs"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+# --- deciding ----------------------------------------------------------------------------
+
+
+def test_auto_takes_kvm_when_a_kernel_booted() -> None:
+    chosen = decide("auto", GOOD, Proof(""), X86_64)
+    assert (chosen.name, chosen.cpu) == ("kvm", "host")
+    assert "kvm_amd with nested SVM" in chosen.reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "proof", "reason"),
+    [
+        (Facts("/dev/kvm cannot be opened (Permission denied)"), None, "Permission denied"),
+        (GOOD, Proof("a kernel said nothing within 15 s"), "said nothing"),
+        (GOOD, None, "no kernel was at hand"),
+        (Facts("nested is off"), Proof(""), "nested is off"),
+    ],
+)
+def test_without_proof_auto_is_tcg_and_kvm_an_error(
+    facts: Facts, proof: Proof | None, reason: str
+) -> None:
+    chosen = decide("auto", facts, proof, X86_64)
+    assert (chosen.name, chosen.cpu) == ("tcg", "max,-erms")
+    assert reason in chosen.reason
+    with pytest.raises(InfrastructureError, match="KVM cannot be used") as caught:
+        decide("kvm", facts, proof, X86_64)
+    assert reason in caught.value.what
+    assert "--accel" in caught.value.hint
+
+
+def test_tcg_needs_no_proof() -> None:
+    assert decide("tcg", Facts("no KVM"), None, X86_64).reason == "asked for"
+
+
+# --- looking -----------------------------------------------------------------------------
+
+
+def sysfs(folder: Path, module: str, value: str) -> Path:
+    parameters = folder / module / "parameters"
+    parameters.mkdir(parents=True)
+    (parameters / "nested").write_text(value + "\n")
+    return folder
+
+
+def test_no_device(tmp_path: Path) -> None:
+    assert "No such file" in look(tmp_path / "kvm", tmp_path).fault
+
+
+def test_device_without_module_parameters(tmp_path: Path) -> None:
+    assert "`nested` parameter" in look(Path("/dev/null"), tmp_path).fault
+
+
+@pytest.mark.parametrize(("module", "value"), [("kvm_amd", "0"), ("kvm_intel", "N")])
+def test_nested_off(tmp_path: Path, module: str, value: str) -> None:
+    fault = look(Path("/dev/null"), sysfs(tmp_path, module, value)).fault
+    assert fault == f"nested virtualisation is off ({module}.nested={value})"
+
+
+def test_a_device_that_is_no_kvm(tmp_path: Path) -> None:
+    facts = look(Path("/dev/null"), sysfs(tmp_path, "kvm_amd", "1"))
+    assert "does not tell its CPU features" in facts.fault
+
+
+def test_offered_extension_is_believed_only_if_it_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = sysfs(tmp_path, "kvm_intel", "Y")
+    monkeypatch.setattr(accelerator, "nested_extension", lambda descriptor: "vmx")
+    assert look(Path("/dev/null"), modules) == Facts("", "kvm_intel with nested VMX")
+    monkeypatch.setattr(accelerator, "nested_extension", lambda descriptor: "")
+    assert "offers its guests no vmx" in look(Path("/dev/null"), modules).fault
+
+
+def cpuid(*entries: tuple[int, int]) -> bytes:
+    """Return a struct kvm_cpuid2 with these functions and their ecx; ebx and edx are all ones."""
+    ones = 0xFFFFFFFF
+    table = [
+        struct.pack("<10I", function, 0, 0, 0, ones, ecx, ones, 0, 0, 0)
+        for function, ecx in entries
+    ]
+    return struct.pack("<II", len(entries), 0) + b"".join(table)
+
+
+def test_extension_in_a_cpuid_table() -> None:
+    assert accelerator.extension_in(cpuid((1, 0), (0x80000001, 1 << 2))) == "svm"
+    assert accelerator.extension_in(cpuid((1, 1 << 5), (0x80000001, 0))) == "vmx"
+    assert accelerator.extension_in(cpuid((1, ~(1 << 5) & 0xFFFFFFFF), (7, 0xFFFFFFFF))) == ""
+
+
+# --- booting -----------------------------------------------------------------------------
+
+
+def test_a_kernel_that_reaches_its_end(tmp_path: Path) -> None:
+    binary = fake_qemu(
+        tmp_path, f'echo "Linux version 6.12" >"$serial"; echo "{PANIC}" >>"$serial"; sleep 60\n'
+    )
+    assert boot(binary, "host", tmp_path / "kernel", soon()) == Proof("")
+
+
+def test_qemu_that_gives_up_on_a_register(tmp_path: Path) -> None:
+    binary = fake_qemu(
+        tmp_path,
+        "echo 'qemu: error: failed to set MSR 0x10a to 0x0' >&2\necho 'Assertion failed.' >&2\n"
+        "exit 134\n",
+    )
+    proof = boot(binary, "host", tmp_path / "kernel", soon())
+    assert proof.fault.endswith("said anything: qemu: error: failed to set MSR 0x10a to 0x0")
+    assert proof.certain
+
+
+def test_a_machine_that_hangs_before_the_first_line(tmp_path: Path) -> None:
+    binary = fake_qemu(tmp_path, 'echo $$ >"${0%/*}/pid"\nexec sleep 60\n')
+    proof = boot(binary, "host", tmp_path / "kernel", soon(), first_line=0.5)
+    assert "said nothing" in proof.fault
+    assert proof.certain
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_kernel_that_hangs_later_may_be_at_fault_itself(tmp_path: Path) -> None:
+    binary = fake_qemu(tmp_path, 'echo "Linux version 6.12" >"$serial"; sleep 60\n')
+    proof = boot(binary, "host", tmp_path / "kernel", soon(), silence=0.3)
+    assert "fell silent" in proof.fault
+    assert not proof.certain
+
+
+def test_a_kernel_that_ends_qemu_may_be_at_fault_itself(tmp_path: Path) -> None:
+    binary = fake_qemu(tmp_path, 'echo "Linux version 6.12" >"$serial"\n')
+    proof = boot(binary, "host", tmp_path / "kernel", soon())
+    assert "while the kernel booted" in proof.fault
+    assert not proof.certain
+
+
+def test_the_callers_deadline_counts(tmp_path: Path) -> None:
+    binary = fake_qemu(tmp_path, "exec sleep 60\n")
+    with pytest.raises(DeadlineError):
+        boot(binary, "host", tmp_path / "kernel", Deadline.after(0.3))
+
+
+def test_commas_in_paths_survive() -> None:
+    line = accelerator.boot_argv("qemu", "host", Path("/k"), Path("/a,b/serial"))
+    assert "file:/a,,b/serial" in line
+
+
+# --- the whole ---------------------------------------------------------------------------
+
+
+def test_the_proof_is_remembered_until_it_is_wanted_again(tmp_path: Path) -> None:
+    binary = fake_qemu(tmp_path, f'echo "{PANIC}" >"$serial"; sleep 60\n')
+    cache, kernel = Cache(tmp_path / "cache"), tmp_path / "kernel"
+    first = probe("auto", binary, kernel, cache, soon(), facts=GOOD)
+    second = probe("auto", binary, None, cache, soon(), facts=GOOD)
+    assert first[0].name == second[0].name == "kvm"
+    assert (first[1], second[1], runs(tmp_path)) == (False, True, 1)
+    probe("auto", binary, kernel, cache, soon(), facts=GOOD, again=True)
+    assert runs(tmp_path) == 2
+
+
+def test_another_qemu_is_tried_anew(tmp_path: Path) -> None:
+    cache, kernel = Cache(tmp_path / "cache"), tmp_path / "kernel"
+    probe("auto", fake_qemu(tmp_path, "exit 1\n"), kernel, cache, soon(), facts=GOOD)
+    probe("auto", fake_qemu(tmp_path, "exit  1\n"), kernel, cache, soon(), facts=GOOD)
+    assert runs(tmp_path) == 2
+
+
+def test_what_the_kernel_may_have_caused_is_not_remembered(tmp_path: Path) -> None:
+    binary = fake_qemu(tmp_path, 'echo "Linux version 6.12" >"$serial"\n')
+    cache = Cache(tmp_path / "cache")
+    for _ in range(2):
+        chosen, found = probe("auto", binary, tmp_path / "k", cache, soon(), facts=GOOD)
+        assert (chosen.name, found) == ("tcg", False)
+    assert runs(tmp_path) == 2
+
+
+def test_nothing_is_booted_where_it_cannot_matter(tmp_path: Path) -> None:
+    binary = fake_qemu(tmp_path, "exit 1\n")
+    cache = Cache(tmp_path / "cache")
+    probe("tcg", binary, tmp_path / "k", cache, soon(), facts=GOOD)
+    probe("auto", binary, tmp_path / "k", cache, soon(), facts=Facts("no device"))
+    probe("auto", binary, None, cache, soon(), facts=GOOD)
+    assert runs(tmp_path) == 0

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.unit.fake_tree import soon
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import BootError, DeadlineError
+from toolkit.core.model.machine import Splat
+from toolkit.core.model.result import StageRecord
+from toolkit.core.observer import Silent
+from toolkit.host.cache import Cache
+from toolkit.vm import snapshot
+from toolkit.vm.factory import CannotSaveError
+from toolkit.vm.pool import MachinePool
+from toolkit.vm.snapshot import Snapshot
+
+OOPS = Splat("warning", "WARNING: kvm.c:1", "", fatal=False, line=1)
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+class Vm:
+    """A machine that only tells where it came from."""
+
+    def __init__(self, made: str, splats: tuple[Splat, ...]) -> None:
+        self.made = made
+        self.splats = lambda: splats
+
+    def dead(self) -> str:
+        return ""
+
+    def console(self) -> str:
+        return f"{self.made}\n"
+
+
+class FakeMaker:
+    """Makes machines of nothing, and says what it did."""
+
+    def __init__(self, *, modules: bool = True) -> None:
+        self.did: list[str] = []
+        self.alive = 0
+        self.modules = modules
+        self.kernel = SimpleNamespace(release="6.12.1")
+        self.splats: dict[str, tuple[Splat, ...]] = {}  # by what is done
+        self.raises: dict[str, Exception] = {}
+        self.go_on = threading.Event()  # saving with modules waits for it
+        self.go_on.set()
+        self.lock = threading.Lock()
+
+    def cache_keys(self) -> tuple[str, str]:
+        return "booted", "loaded" if self.modules else "booted"
+
+    def note(self, what: str) -> None:
+        with self.lock:
+            self.did.append(what)
+        if what in self.raises:
+            raise self.raises[what]
+
+    def _seal(self, into: Path, what: str, before: tuple[Splat, ...] = ()) -> None:
+        for name in (snapshot.MEMORY, snapshot.STATE, snapshot.CONSOLE):
+            (into / name).write_text(f"{what}\n")
+        snapshot.seal(into, (*before, *self.splats.get(what, ())))
+
+    def save_booted(self, into: Path, own: Path, deadline: Deadline) -> None:
+        self.note("save booted")
+        self._seal(into, "save booted")
+
+    def save_loaded(self, base: Snapshot, into: Path, own: Path, deadline: Deadline) -> None:
+        self.note("save loaded")
+        while not self.go_on.wait(0.01):
+            deadline.check("saving")
+        self._seal(into, "save loaded", base.splats)
+
+    @contextlib.contextmanager
+    def _machine(self, what: str) -> Iterator[Any]:
+        self.note(what)
+        with self.lock:
+            self.alive += 1
+        try:
+            yield Vm(what, self.splats.get(what, ())), None
+        finally:
+            with self.lock:
+                self.alive -= 1
+
+    def loaded(self, folder: Path, base: Snapshot, deadline: Deadline) -> Any:
+        return self._machine("load")
+
+    def restored(self, folder: Path, saved: Snapshot, deadline: Deadline) -> Any:
+        return self._machine(f"restore {saved.path.name}")
+
+    def booted(self, folder: Path, deadline: Deadline) -> Any:
+        return self._machine("boot")
+
+
+class Bench:
+    def __init__(self, tmp_path: Path, maker: FakeMaker) -> None:
+        self.maker = maker
+        self.folder = tmp_path
+        self.notes = Notes()
+        self.told: list[tuple[Splat, ...]] = []
+        self.stages: list[StageRecord] = []
+
+    def testbed(self, **more: Any) -> MachinePool:
+        folder = self.folder / "run"
+        folder.mkdir(exist_ok=True)
+        self.stages.clear()
+        self.maker.did.clear()
+        return MachinePool(
+            maker=self.maker,  # type: ignore[arg-type]
+            cache=Cache(self.folder / "cache"),
+            folder=folder,
+            observer=self.notes,
+            deadline=soon(),
+            stages=self.stages,
+            on_boot_splats=lambda _, splats: self.told.append(splats) if splats else None,
+            **more,
+        )
+
+    def in_haste(self, count: int = 2) -> list[str]:
+        """Use so many machines one after the other, and return how each was made."""
+        made = []
+        bed = self.testbed()
+        with bed.in_use():
+            bed.start()
+            for _ in range(count):
+                with bed.boot() as (vm, _):
+                    made.append(vm.made)  # type: ignore[attr-defined]
+        assert not self.maker.alive
+        return made
+
+    def found(self) -> dict[str, bool]:
+        return {stage.name: stage.cached for stage in self.stages}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(MachinePool, "_write_script", lambda *_: None)
+    return Bench(tmp_path, FakeMaker())
+
+
+def test_the_first_machine_gets_the_modules_and_the_others_are_restored(bench: Bench) -> None:
+    assert bench.in_haste(3) == ["load", "restore loaded", "restore loaded"]
+    assert bench.found() == {"boot": False, "modules": False}
+    assert (bench.folder / "run/console.log").read_text() == "save booted\nload\n"
+    assert bench.in_haste(2) == ["restore loaded", "restore loaded"]
+    assert bench.found() == {"boot": True, "modules": True}
+    assert (bench.folder / "run/console.log").read_text() == "save loaded\n"
+    assert not list((bench.folder / "run/machines").iterdir())
+
+
+def test_the_first_machine_works_while_another_is_saved(bench: Bench) -> None:
+    bench.maker.go_on.clear()
+    bed = bench.testbed()
+    with bed.in_use():
+        bed.start()
+        with bed.boot():
+            assert not bench.folder.joinpath("cache/snapshot/loaded").exists()
+            bench.maker.go_on.set()
+            with bed.boot() as (second, _):
+                assert second.made == "restore loaded"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_machine_is_saved_even_if_nobody_needs_it_now(bench: Bench, count: int) -> None:
+    bench.in_haste(count)
+    assert bench.in_haste(1) == ["restore loaded"]
+
+
+def test_who_prepares_gets_no_machine_ahead(bench: Bench) -> None:
+    bed = bench.testbed()
+    bed.prepare()
+    assert bench.maker.did == ["save booted", "save loaded"]
+    with bed.boot() as (vm, _):
+        assert vm.made == "restore loaded"  # type: ignore[attr-defined]
+
+
+def test_a_kernel_without_modules_has_one_saved_machine(bench: Bench) -> None:
+    bench.maker.modules = False
+    assert bench.in_haste(1) == ["restore booted"]
+    assert bench.found() == {"boot": False}
+
+
+def test_what_a_kernel_says_of_new_modules_is_not_the_first_program_s(bench: Bench) -> None:
+    bench.maker.splats = {"load": (OOPS,), "save loaded": (OOPS,)}
+    assert bench.in_haste(1) == ["restore loaded"]
+    assert bench.told == [(OOPS,)]
+    assert bench.in_haste(1) == ["restore loaded"]
+    assert bench.told == [(OOPS,), (OOPS,)]
+
+
+@pytest.mark.parametrize("when", ["load", "save loaded"])
+def test_what_it_says_only_now_and_then_is_not_lost(bench: Bench, when: str) -> None:
+    bench.maker.splats = {when: (OOPS,)}
+    bench.in_haste(1)
+    assert bench.told == [(OOPS,)]
+
+
+def test_a_kernel_that_complains_while_booting_gives_nobody_a_machine_ahead(bench: Bench) -> None:
+    bench.maker.splats = {"save booted": (OOPS,)}
+    assert bench.in_haste(1) == ["restore loaded"]
+    assert bench.told == [(OOPS,)]
+
+
+def test_where_machines_with_modules_cannot_be_saved_each_is_booted(bench: Bench) -> None:
+    bench.maker.raises = {"save loaded": CannotSaveError("no")}
+    assert bench.in_haste(3) == ["load", "boot", "boot"]
+    assert bench.notes.notices == ["each machine is booted: no"]
+
+
+def test_where_no_machine_can_be_saved_each_is_booted(bench: Bench) -> None:
+    bench.maker.raises = {"save booted": CannotSaveError("no")}
+    assert bench.in_haste(2) == ["boot", "boot"]
+    assert bench.notes.notices == ["each machine is booted: no"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_modules_that_kill_the_kernel_only_now_and_then(bench: Bench, count: int) -> None:
+    bench.maker.raises = {"save loaded": BootError("died")}
+    with pytest.raises(BootError, match="died"):
+        bench.in_haste(count)
+    assert not bench.maker.alive
+
+
+def test_modules_that_kill_the_kernel(bench: Bench) -> None:
+    bench.maker.raises = {"load": BootError("died")}
+    with pytest.raises(BootError, match="died"):
+        bench.in_haste(1)
+
+
+def test_an_end_before_its_time_stops_what_goes_on_behind(bench: Bench) -> None:
+    bench.maker.go_on.clear()
+    bed = bench.testbed()
+    with pytest.raises(KeyboardInterrupt), bed.in_use():
+        bed.start()
+        raise KeyboardInterrupt
+    assert not bench.maker.alive
+    assert not [thread for thread in threading.enumerate() if thread.name == "saving"]
+    assert not list((bench.folder / "cache/snapshot").glob("*loaded*/memory"))
+
+
+def test_who_waits_for_a_machine_waits_no_longer_than_allowed(bench: Bench) -> None:
+    bench.maker.go_on.clear()
+    bed = bench.testbed()
+    with pytest.raises(DeadlineError), bed.in_use():
+        bed.start()
+        with bed.boot(), bed.boot(Deadline.after(0.1)):
+            pass
+
+
+def test_without_saved_machines_each_is_booted(bench: Bench) -> None:
+    bed = bench.testbed(snapshots=False)
+    with bed.in_use():
+        bed.start()
+        with bed.boot() as (vm, _):
+            assert vm.made == "boot"  # type: ignore[attr-defined]
+    assert bench.found() == {}

@@ -1,0 +1,222 @@
+"""A series beside its base, on kernels that only pretend."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.fake_kernels import Laboratory, patches
+from toolkit.core.errors import BuildError, UserError
+from toolkit.core.model.comparison import Standing
+from toolkit.core.model.result import Verdict
+from toolkit.core.model.series import KnownFailure
+from toolkit.core.model.testing import Status
+from toolkit.testing import verdicts
+from toolkit.workflow import baseline
+from toolkit.workflow.run import Run
+
+
+def standings(run: Run) -> dict[str, Standing]:
+    assert run.comparison is not None
+    return {
+        point.id.removeprefix("kvm/"): point.standing
+        for point in run.comparison.leaves
+        if point.standing is not Standing.UNCHANGED
+    }
+
+
+def verdict(run: Run) -> Verdict:
+    return verdicts.verdict(run.leaves)[0]
+
+
+def compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: tuple[str, ...], *words: str
+) -> Run:
+    run = Laboratory(tmp_path, monkeypatch, *base).run(patches(*words))
+    baseline.test(run)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("base", "series", "standing", "outcome"),
+    [
+        ((), "fail beta", {"a_test/beta": Standing.REGRESSION}, Verdict.FAIL),
+        (("fail beta",), "comment", {"a_test/beta": Standing.PREEXISTING}, Verdict.PASS),
+        (("fail beta",), "other beta", {"a_test/beta": Standing.PREEXISTING}, Verdict.PASS),
+        (("skip beta",), "fail beta", {"a_test/beta": Standing.NEW_FAILURE}, Verdict.FAIL),
+        ((), "skip beta", {"a_test/beta": Standing.MISSING}, Verdict.FAIL),
+        ((), "gone beta", {"a_test/beta": Standing.MISSING}, Verdict.FAIL),
+        (("gone beta",), "comment", {}, Verdict.PASS),
+        (("skip beta",), "comment", {"a_test/beta": Standing.UNTESTABLE}, Verdict.PASS),
+        ((), "warn b_test", {"b_test/dmesg": Standing.REGRESSION}, Verdict.FAIL),
+        (("warn b_test",), "comment", {"b_test/dmesg": Standing.PREEXISTING}, Verdict.PASS),
+        ((), "flaky delta", {"b_test/delta": Standing.REGRESSION}, Verdict.FAIL),
+        (("flaky delta",), "comment", {"b_test/delta": Standing.PREEXISTING}, Verdict.PASS),
+    ],
+)
+def test_each_class_and_what_it_makes_of_the_run(  # noqa: PLR0917
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    base: tuple[str, ...],
+    series: str,
+    standing: dict[str, Standing],
+    outcome: Verdict,
+) -> None:
+    run = compared(tmp_path, monkeypatch, base, series)
+    assert standings(run) == standing
+    assert verdict(run) is outcome
+
+
+def test_what_the_series_mends_is_fixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = ("fail beta",)
+    laboratory = Laboratory(tmp_path, monkeypatch, *base)
+    run = laboratory.run(patches("fail beta > fine", base=base))
+    baseline.test(run)
+    assert standings(run) == {"a_test/beta": Standing.FIXED}
+    assert verdict(run) is Verdict.PASS
+
+
+def test_a_regression_has_its_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = compared(tmp_path, monkeypatch, (), "fail beta")
+    assert run.comparison is not None
+    (point,) = (each for each in run.comparison.leaves if each.standing.bad)
+    assert point.repeats is not None
+    assert (point.repeats.before_seen, point.repeats.before_runs) == (0, 6)
+    assert (point.repeats.after_seen, point.repeats.after_runs) == (6, 6)
+    (leaf,) = (leaf for leaf in run.leaves if leaf.status.bad)
+    assert leaf.message.startswith("in 6 of 6 runs, before in 0 of 6 (p = 0.0011)\n")
+
+
+def test_what_is_as_flaky_on_the_base_is_no_regression(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A flaky word fails in the first run of five, and the base has had that one already.
+    laboratory = Laboratory(tmp_path, monkeypatch, "flaky delta")
+    run = laboratory.run(patches("comment"))
+    baseline.prepare(run)
+    base = run.beside("base", None)
+    laboratory.ran[base.kernel.key, "b_test"] = 1
+    baseline.test_base(run, base)
+    run.test()
+    baseline.conclude(run, base)
+    assert standings(run) == {"b_test/delta": Standing.FLAKY}
+    assert verdict(run) is Verdict.PASS
+    (leaf,) = (leaf for leaf in run.leaves if leaf.id.endswith("delta"))
+    assert leaf.status is Status.XFAIL
+    assert leaf.known.startswith("flaky: in ")
+
+
+def test_more_runs_find_what_one_would_miss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch)
+    run = laboratory.run(patches("flaky delta"), repeat=10)
+    baseline.test(run)
+    assert standings(run) == {"b_test/delta": Standing.REGRESSION}
+    (leaf,) = (leaf for leaf in run.leaves if leaf.id.endswith("delta"))
+    assert "fail in 2 of 10 runs" in leaf.message
+    assert (run.folder / "tests/run-10/kvm/b_test.log").exists()
+
+
+def test_a_known_failure_is_none_of_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch)
+    run = laboratory.run(patches("fail beta"))
+    assert run.series is not None
+    known = (KnownFailure("kvm/a_test/beta", "as posted"),)
+    run.series = replace(run.series, known_failures=known)
+    baseline.test(run)
+    assert standings(run) == {"a_test/beta": Standing.KNOWN_FAILURE}
+    assert verdict(run) is Verdict.PASS
+
+
+@pytest.mark.parametrize(("base", "found"), [((), "regression"), (("fail beta",), "known failure")])
+def test_what_is_merely_allowed_to_fail_may_not_where_the_base_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: tuple[str, ...], found: str
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch, *base)
+    run = laboratory.run(patches(*(() if base else ("fail beta",)), "another kernel"))
+    allowed = KnownFailure("kvm/a_test/beta", "not under emulation", certain=False)
+    run.built_suites = tuple(replace(each, allowed=(allowed,)) for each in run.built_suites)
+    baseline.test(run)
+    assert standings(run)["a_test/beta"].value == found
+    assert verdict(run) is (Verdict.PASS if base else Verdict.FAIL)
+
+
+def test_the_base_runs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch)
+    for word in ("comment", "loud"):
+        baseline.test(laboratory.run(patches(word)))
+    assert sum(laboratory.ran.values()) == 2 + 2 + 2  # the base, and each series
+
+
+def test_time_outs_are_learned_where_everything_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = compared(tmp_path, monkeypatch, ("skip beta",), "comment")
+    (suite,) = run.built_suites
+    assert {each.name: each.timeout for each in suite.programs} == {"a_test": 45.0, "b_test": 20.0}
+
+
+@pytest.mark.parametrize(
+    ("touched", "standing", "outcome"),
+    [(False, Standing.PREEXISTING, Verdict.PASS), (True, Standing.NEW_FAILURE, Verdict.FAIL)],
+)
+def test_a_test_that_does_not_build_is_the_series_fault_if_it_may_be(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    touched: bool,
+    standing: Standing,
+    outcome: Verdict,
+) -> None:
+    run = Laboratory(tmp_path, monkeypatch).run(patches("comment"))
+    (suite,) = run.built_suites
+    alpha, beta = suite.programs
+    programs = (replace(alpha, unbuilt="no libcap"), beta)
+    run.built_suites = (replace(suite, programs=programs, touched=touched),)
+    baseline.test(run)
+    assert standings(run) == {"a_test": standing}
+    assert verdict(run) is outcome
+
+
+def test_what_is_not_started_is_not_testable_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch)
+    run = laboratory.run(patches("comment"))
+    entry = KnownFailure("kvm/a_test", "needs VMX", certain=False, start=False)
+    run.built_suites = tuple(replace(suite, allowed=(entry,)) for suite in run.built_suites)
+    baseline.test(run)
+    assert standings(run) == {"a_test": Standing.UNTESTABLE}
+    assert {program for _, program in laboratory.ran} == {"b_test"}
+    assert verdict(run) is Verdict.PASS
+
+
+@pytest.mark.parametrize("word", ["broken", "noboot"])
+def test_a_base_that_gives_nothing_is_the_callers_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch, word)
+    with pytest.raises(UserError, match="gives no baseline"):
+        baseline.test(laboratory.run(patches(f"{word} > fine", base=(word,))))
+
+
+def test_a_series_that_does_not_build_costs_no_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch)
+    run = laboratory.run(patches("broken"))
+    del run.__dict__["built_suites"]
+    with pytest.raises(BuildError):
+        baseline.test(run)
+    assert not laboratory.ran
+
+
+def test_without_a_series_there_is_nothing_to_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="compared with a series"):
+        baseline.test(Laboratory(tmp_path, monkeypatch).run(None))

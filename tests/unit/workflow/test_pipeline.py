@@ -1,0 +1,95 @@
+"""What becomes of a run whose tests ran too little of the series."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import a_result
+from toolkit.core import paths
+from toolkit.core.model.coverage import Coverage
+from toolkit.core.model.result import Verdict
+from toolkit.core.model.series import Explained
+from toolkit.core.model.testing import Leaf, Status
+from toolkit.core.observer import Silent
+from toolkit.kernel.gcov_build import Profiled
+from toolkit.testing import coverage
+from toolkit.testing.coverage import Measured
+from toolkit.testing.gcda import Counters
+from toolkit.workflow import pipeline
+from toolkit.workflow.request import Request
+from toolkit.workflow.run import Run
+
+PROJECT = Path(__file__).parents[3]
+STALE = Explained("virt/kvm/a.c", "no more", line="return 0;")
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.said.append(text)
+
+
+def finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: Status, **asked: Any
+) -> tuple[Any, list[str]]:
+    """Return the result of a run with one leaf, and what it said."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    found = Measured(dataclasses.replace(a_result.COVERAGE, wanted=None), (STALE,))
+    monkeypatch.setattr(coverage, "measure", lambda *_, **__: found)
+    listener = Listener()
+    run = Run(Request(patch="v4", **asked), paths.resolve(PROJECT), tmp_path, listener)
+    monkeypatch.setattr(run, "test", lambda: run.leaves.append(Leaf("kvm/a/b", status)))
+    counters = Counters(Profiled(tmp_path, "/src", "/out", ()), tmp_path / "coverage")
+    run.__dict__.update(counters=counters if asked.get("coverage") else None)
+    run.__dict__.update(built_suites=(), tree=None)
+    return pipeline.build_and_test(run), listener.said
+
+
+def test_too_little_fails_a_run_that_else_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, said = finish(
+        tmp_path, monkeypatch, Status.PASS, coverage=True, coverage_fail_under=95.0
+    )
+    assert (result.verdict, result.exit_code) == (Verdict.FAIL, 1)
+    assert result.message == (
+        "the tests ran 90.4 % of the 21 lines that the series adds, and 95 % were asked for"
+    )
+    assert isinstance(result.coverage, Coverage)
+    assert result.stages[-1].name == "coverage"
+    assert any("return 0;: no line that did not run needs" in line for line in said)
+
+
+@pytest.mark.parametrize("least", [None, 90.0])
+def test_enough_is_a_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float | None
+) -> None:
+    result, _ = finish(tmp_path, monkeypatch, Status.PASS, coverage=True, coverage_fail_under=least)
+    assert (result.verdict, result.exit_code, result.message) == (Verdict.PASS, 0, "")
+
+
+def test_a_failure_is_not_told_as_one_of_coverage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, _ = finish(tmp_path, monkeypatch, Status.FAIL, coverage=True, coverage_fail_under=95.0)
+    assert (result.verdict, result.message) == (Verdict.FAIL, "")
+
+
+def test_nobody_measures_what_was_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, said = finish(tmp_path, monkeypatch, Status.PASS)
+    assert (result.coverage, said) == (None, [])
+
+
+def test_some_programs_alone_say_nothing_of_explanations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, said = finish(tmp_path, monkeypatch, Status.PASS, coverage=True, tests=("a",))
+    assert said == []

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.core import paths
+from toolkit.core.errors import BootError, BuildError, InfrastructureError, KernelError, UserError
+from toolkit.core.model.kernel import Fragment
+from toolkit.core.model.machine import GuestImage
+from toolkit.core.model.result import Verdict
+from toolkit.core.observer import Silent
+from toolkit.kernel import kconfig, profile
+from toolkit.testing.suites import Suite
+from toolkit.vm import image
+from toolkit.workflow.pipeline import verdict_of, within_tree
+from toolkit.workflow.request import Request
+from toolkit.workflow.run import Run
+
+PROJECT = Path(__file__).parents[3]
+
+
+def a_run(tmp_path: Path, request: Request) -> Run:
+    return Run(request, paths.resolve(PROJECT), tmp_path, Silent())
+
+
+def test_a_profile_has_the_last_word(tmp_path: Path) -> None:
+    mine = Fragment("profile mine", {"CONFIG_KVM": "y", "CONFIG_KASAN": "y"})
+    run = a_run(tmp_path, Request(patch=None, suites=("kvm",), profile=mine))
+    merged = kconfig.merge(run.fragments)
+    assert merged["CONFIG_KVM"] == ("y", "profile mine")
+    assert merged["CONFIG_KVM_AMD"] == ("m", "kselftests/kvm/config")
+    assert merged["CONFIG_VIRTIO_NET"][1] == "image minimal"
+
+
+def test_coverage_comes_on_top_of_a_profile(tmp_path: Path) -> None:
+    faults = profile.load("faults")
+    request = Request(patch="v4", suites=("kvm",), profile=faults, coverage=True)
+    run = a_run(tmp_path, request)
+    run.__dict__["series"] = None  # what finds it needs a kernel
+    merged = kconfig.merge(run.fragments)
+    assert merged["CONFIG_FAILSLAB"] == ("y", "profile faults")
+    assert merged["CONFIG_GCOV_KERNEL"] == ("y", "profile coverage")
+    assert merged["CONFIG_GCOV_PROFILE_ALL"][0] == "n"
+
+
+def test_a_suite_may_want_a_larger_machine_than_its_image_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = GuestImage("minimal", "key", None, None, (), 1024, 2, "q35", (), "dropbear")
+    monkeypatch.setattr(image, "build_image", lambda *_: (made, True))
+    for wanted, given in ((0, 1024), (512, 1024), (2048, 2048)):
+        run = a_run(tmp_path, Request(patch=None))
+        run.wanted_suites = (
+            Suite("kvm", None, 45.0, (), memory_mib=wanted),
+            Suite("b", None, 1, ()),
+        )
+        assert run.image.memory_mib == given
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (BuildError("x"), Verdict.BUILD_BREAK),
+        (BootError("x"), Verdict.BOOT_FAILURE),
+        (KernelError("x"), Verdict.FAIL),
+        (UserError("x"), Verdict.USER_ERROR),
+        (InfrastructureError("x"), Verdict.INFRASTRUCTURE),
+    ],
+)
+def test_every_error_has_its_verdict(error: Exception, verdict: Verdict) -> None:
+    assert verdict_of(error) is verdict  # type: ignore[arg-type]
+
+
+def test_a_run_that_did_nothing_has_a_result_all_the_same(tmp_path: Path) -> None:
+    request = Request(patch="v4", command=("toolkit", "test"))
+    result = a_run(tmp_path, request).result(Verdict.INTERRUPTED, 130, "interrupted")
+    assert (result.series, result.kernel, result.exit_code) == ("v4", "debian:6.12", 130)
+    assert result.leaves == ()
+    assert result.stages == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "tidy"),
+    [
+        (
+            "/x y/cache/work/kernel/a9ac/src/arch/x86/kvm/../../../virt/kvm/kvm_main.c:9:1: error",
+            "virt/kvm/kvm_main.c:9:1: error",
+        ),
+        (
+            "make[5]: *** [/c/work/kernel/a9/src/scripts/Makefile.build:234: a/b/../x.o] Error 1",
+            "make[5]: *** [scripts/Makefile.build:234: a/x.o] Error 1",
+        ),
+        ("   12 | a / b ../ c", "   12 | a / b ../ c"),
+        ("../../x.c:1: error", "../../x.c:1: error"),
+    ],
+)
+def test_a_compiler_s_line_names_the_tree_and_not_the_host(line: str, tidy: str) -> None:
+    assert within_tree(line).removeprefix("/x ") == tidy

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import os
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.unit.fake_tree import create, edit, make_base, soon
+from tests.unit.fake_tree import series as fake_series
+from toolkit.core import paths
+from toolkit.core.model.kernel import KernelBase, KernelConfig
+from toolkit.core.model.series import PatchedFile, PatchedTree
+from toolkit.core.observer import Silent
+from toolkit.host.cache import Cache
+from toolkit.kernel.kbuild import Builder
+from toolkit.series import catalog, patching
+from toolkit.workflow import series_check
+from toolkit.workflow.request import Request
+from toolkit.workflow.run import Run
+from toolkit.workflow.series_check import Row, Table
+
+PROJECT = Path(__file__).parents[3]
+
+
+def test_a_clean_series_is_a_clean_table() -> None:
+    table = Table((Row("0001-a.patch", (), (), (), ()), Row("0002-b.patch", (), (), (), ())))
+    assert table.exit_code == 0
+    assert [line.split() for line in table.lines()[1:]] == [
+        ["0001-a.patch", "yes", "clean", "yes", "clean", "clean"],
+        ["0002-b.patch", "yes", "clean", "yes", "clean", "clean"],
+    ]
+
+
+def test_what_was_found_stands_below_the_table() -> None:
+    table = Table(
+        (
+            Row("0001-a.patch", ("1: WARNING:LONG_LINE: too long",), (), ("a.c: unused 'x'",), ()),
+            Row("0002-b.patch", (), ("the kernel does not build", "a.c:1: error"), (), ("b.c: y",)),
+        )
+    )
+    assert table.exit_code == 1
+    lines = table.lines()
+    assert lines[1].split() == ["0001-a.patch", "yes", "1", "yes", "1", "new", "clean"]
+    assert lines[2].split() == ["0002-b.patch", "yes", "clean", "NO", "-", "1", "new"]
+    assert "  b.c: y" in lines
+    assert "  a.c: unused 'x'" in lines
+    assert "  a.c:1: error" in lines
+
+
+def test_a_complaint_of_coccinelle_alone_is_a_fault() -> None:
+    assert Table((Row("0001-a.patch", (), (), (), ("a.c: y",)),)).exit_code == 1
+
+
+def test_what_could_not_be_checked_is_said_and_is_no_fault() -> None:
+    table = Table((Row("0001-a.patch", (), (), ()),), ("coccinelle was not run: why",))
+    assert table.exit_code == 0
+    assert table.lines()[1].split() == [
+        "0001-a.patch",
+        "yes",
+        "clean",
+        "yes",
+        "clean",
+        "not",
+        "run",
+    ]
+    assert table.lines()[-1] == "coccinelle was not run: why"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run over a fake tree, with a spatch that complains of each line with "bad" in it."""
+    spatch = tmp_path / "bin/spatch"
+    spatch.parent.mkdir()
+    spatch.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = --version ] && { echo spatch version 1.1.1; exit; }\n'
+        "grep -rn bad . | sed -E 's/^([^:]*:[0-9]+):(.*)/\\1:2-9: \\2/'\n"
+    )
+    spatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{spatch.parent}{os.pathsep}{os.environ['PATH']}")
+    made = Run(Request(patch=None, jobs=1), paths.resolve(PROJECT), tmp_path, Silent())
+    made.cache = Cache(tmp_path / "cache")
+    made.base = make_base(tmp_path / "tree")
+    script = made.base.path / "scripts/coccinelle/bad.cocci"
+    script.parent.mkdir()
+    script.write_text("virtual report\n")
+    return made
+
+
+def test_a_patch_answers_for_the_complaints_that_it_adds(run: Run) -> None:
+    file = "virt/kvm/eventfd.c"
+    added, kept, other = edit(file, 30, "bad"), edit(file, 10), create("README", "bad\n")
+    trees = [
+        patching.apply(run.base, each, soon())
+        for each in (None, *catalog.prefixes(fake_series(added, kept, other)))
+    ]
+    complaints, notes = series_check._coccinelle(run, trees)
+    assert complaints == [(f"{file}: bad",), (), ()]
+    assert notes == ()
+    assert [stage.cached for stage in run.stages] == [False]
+    series_check._coccinelle(run, trees)
+    assert run.stages[-1].cached
+
+
+def test_without_spatch_the_column_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.workflow.series_check.coccinelle.checker", lambda *_: None)
+    tree = patching.apply(run.base, None, soon())
+    complaints, notes = series_check._coccinelle(run, [tree, tree])
+    assert complaints == [None]
+    assert "spatch is not installed (Debian package coccinelle)" in notes[0]
+
+
+@pytest.fixture
+def compiled(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a lint compiles: the trees' keys, with a star for a compilation from scratch.
+
+    Each tree has a diagnostic for each line "bad" in its file.
+    """
+    heard: list[str] = []
+
+    def diagnose(_: object, tree: PatchedTree, *, fresh: bool = False) -> Counter[str]:
+        heard.append(f"{'*' if fresh else ''}{tree.key}")
+        content = series_check._content(tree, "virt/kvm/eventfd.c") or b""
+        return Counter({"bad": content.count(b"bad")})
+
+    run.config = KernelConfig("", "key")
+    monkeypatch.setattr(series_check._Lint, "_diagnose", diagnose)
+    monkeypatch.setattr(series_check._Lint, "_sparse", lambda *_: "0.6.4")
+    monkeypatch.setattr(Builder, "compiler", lambda *_: "gcc")
+    return heard
+
+
+def test_only_patches_that_changed_are_compiled_again(run: Run, compiled: list[str]) -> None:
+    def trees(*diffs: str) -> list[PatchedTree]:
+        prefixes = (None, *catalog.prefixes(fake_series(*diffs)))
+        return [patching.apply(run.base, each, soon()) for each in prefixes]
+
+    def added(trees: list[PatchedTree]) -> list[tuple[str, ...]]:
+        compiled.clear()
+        lint = series_check._Lint(run, ["virt/kvm"])
+        return [lint.added(*pair) for pair in pairwise(trees)]
+
+    file = "virt/kvm/eventfd.c"
+    first = trees(edit(file, 10), edit(file, 30, "bad"), edit(file, 50))
+    assert added(first) == [(), ("bad",), ()]
+    assert compiled == [f"*{first[0].key}", *(tree.key for tree in first[1:])]
+    assert added(first) == [(), ("bad",), ()]
+    assert compiled == []
+    second = trees(edit(file, 10), edit(file, 30, "bad"), edit(file, 50, "bad"))
+    assert added(second) == [(), ("bad",), ("bad",)]
+    assert compiled == [f"*{second[2].key}", second[3].key]
+
+
+def test_a_series_without_c_files_compiles_nothing(run: Run, compiled: list[str]) -> None:
+    tree = patching.apply(run.base, None, soon())
+    assert series_check._Lint(run, []).added(tree, tree) == ()
+    assert compiled == []
+
+
+def test_the_folder_that_compiles_virt_kvm_is_the_archs() -> None:
+    base = KernelBase("tree:x", "6.12.1", Path("/nowhere"), "key")
+    names = (
+        *("virt/kvm/a.c", "drivers/misc/b.c", "include/linux/c.h", "Documentation/d.rst"),
+        "tools/testing/selftests/kvm/e.c",  # user space: kbuild knows nothing of it
+    )
+    tree = PatchedTree(base, None, {name: PatchedFile(b"") for name in names}, "key")
+    assert series_check._folders(tree, "x86") == ["arch/x86/kvm", "drivers/misc"]

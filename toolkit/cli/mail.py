@@ -1,0 +1,130 @@
+"""The commands that meet a maintainer's mail: ``series import`` and ``b4-check``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolkit.cli import open_run, options
+
+# Everything else is imported where it is used: `toolkit --help` must not wait for pydantic.
+
+
+@click.command("import")
+@click.argument("mbox", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--version", "-v", type=click.IntRange(1), help="Which; default: the newest.")
+@click.option("--name", default="", metavar="TOPIC/VERSION", help="Default: after the title.")
+@click.option("--base", default="6.12", show_default=True, help="The kernel it is for.")
+@click.option("--suite", "-s", "suites", multiple=True, help="A suite that tests it.")
+@click.pass_obj
+def series_import(
+    root: Path | None,
+    /,
+    *,
+    mbox: Path,
+    version: int | None,
+    name: str,
+    base: str,
+    suites: tuple[str, ...],
+) -> None:
+    """Take a series out of MBOX into patches/.
+
+    MBOX is what `b4 am` or `b4 mbox` wrote, or any thread that was saved: replies are left out,
+    and of several versions the newest is taken.
+    """
+    from toolkit.core import paths
+    from toolkit.series import importer
+
+    files, number = importer.read(mbox, version)
+    target = paths.resolve(root).patches
+    made = importer.write(files, number, target, name=name, base=base, suites=suites)
+    click.echo(f"{made}: {_printable(files.title)}")
+    for patch in files.patches:
+        click.echo(f"  {_printable(patch.name)}")
+    click.echo(f"test it with: toolkit build-and-test --patch {made}")
+
+
+@click.command("b4-check")
+@click.argument("what", type=click.Choice(["series", "patch"]))
+@click.option(
+    "--mbox",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The thread, where b4 does not track the series.",
+)
+@options.RUN
+@options.MACHINE
+@options.TESTS
+@click.pass_obj
+def b4_check(root: Path | None, /, *, what: str, mbox: Path | None, **given: Any) -> None:
+    """Answer b4's review checks: a mail on standard input, JSON on standard output.
+
+    \b
+    git config b4.review-series-check-cmd "toolkit b4-check series --suite kvm"
+    git config b4.review-perpatch-check-cmd "toolkit b4-check patch"
+    """
+    from toolkit.core.errors import ToolkitError
+    from toolkit.report import b4
+
+    message = sys.stdin.buffer.read()
+    try:
+        check = _check_series if what == "series" else _check_patch
+        answers = check(root, message, mbox, given)
+    except ToolkitError as error:
+        answers = b4.of_error(error)
+    click.echo(b4.to_json(answers))
+
+
+def _check_series(
+    root: Path | None, message: bytes, mbox: Path | None, given: dict[str, Any]
+) -> list[Any]:
+    from toolkit.core.errors import ToolkitError
+    from toolkit.report import artifacts, b4
+    from toolkit.series import importer
+    from toolkit.workflow import pipeline
+
+    mail = b4.read_message(message)
+    folder = given["run_dir"] = open_run.folder(root, mail.patch.subject, given.get("run_dir"))
+    tracking = os.environ.get("B4_TRACKING_FILE")
+    found = b4.thread(message, mbox, Path(tracking) if tracking else None, folder)
+    files = b4.series_of(mail, found)
+    patches = folder / f"{importer.slug(files.title)}-v{mail.version}.mbox"
+    patches.write_bytes(importer.to_mbox(files))
+    words = _repeatable(patches)
+    # What goes wrong is part of the result.
+    opened = open_run.open_run(root, str(patches), given, command=words)
+    with contextlib.suppress(ToolkitError), opened as (run, _):
+        pipeline.build_and_test(run)
+    return b4.of_result(artifacts.read_result(folder), folder)
+
+
+def _repeatable(patches: Path) -> tuple[str, ...]:
+    """Return the command that does the same by hand: build-and-test with the options given."""
+    given = open_run.repeatable(sys.argv)
+    at = given.index("b4-check")
+    kept = list(given[at + 2 :])
+    if "--mbox" in kept:
+        del kept[kept.index("--mbox") : kept.index("--mbox") + 2]
+    kept = [word for word in kept if not word.startswith("--mbox=")]
+    return (*given[:at], "build-and-test", "--patch", str(patches), *kept)
+
+
+def _check_patch(
+    root: Path | None, message: bytes, _: Path | None, given: dict[str, Any]
+) -> list[Any]:
+    from toolkit.report import b4
+    from toolkit.series import checkpatch
+
+    mail = b4.read_message(message)
+    with open_run.open_run(root, None, given) as (run, _finish):
+        return b4.of_checkpatch(checkpatch.check(mail.patch.content, run.base.path, run.deadline))
+
+
+def _printable(text: str) -> str:
+    from toolkit.report.terminal import printable
+
+    return printable(text)

@@ -1,0 +1,108 @@
+"""A run as the command line asks for it: its request, its folder, its display, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+# Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
+if TYPE_CHECKING:
+    from toolkit.workflow.request import Request
+    from toolkit.workflow.run import Run
+
+
+@contextlib.contextmanager
+def open_run(
+    root: Path | None, patch: str | None, given: dict[str, Any], command: tuple[str, ...] = ()
+) -> Iterator[tuple[Run, Callable[[Any], None]]]:
+    """Give a run with its folder and display, and a function that shows its result and exits.
+
+    ``command`` repeats the run; by default that is how the toolkit was called.
+    """
+    from toolkit.core import paths
+    from toolkit.report import terminal
+    from toolkit.workflow.run import Run
+
+    request = _request(patch, given, command or repeatable(sys.argv))
+    place = folder(root, patch or request.kernel, given.get("run_dir"))
+    with terminal.open_display(sys.stderr) as observer:
+        observer.notice(f"run folder: {place}")
+        run = Run(request, paths.resolve(root), place, observer)
+        outcome: list[Any] = []
+        yield run, outcome.append
+    if outcome:
+        terminal.summary(outcome[0], place)
+        click.get_current_context().exit(outcome[0].exit_code)
+
+
+def folder(root: Path | None, name: str, wanted: Path | None) -> Path:
+    """Return the folder of a run: the one that is wanted, or a new one named after ``name``."""
+    from toolkit.core import paths
+
+    if wanted is None:
+        return paths.new_run_dir(paths.resolve(root).runs, name)
+    wanted.mkdir(parents=True, exist_ok=True)
+    return wanted.absolute()
+
+
+def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...]) -> Request:
+    from toolkit.core.errors import UserError
+    from toolkit.kernel import profile
+    from toolkit.testing.scheduler import Isolation
+    from toolkit.workflow.request import Request
+
+    ours = {"patch", "command", "step_summary"}
+    fields = {field.name for field in dataclasses.fields(Request)} - ours
+    known = {name: value for name, value in given.items() if name in fields and value is not None}
+    if "isolation" in known:
+        known["isolation"] = Isolation(known["isolation"])
+    if "profile" in known:
+        known["profile"] = profile.load(known["profile"])
+    known["coverage"] = known.get("coverage", False) or "coverage_fail_under" in known
+    if known["coverage"] and patch is None:
+        raise UserError("--coverage counts the lines of a series", hint="name one with --patch")
+    if known["coverage"] and known.get("each"):
+        raise UserError(
+            "--coverage counts the lines of the whole series, and --each tests its patches",
+            hint="run one after the other",
+        )
+    if known["coverage"] and known.get("isolation") is Isolation.CASE:
+        raise UserError(
+            "--coverage counts the lines that each program ran, not each case",
+            hint="leave --isolation case out",
+        )
+    # GitHub's runners name a file whose Markdown they show on the page of the job.
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Request(
+        patch=patch,
+        command=command,
+        step_summary=Path(page) if page else None,
+        **known,
+    )
+
+
+def repeatable(argv: list[str]) -> tuple[str, ...]:
+    """Return the command as it was given, without the folder that this run wrote into."""
+    words, skip = ["toolkit"], False
+    for word in argv[1:]:
+        if skip:
+            skip = False
+        elif word == "--run-dir":
+            skip = True
+        elif not word.startswith("--run-dir="):
+            words.append(word)
+    return tuple(words)
+
+
+def once(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command that does one time what `toolkit watch` does after each edit."""
+    at = words.index("watch")
+    rest = (word for word in words[at + 1 :] if word != "--all")
+    return (*words[:at], "build-and-test", *rest)

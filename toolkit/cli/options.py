@@ -1,0 +1,168 @@
+"""The options that several commands share, and how a shell completes them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from toolkit.core.errors import ToolkitError
+
+# Everything else is imported where it is used: `toolkit --help` must not wait for pydantic.
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXAMPLES = """\b
+Examples:
+  toolkit build-and-test --patch v4
+  toolkit build-and-test --patch iosignalfd/v4 --kernel debian:6.1 --accel tcg
+  toolkit build-and-test --patch v4 --baseline
+  toolkit build-and-test --patch ./my-series --suite kvm --test 'iosignalfd_*'
+  toolkit build-and-test --patch series.mbox --kernel git:$HOME/linux@v6.12
+"""
+
+_KERNEL_HELP = "The base: debian:6.12, tarball:PATH-or-URL#sha256=…, git:PATH@REV or tree:PATH."
+
+
+def several(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Return one decorator that applies all of them, so that --help lists them in this order."""
+
+    def add(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return add
+
+
+def complete_series(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the series whose full or short name begins with ``incomplete``."""
+    from toolkit.core import paths
+    from toolkit.series import catalog
+
+    names: list[str] = []
+    with contextlib.suppress(ToolkitError, OSError):
+        for name in catalog.names(paths.resolve().patches):
+            names += [name, name.rpartition("/")[2]]
+    return sorted({name for name in names if name.startswith(incomplete)})
+
+
+def complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the carried profiles whose name begins with ``incomplete``."""
+    from toolkit.kernel import profile
+
+    return [name for name in profile.names() if name.startswith(incomplete)]
+
+
+PATCH = click.option(
+    "--patch",
+    "-p",
+    metavar="SERIES",
+    shell_complete=complete_series,
+    help="v4, topic/v4, a folder of patches, or an mbox file.",
+)
+KERNEL = click.option(
+    "--kernel", "-k", default="debian:6.12", show_default=True, metavar="SOURCE", help=_KERNEL_HELP
+)
+BUILD = several(
+    click.option(
+        "--profile",
+        metavar="NAME|FILE",
+        shell_complete=complete_profile,
+        help="debug (KASAN, lockdep, kmemleak, fault injection), faults (the last alone), or a "
+        "file of kernel options.",
+    ),
+    click.option("--jobs", "-j", type=click.IntRange(1), help="Parallel jobs; default: all cores."),
+    click.option(
+        "--run-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Where to put results; default: a new folder under the XDG state folder.",
+    ),
+)
+RUN = several(
+    KERNEL,
+    click.option("--suite", "-s", "suites", multiple=True, help="A suite, or upstream:TARGET."),
+    BUILD,
+    click.option("--cold", is_flag=True, help="Ignore what the cache has."),
+)
+MACHINE = several(
+    click.option("--image", default="minimal", show_default=True, help="minimal, debian, …"),
+    click.option(
+        "--accel",
+        type=click.Choice(["auto", "kvm", "tcg"]),
+        default="auto",
+        show_default=True,
+        help="auto proves that KVM can do the job, and else takes TCG.",
+    ),
+    click.option(
+        "--no-snapshots",
+        "snapshots",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Boot each machine instead of restoring a saved one.",
+    ),
+    click.option(
+        "--append", multiple=True, metavar="WORD", help="A word for the kernel's command line."
+    ),
+)
+COVERAGE = several(
+    click.option(
+        "--coverage", is_flag=True, help="Say which lines of the series the programs ran (gcov)."
+    ),
+    click.option(
+        "--coverage-fail-under",
+        type=click.FloatRange(0, 100),
+        metavar="PERCENT",
+        help="Fail when they ran less of them; implies --coverage.",
+    ),
+)
+SAVED = click.option(
+    "--from",
+    "saved",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder that `build --save` wrote; nothing is built then.",
+)
+SLOW = click.option("--slow", is_flag=True, help="Run the cases marked slow, too.")
+TESTS = several(
+    click.option(
+        "--test", "-t", "tests", multiple=True, metavar="GLOB", help="Only these programs."
+    ),
+    SLOW,
+    click.option(
+        "--isolation",
+        type=click.Choice(["case", "program", "suite"]),
+        default="program",
+        show_default=True,
+        help="What gets a fresh machine of its own.",
+    ),
+    click.option(
+        "--machines",
+        type=click.IntRange(1),
+        help="How many work at a time; default: as cores and memory allow.",
+    ),
+)
+REGRESSION = several(
+    click.option(
+        "--baseline",
+        is_flag=True,
+        help="Run the same tests on the unpatched base; only what is new and bad fails.",
+    ),
+    click.option(
+        "--each", is_flag=True, help="The same, and after each patch: which one changed what."
+    ),
+    click.option(
+        "--repeat",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="Run each program N times: a fault that shows one time in five shows in ten.",
+    ),
+    click.option(
+        "--confidence",
+        type=click.FloatRange(0.5, 0.9999),
+        help="With which a difference counts as established; default: 0.99.",
+    ),
+)

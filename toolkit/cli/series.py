@@ -1,0 +1,59 @@
+"""``toolkit series``: the commands that look at series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolkit.cli import mail, open_run, options
+
+# Everything else is imported where it is used: `toolkit --help` must not wait for pydantic.
+
+
+@click.group()
+def series() -> None:
+    """Look at the carried series."""
+
+
+@series.command("list")
+@click.pass_obj
+def series_list(root: Path | None) -> None:
+    """List the series in patches/."""
+    from toolkit.core import paths
+    from toolkit.series import catalog as series_
+
+    for line in series_.list_series(paths.resolve(root).patches):
+        click.echo(line)
+
+
+@series.command("show")
+@click.argument("name", shell_complete=options.complete_series)
+@click.pass_obj
+def series_show(root: Path | None, /, name: str) -> None:
+    """Show a series: its title, bases, patches, needs and known failures."""
+    from toolkit.core import paths
+    from toolkit.series import catalog as series_
+
+    for line in series_.describe(name, paths.resolve(root).patches):
+        click.echo(line)
+
+
+@series.command("check")
+@click.argument("name", shell_complete=options.complete_series)
+@options.RUN
+@click.pass_obj
+def series_check(root: Path | None, /, name: str, **given: Any) -> None:
+    """Check each patch: checkpatch --strict, its build, and what W=1, sparse and coccinelle add."""
+    from toolkit.report.terminal import printable
+    from toolkit.workflow import series_check
+
+    with open_run.open_run(root, name, given) as (run, _):
+        table = series_check.check(run)
+    for line in table.lines():
+        click.echo(printable(line))
+    click.get_current_context().exit(table.exit_code)
+
+
+series.add_command(mail.series_import)

@@ -1,0 +1,103 @@
+"""A run beside the same tests on another kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from toolkit.core.model.testing import Status
+
+
+class Standing(StrEnum):
+    """What a leaf is, beside the same leaf on the unpatched base; the first three fail a run."""
+
+    REGRESSION = "regression"  # good on the base, bad with the series
+    NEW_FAILURE = "new failure"  # bad, and the base cannot run it
+    MISSING = "missing"  # ran on the base, and no longer runs
+    FLAKY = "flaky"  # sometimes bad, and no more often than on the base as far as was seen
+    KNOWN_FAILURE = "known failure"  # bad, as series.yaml says
+    PREEXISTING = "pre-existing failure"  # bad on the base as well
+    FIXED = "fixed"  # bad on the base, good with the series
+    NEW = "new"  # good, and the base cannot run it
+    UNCHANGED = "unchanged"  # good on both
+    UNTESTABLE = "not testable here"  # skipped for want of something in the kernel or the machine
+    SKIPPED = "skipped"  # by choice, such as a slow case without --slow
+
+    @property
+    def bad(self) -> bool:
+        """Whether a leaf with this standing fails the run."""
+        return self in (Standing.REGRESSION, Standing.NEW_FAILURE, Standing.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How often something was seen in fresh machines, before a change and after it.
+
+    ``p`` is Fisher's exact test, one-sided, over these counts; a difference counts as established
+    where ``p`` is at most ``threshold``.
+    """
+
+    before_seen: int
+    before_runs: int
+    after_seen: int
+    after_runs: int
+    p: float
+    threshold: float
+    established: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standpoint:
+    """A leaf on two kernels. ``before`` and ``after`` are None where it did not report."""
+
+    id: str
+    standing: Standing
+    before: Status | None
+    after: Status | None
+    message: str = ""  # what was said on the side that is bad
+    repeats: Repeats | None = None  # None: nothing had to be repeated
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A run beside the same tests on the unpatched base; one standpoint for each leaf of either."""
+
+    base: str  # what it was compared with
+    confidence: float  # with which a difference counts as established, for one leaf
+    leaves: tuple[Standpoint, ...]
+
+
+class StepState(StrEnum):
+    """How far a patch's own kernel came."""
+
+    UNTESTED = "not tested"  # the run ended before
+    TESTED = "tested"
+    SAME = "same"  # kernel and modules as before, so its results are those of the step before
+    BUILD_BREAK = "does not build"
+    BOOT_FAILURE = "does not boot"
+
+
+@dataclass(frozen=True, slots=True)
+class LeafChange:
+    """A leaf that a patch changed: its status and message before and after."""
+
+    id: str
+    before: Status | None
+    after: Status | None
+    message: str = ""  # of the leaf after the patch
+    said_before: str = ""
+    repeats: Repeats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PatchStep:
+    """The base, which is patch 0, or what one patch made of the kernel before it."""
+
+    patch: int
+    subject: str
+    state: StepState
+    seconds: float
+    counts: dict[Status, int]  # of its leaves; empty where nothing ran
+    changes: tuple[LeafChange, ...] = ()
+    warnings: tuple[str, ...] = ()  # of the compiler, that no step before had
+    message: str = ""  # why it did not build or boot

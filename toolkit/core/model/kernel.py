@@ -1,0 +1,65 @@
+"""A kernel: its source, its configuration and its build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class KernelBase:
+    """An unpacked, pristine kernel source. ``key`` changes whenever its content does.
+
+    Bases of one ``lineage`` follow each other in one work folder, as the states of a tree that
+    somebody edits do; "" means that the base is alone.
+    """
+
+    name: str  # debian:6.12
+    release: str  # 6.12.117, from its Makefile
+    path: Path
+    key: str
+    lineage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit of a git repository, with what a person knows it by."""
+
+    id: str  # in full
+    author: str  # name <address>
+    date: str  # when it was written, ISO 8601
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Options asked for, and who asks: ``origin`` is shown when one of them is dropped."""
+
+    origin: str
+    options: Mapping[str, str]  # CONFIG_FOO -> y, m, n, 4 or "text"
+    # A wish, as in the kernel's own selftests: whoever else asks overrides it, and what Kconfig
+    # drops of it is said but is no error.
+    soft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KernelConfig:
+    """A complete .config, checked against the fragments it was made from."""
+
+    text: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelBuild:
+    """What one build left behind, in a folder that never changes again."""
+
+    path: Path
+    key: str
+    release: str  # what uname -r will say
+    image: Path  # the bootable kernel
+    image_digest: str  # of its content: other builds may give the same
+    modules: Path | None  # a tar archive of lib/modules/RELEASE, or None without modules
+    headers: Path  # usr/include of make headers_install
+    config: Path

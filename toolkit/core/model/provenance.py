@@ -1,0 +1,22 @@
+"""Where a run was made, and of what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where a run was made, and of what. What it did not come to is empty."""
+
+    host: str = ""  # the distribution and the host's own kernel; never the host's name
+    processor: str = ""
+    cpus: int = 0
+    memory_mib: int = 0
+    python: str = ""
+    architecture: str = ""
+    compiler: str = ""
+    config: str = ""  # digest of the kernel configuration
+    build: str = ""  # key of the kernel build
+    image: str = ""  # its name and key
+    machine: str = ""  # what QEMU was asked for

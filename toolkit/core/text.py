@@ -1,0 +1,58 @@
+"""Text that strangers wrote, made harmless; and sizes, as people write them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from toolkit.core.errors import UserError
+
+# Control characters, format characters (direction overrides, zero widths), lone surrogates, and
+# the separators that some programs take for a line's end. Unassigned ones include U+FFFE and
+# U+FFFF, which XML forbids.
+_UNSAFE = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """Return ``text`` with every character that is not seen as itself written as an escape.
+
+    What a guest, a patch or a test printed goes through here before it reaches a terminal, an
+    id or a report. ``keep`` names characters to leave as they are, such as a newline.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        each if each in keep or unicodedata.category(each) not in _UNSAFE else _escaped(each)
+        for each in text
+    )
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+def size(number: float) -> str:
+    """Return a number of bytes as a person reads it: 1536 is ``2 KiB``."""
+    unit = 0
+    while number >= 1024 and unit < len(_UNITS) - 1:
+        number /= 1024
+        unit += 1
+    return f"{number:.1f} {_UNITS[unit]}" if unit > 2 else f"{number:.0f} {_UNITS[unit]}"
+
+
+def parse_size(words: str) -> int:
+    """Return the bytes that ``500M``, ``1.5G`` or ``20GiB`` stand for.
+
+    Raises :class:`UserError` for anything else.
+    """
+    match = _SIZE.fullmatch(words.strip())
+    if match is None:
+        raise UserError(f"{words!r} is no size", hint="write it as 500M or 20G")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))

@@ -1,0 +1,392 @@
+"""What a test program printed, as a tree: KTAP 1, TAP 13 and TAP 14.
+
+The formats are those of Documentation/dev-tools/ktap.rst and of what the kernel's selftests
+really print: tools/testing/selftests/kselftest.h, kselftest_harness.h and kselftest/runner.sh.
+
+The parser is pessimistic. A test passes only where a whole ``ok`` line says so; a test that was
+planned, or that began, and has no result line is a CRASH. A line that is none of the protocol's
+is kept as a diagnostic and never changes a status. Where the documents are ambiguous:
+
+* One document lies in another where it is indented, or prefixed with ``# `` as the kselftest
+  runner does it. A ``# `` may as well begin a comment, so such a document is believed only if
+  it begins with a version line or a plan (the runner's children print no version line).
+* A directive wins over ``ok``: ``ok 1 # TIMEOUT`` did not pass. ``ok # TODO`` is an XPASS.
+* Numbers may come in any order, but each once: a second result with one number is an ERROR.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from toolkit.core.model.testing import Status, TestNode
+
+MAX_DEPTH = 32  # nested documents; deeper ones are an ERROR, so that no tree exhausts the stack
+MESSAGE_LINES = 30
+MESSAGE_LINE_CHARS = 400
+
+_SEVERITY = {status: rank for rank, status in enumerate(Status)}
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])|\x00")
+_STAMP = re.compile(r"(?:<[0-9]{1,2}>)?\[ *[0-9]+\.[0-9]+\](?:\[ *[TC][0-9]+\])? ?")
+_LEAD = re.compile(r"[ #]*")
+# kselftest_harness.h, before its first case: it says nothing of that case.
+_PREAMBLE = re.compile(r"Starting \d+ tests from \d+ test cases\.")
+_VERSION = re.compile(r"K?TAP version [0-9]{1,3}\s*$")
+_PLAN = re.compile(r"1\.\.([0-9]{1,9})\s*(?:#\s*(.*))?$")
+_RESULT = re.compile(r"(not )?ok\b(?:\s+([0-9]{1,9})(?=[\s#-]|$))?(?=\s|#|$)\s*(.*)$", re.DOTALL)
+_BAIL = re.compile(r"Bail out!\s*(.*)$")
+_SUBTEST = re.compile(r"Subtest: *(\S.*?)\s*$")
+# kselftest_harness.h, __run_test(): "#  RUN           fixture.variant.case ..."
+_RUN = re.compile(r"RUN +(\S.*?) \.\.\.\s*$")
+_CHATTER = re.compile(  # of the harness and of the runner; it says nothing that a result does not
+    r"(?:OK|FAIL)  \S+\s*$|SKIP      |Totals: pass:[0-9]|timeout set to [0-9]+$|$"
+)
+_DIRECTIVE = re.compile(
+    r"(SKIP|SKIPPED|TODO|XFAIL|XPASS|TIMEOUT|ERROR)(?:[\s:]+(.*))?$", re.IGNORECASE | re.DOTALL
+)
+# A description ends at " #"; the directives are also seen right behind it, as in "name# SKIP".
+_HASH = re.compile(
+    r"(?:^|(?<=\s))#|(?<!\\)#(?=\s*(?:SKIP|TODO|XFAIL|XPASS|TIMEOUT|ERROR)\b)", re.IGNORECASE
+)
+
+_OK_WITH = {
+    "SKIP": Status.SKIP,
+    "SKIPPED": Status.SKIP,
+    "TODO": Status.XPASS,
+    "XFAIL": Status.XFAIL,  # ksft_test_result_xfail() prints "ok N # XFAIL": it failed as expected
+    "XPASS": Status.XPASS,
+    "TIMEOUT": Status.TIMEOUT,
+    "ERROR": Status.ERROR,
+}
+_NOT_OK_WITH = {**_OK_WITH, "TODO": Status.XFAIL}
+
+
+def parse(lines: Iterable[str], *, cut: bool = False) -> TestNode:
+    """Return the tree of what ``lines`` report; its root is named "".
+
+    ``lines`` may end in newlines or not. ``cut`` says that the last one may be incomplete: an
+    ``ok`` in it is then no pass, since a directive may have followed. The root's status is the
+    worst of its children's; without any it is SKIP for ``1..0`` and ERROR otherwise.
+    Never raises, whatever the text.
+    """
+    parser = _Parser()
+    previous: str | None = None
+    for line in _split(lines):
+        if previous is not None:
+            parser.line(previous)
+        previous = line
+    if previous is not None:
+        parser.line(previous, cut=cut)
+    return parser.end()
+
+
+def parse_text(text: str, *, complete: bool = True) -> TestNode:
+    """Return :func:`parse` of a whole output.
+
+    ``complete`` says that the program ended by itself, so that a last line without a newline
+    is one that forgot it; otherwise it counts as cut off.
+    """
+    lines = text.split("\n")
+    unfinished = lines.pop()
+    if unfinished:
+        lines.append(unfinished)
+    return parse(lines, cut=bool(unfinished) and not complete)
+
+
+def worst(statuses: Iterable[Status]) -> Status | None:
+    """Return the most severe of ``statuses``, or None without any."""
+    return min(statuses, key=_SEVERITY.__getitem__, default=None)
+
+
+def _split(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines without what terminals and serial lines add to them."""
+    for line in lines:
+        yield from _ESCAPE.sub("", line.rstrip("\r\n")).split("\r")
+
+
+@dataclass(slots=True)
+class _Document:
+    """One level of nesting while it is read. ``lead`` is what its lines begin with."""
+
+    lead: str
+    headed: bool = False  # a TAP version line was seen: results may lack numbers
+    numbered: bool = False  # … but these have some
+    plan: int | None = None
+    skipped: str | None = None  # the reason behind 1..0
+    name: str = ""  # from "# Subtest: name"
+    running: str = ""  # the harness said RUN and nothing since
+    last: int = 0
+    seen: set[int] = field(default_factory=set)
+    results: list[TestNode] = field(default_factory=list)
+    nested: list[TestNode] = field(default_factory=list)  # waits for the parent's result line
+    nested_open: bool = False
+    nested_name: str = ""
+    troubles: list[TestNode] = field(default_factory=list)
+    diagnostics: deque[str] = field(default_factory=lambda: deque(maxlen=MESSAGE_LINES))
+
+    @property
+    def begun(self) -> bool:
+        return self.plan is not None or bool(self.results)
+
+    def say(self, text: str) -> None:
+        """Remember a diagnostic for the next result."""
+        text = text.rstrip()
+        if text and not _PREAMBLE.fullmatch(text):
+            self.diagnostics.append(text[:MESSAGE_LINE_CHARS])
+
+    def message(self, *first: str) -> str:
+        """Return what was said since the last result, behind ``first``, and forget it."""
+        head = [text.strip()[:MESSAGE_LINE_CHARS] for text in first]
+        said = "\n".join([*filter(None, head), *self.diagnostics])
+        self.diagnostics.clear()
+        return said
+
+    def add(self, number: int | None, name: str, status: Status, why: str) -> None:
+        """Take one result line, and the nested results that came before it."""
+        number = self.last + 1 if number is None else number
+        if number in self.seen:
+            why = f"number {number} came twice; {why}".rstrip("; ")
+            status = status if status.bad else Status.ERROR
+        self.seen.add(number)
+        self.last = number
+        children = tuple(self.nested)
+        status = worst([status, *(child.status for child in children)]) or status
+        # The harness of 6.1 leaves the name out of a skipped case's result.
+        name = name or self.nested_name or self.running or str(number)
+        self.results.append(TestNode(name, status, self.message(why), children))
+        self.running = ""
+        self._forget_nested()
+
+    def _forget_nested(self) -> None:
+        self.nested = []
+        self.nested_open = False
+        self.nested_name = ""
+
+    def finish(self) -> list[TestNode]:
+        """Return the children, with what is missing or in excess made explicit."""
+        nodes = list(self.results)
+        if self.nested_open or self.running:
+            number = self.last + 1
+            name = self.running or self.nested_name or str(number)
+            why = "it began, but its result never came"
+            nodes.append(TestNode(name, Status.CRASH, self.message(why), tuple(self.nested)))
+            self.seen.add(number)
+            self._forget_nested()
+        nodes += self.troubles
+        for first, end in self._gaps():
+            name = str(first) if first == end else f"{first}..{end}"
+            why = f"{len(self.results)} results came, {name} never did"
+            if self.plan is not None:
+                why = f"{self.plan} tests were planned, {why}"
+            nodes.append(TestNode(name, Status.CRASH, self.message(why)))
+        if self.plan is not None and any(not 1 <= number <= self.plan for number in self.seen):
+            why = f"{self.plan} tests were planned, but numbers beyond that came"
+            nodes.append(TestNode("plan", Status.ERROR, why))
+        return nodes
+
+    def _gaps(self) -> Iterator[tuple[int, int]]:
+        """Yield the ranges of numbers that never came."""
+        total = max(self.seen, default=0) if self.plan is None else self.plan
+        expected = 1
+        for number in sorted(self.seen):
+            if number > total:
+                break
+            if number > expected:
+                yield expected, number - 1
+            expected = max(expected, number + 1)
+        if expected <= total:
+            yield expected, total
+
+
+class _Parser:
+    """Reads lines into a stack of documents."""
+
+    def __init__(self) -> None:
+        self._root = _Document("")
+        self._stack = [self._root]
+        self._done: list[TestNode] = []
+        self._stamped = False
+        self._skipped: str | None = None
+
+    def line(self, text: str, *, cut: bool = False) -> None:
+        """Take one line."""
+        text = self._unstamped(text).expandtabs(4)
+        match = _LEAD.match(text)
+        lead = match.group() if match else ""
+        body = text[len(lead) :]
+        if _VERSION.match(body):
+            self._version(lead, body)
+        elif plan := _PLAN.match(body):
+            self._plan(lead, int(plan[1]), plan[2] or "", text, cut)
+        elif result := _RESULT.match(body):
+            self._result(lead, result, text, cut)
+        elif bail := _BAIL.match(body):
+            self._bail(lead, bail[1], text)
+        else:
+            self._diagnostic(lead, body, text)
+
+    def end(self) -> TestNode:
+        """Close everything, and return the root."""
+        self._close_above(self._root)
+        children = (*self._done, *self._root.finish())
+        status = worst(child.status for child in children)
+        if status is not None:
+            return TestNode("", status, "", children)
+        if self._root.skipped is not None or self._skipped is not None:
+            return TestNode("", Status.SKIP, self._root.skipped or self._skipped or "")
+        return TestNode("", Status.ERROR, self._root.message("the output holds no test result"))
+
+    def _unstamped(self, text: str) -> str:
+        """Strip a printk time stamp, once the document turned out to come out of the log."""
+        stamp = _STAMP.match(text)
+        if stamp is None:
+            return text
+        rest = text[stamp.end() :]
+        if not self._stamped and _VERSION.match(rest.lstrip()):
+            self._stamped = True
+        return rest if self._stamped else text
+
+    # --- finding the document that a line belongs to ---------------------------------------
+
+    def _find(self, lead: str, *, header: bool, numbered: bool = True) -> _Document | None:
+        """Return the document of a structural line, opened if need be; None for a comment."""
+        for document in reversed(self._stack):
+            if document.lead == lead:
+                self._close_above(document)
+                return document
+        if len(lead) < len(self._root.lead):
+            self._close_above(self._root)
+            self._root = _Document(lead)
+            self._stack.insert(0, self._root)
+            self._close_above(self._root)
+            return self._root
+        parent = next((d for d in reversed(self._stack) if len(d.lead) < len(lead)), self._root)
+        commented = lead.count("#") > parent.lead.count("#")
+        if commented and not (header and lead.endswith("# ")):
+            return None
+        if not (header or numbered):
+            return None
+        self._close_above(parent)
+        if len(self._stack) >= MAX_DEPTH:
+            why = f"tests are nested deeper than {MAX_DEPTH} levels"
+            parent.troubles = [TestNode("nesting", Status.ERROR, why)]
+            return None
+        document = _Document(lead, name=parent.nested_name)
+        parent.nested_open = True
+        self._stack.append(document)
+        return document
+
+    def _close_above(self, document: _Document) -> None:
+        while self._stack[-1] is not document:
+            child = self._stack.pop()
+            parent = self._stack[-1]
+            parent.nested += child.finish()
+            parent.nested_name = child.name or parent.nested_name
+            for said in (child.skipped, *child.diagnostics):
+                parent.say(said or "")
+
+    def _restart(self, document: _Document) -> _Document:
+        """Begin another document in the place of one that came to its end."""
+        fresh = _Document(document.lead, name=document.name)
+        if document is self._root:
+            self._done += document.finish()
+            self._skipped = document.skipped if self._skipped is None else self._skipped
+            self._root = fresh
+        else:
+            self._stack[-2].nested += document.finish()
+        self._stack[-1] = fresh
+        return fresh
+
+    # --- the kinds of lines ----------------------------------------------------------------
+
+    def _version(self, lead: str, body: str) -> None:
+        root = self._root
+        if not (root.begun or root.headed or root.nested_open or self._done or "#" in lead):
+            self._close_above(root)
+            root.lead = lead  # the whole document is indented
+        document = self._find(lead, header=True)
+        if document is None:
+            return
+        if document.begun:
+            document = self._restart(document)
+        document.headed = body.startswith("TAP")
+
+    def _plan(self, lead: str, total: int, comment: str, text: str, cut: bool) -> None:
+        document = self._find(lead, header=True)
+        if document is None:
+            self._stack[-1].say(text)
+            return
+        if document.plan is not None:
+            document = self._restart(document)
+        document.plan = total
+        if total == 0:
+            directive = _DIRECTIVE.match(comment)
+            document.skipped = ((directive[2] or "") if directive else comment).strip()
+        elif cut:
+            why = "the output ends inside the plan"
+            document.troubles.append(TestNode("plan", Status.CRASH, why))
+
+    def _result(self, lead: str, match: re.Match[str], text: str, cut: bool) -> None:
+        failed, digits, rest = bool(match[1]), match[2], match[3]
+        numbered = digits is not None
+        document = self._find(lead, header=False, numbered=numbered)
+        # "ok then" in the middle of prose is a result only where it can hardly be anything else.
+        prose = not (numbered or failed or rest.startswith("- ") or not rest)
+        if document is None or (prose and (document.numbered or not document.headed)):
+            self._stack[-1].say(text)
+            return
+        document.numbered |= numbered
+        hashed = _HASH.search(rest)
+        description = rest[: hashed.start()] if hashed else rest
+        comment = rest[hashed.end() :].strip() if hashed else ""
+        directive = _DIRECTIVE.match(comment)
+        status = Status.FAIL if failed else Status.PASS
+        if directive:
+            status = (_NOT_OK_WITH if failed else _OK_WITH)[directive[1].upper()]
+            reason = directive[2] or ""
+            keep = reason and status in (Status.TIMEOUT, Status.ERROR)
+            comment = comment if keep else reason
+        if cut and status is Status.PASS:
+            status = Status.CRASH
+            comment = f"the output ends inside this line; {comment}".rstrip("; ")
+        name = re.sub(r"^-(?:\s+|$)", "", description.strip()).strip().replace("\\#", "#")
+        document.add(int(digits) if numbered else None, name, status, comment)
+
+    def _bail(self, lead: str, reason: str, text: str) -> None:
+        document = next((doc for doc in self._stack if doc.lead == lead), None)
+        if document is None and "#" in lead:
+            self._stack[-1].say(text)
+            return
+        document = document or self._stack[-1]
+        document.troubles.append(TestNode("Bail out!", Status.ERROR, reason.strip()))
+
+    def _diagnostic(self, lead: str, body: str, text: str) -> None:
+        """Take a line that reports nothing: a comment, or anything else."""
+        hash_at = lead.rfind("#")
+        if hash_at >= 0:
+            outer = lead[:hash_at]
+            if name := _SUBTEST.match(body):
+                self._subtest(outer, name[1])
+                return
+            document = next((d for d in self._stack if d.lead == outer), None)
+            if document and (run := _RUN.match(body)):
+                self._close_above(document)
+                document.running = run[1]
+                return
+            if _CHATTER.match(body):
+                return
+        top = self._stack[-1]
+        shown = text[len(top.lead) :] if text.startswith(top.lead) else text
+        top.say(shown.removeprefix("# ") if hash_at >= 0 else shown)
+
+    def _subtest(self, outer: str, name: str) -> None:
+        # KUnit writes the line inside the subtest, TAP 14 before it, at the parent's indentation.
+        top = self._stack[-1]
+        if top.lead == outer and top is not self._root and not top.results:
+            top.name = name
+            return
+        parent = next((d for d in reversed(self._stack) if len(d.lead) <= len(outer)), self._root)
+        if parent.lead.count("#") == outer.count("#"):
+            parent.nested_name = name

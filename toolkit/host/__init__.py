@@ -1,0 +1,1 @@
+"""This machine: its processes, the cache, git, apt and downloads."""

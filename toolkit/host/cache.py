@@ -1,0 +1,271 @@
+"""The content-addressed store under the cache folder.
+
+An entry is a folder ``KIND/KEY`` that is either whole or absent: it is filled under a
+temporary name and renamed. Entries never change afterwards; one that did, by a failing disk or a
+careless hand, is noticed when it is found and made again. Beside them lie *work folders*,
+which do change (a persistent build tree); whoever uses one holds its lock.
+
+Any number of toolkits may share one store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import InfrastructureError
+from toolkit.host import integrity
+
+_SEAL = ".sealed.json"  # written last: a folder without it is not an entry
+_FORMAT = 2  # of a seal; what an earlier toolkit sealed cannot be checked, and counts as absent
+_LOCK_POLL = 0.05
+
+
+def _nobody(said: str) -> None:
+    """Hear of damage and do nothing: where there is nobody to tell."""
+
+
+def digest(*parts: object) -> str:
+    """Return a hex key over ``parts``: bytes as they are, everything else as its JSON."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
+        state.update(len(data).to_bytes(8, "little") + data)
+    return state.hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """One line of ``cache list``. ``size`` is in bytes on disk, ``used`` a Unix time."""
+
+    kind: str
+    key: str
+    label: str
+    size: int
+    used: float
+    path: Path
+
+
+class Cache:
+    """A store rooted at ``root``, which is made when first needed.
+
+    ``cold`` makes :meth:`make` ignore what is there (once each entry), and replace it.
+    ``on_damage`` is told of an entry that is not what it was, in words.
+    """
+
+    def __init__(
+        self, root: Path, *, cold: bool = False, on_damage: Callable[[str], None] = _nobody
+    ) -> None:
+        self.root = root
+        self.cold = cold
+        self._on_damage = on_damage
+        self._fresh: set[Path] = set()
+        self._looked_through: dict[Path, bool] = {}  # by this process: is it sound?
+
+    def find(self, kind: str, key: str) -> Path | None:
+        """Return the entry's folder, and remember that it was used, or None."""
+        path = self.root / kind / key
+        if self.cold and path not in self._fresh:
+            return None
+        if not (path / _SEAL).exists() or not self._sound(path):
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path / _SEAL)
+        return path
+
+    def _sound(self, path: Path) -> bool:
+        """Return whether an entry is what it was when it was sealed; looked at once."""
+        if path not in self._looked_through:
+            try:
+                seal = json.loads((path / _SEAL).read_text())
+                if seal.get("format") != _FORMAT:
+                    return False
+                what = integrity.damage(path, seal["files"])
+            except FileNotFoundError:
+                return False  # pruned meanwhile
+            except (OSError, ValueError, KeyError, AttributeError) as error:
+                what = str(error)
+            if what:
+                kind = path.parent.name
+                self._on_damage(f"a cached {kind} is damaged and will be made again: {what}")
+            self._looked_through[path] = not what
+        return self._looked_through[path]
+
+    def make(
+        self,
+        kind: str,
+        key: str,
+        fill: Callable[[Path], None],
+        *,
+        deadline: Deadline,
+        label: str = "",
+        checked: bool = True,
+    ) -> tuple[Path, bool]:
+        """Return the entry's folder and whether it was found.
+
+        Where it is absent or damaged ``fill`` is called with an empty folder; what it raises
+        leaves the store as it was. Two callers of one key wait for each other and fill it once.
+        Who looks after the entry's files himself says that it is not to be ``checked``.
+        """
+        if found := self.find(kind, key):
+            return found, True
+        with self.lock(f"{kind}/{key}", deadline=deadline):
+            if found := self.find(kind, key):
+                return found, True
+            return self._fill(self.root / kind / key, fill, label, checked), False
+
+    def _fill(self, path: Path, fill: Callable[[Path], None], label: str, checked: bool) -> Path:
+        try:
+            # Whoever left one of these was killed: its lock is ours now.
+            for left in path.parent.glob(f".{path.name}.*"):
+                self.remove_tree(left)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        except OSError as error:
+            raise InfrastructureError(f"cannot write to the cache {self.root}: {error}") from error
+        try:
+            fill(temporary)
+            files = integrity.digests(temporary) if checked else {}
+            seal = {"format": _FORMAT, "label": label, "made": time.time(), "files": files}
+            (temporary / _SEAL).write_text(json.dumps(seal))
+            temporary.chmod(0o755)
+            self.remove_tree(path)
+            temporary.rename(path)
+        except BaseException:
+            self.remove_tree(temporary)
+            raise
+        self._fresh.add(path)
+        self._looked_through[path] = True
+        return path
+
+    def discard(self, kind: str, key: str) -> None:
+        """Remove an entry that turned out to be damaged."""
+        self.remove_tree(self.root / kind / key)
+
+    @contextlib.contextmanager
+    def work(self, kind: str, key: str, *, deadline: Deadline) -> Iterator[Path]:
+        """Lend the changing folder ``work/KIND/KEY``, locked against every other user of it."""
+        path = self.root / "work" / kind / key
+        with self.lock(f"work/{kind}/{key}", deadline=deadline):
+            if self.cold and path not in self._fresh:
+                self.remove_tree(path)
+            path.mkdir(parents=True, exist_ok=True)
+            self._fresh.add(path)
+            os.utime(path)
+            yield path
+
+    @contextlib.contextmanager
+    def lock(self, name: str, *, deadline: Deadline) -> Iterator[None]:
+        """Hold the store-wide lock called ``name``; it falls with the process that holds it."""
+        file = self.root / (name + ".lock")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(file, timeout=deadline.remaining(), poll_interval=_LOCK_POLL):
+                yield
+        except Timeout as error:
+            raise InfrastructureError(
+                f"waited {deadline.budget:.0f} s for another run to release {file}",
+                hint="let the other run finish, or give this one its own XDG_CACHE_HOME",
+            ) from error
+
+    @staticmethod
+    def remove_tree(path: Path) -> None:
+        """Remove a folder whole or not at all as others see it: rename first, then delete."""
+        if not path.exists():
+            return
+        with tempfile.TemporaryDirectory(prefix=".trash.", dir=path.parent) as trash:
+            path.rename(Path(trash) / "entry")
+
+    def entries(self, kind: str = "*") -> list[CacheEntry]:
+        """Return everything that is stored, or of one kind, least recently used first.
+
+        What several share by hard links counts for the one that was used last: removing the
+        others does not free it.
+        """
+        found: list[tuple[float, Path, str, str]] = []
+        for seal in self.root.glob(f"{kind}/*/{_SEAL}"):
+            with contextlib.suppress(OSError, ValueError):
+                label = str(json.loads(seal.read_text()).get("label", ""))
+                path = seal.parent
+                found.append((seal.stat().st_mtime, path, path.parent.name, label))
+        found += [
+            (path.stat().st_mtime, path, f"work/{path.parent.name}", "")
+            for path in self.root.glob("work/*/*")
+            if kind == "*" and path.is_dir() and not path.name.startswith(".")
+        ]
+        seen: set[tuple[int, int]] = set()
+        entries = [
+            CacheEntry(which, path.name, label, tree_size(path, seen), used, path)
+            for used, path, which, label in sorted(found, reverse=True)
+        ]
+        return entries[::-1]
+
+    def newest(self, kind: str) -> Path | None:
+        """Return the most recently used entry of a kind, or None."""
+        seals = self.root.glob(f"{kind}/*/{_SEAL}")
+        found = max(seals, key=lambda seal: seal.stat().st_mtime, default=None)
+        return found.parent if found else None
+
+    def prune(self, keep_within: int) -> list[CacheEntry]:
+        """Remove the least recently used entries until at most ``keep_within`` bytes stay.
+
+        What another run is using stays. Returns what was removed.
+        """
+        return self._remove_oldest(self.entries(), keep_within)
+
+    def trim(self, kind: str, keep_within: int, *, unused: float) -> list[CacheEntry]:
+        """Do the same among the entries of one kind, but for those used in the last seconds."""
+        entries = self.entries(kind)
+        now = time.time()
+        kept = sum(entry.size for entry in entries if now - entry.used < unused)
+        idle = [entry for entry in entries if now - entry.used >= unused]
+        return self._remove_oldest(idle, max(0, keep_within - kept))
+
+    def _remove_oldest(self, entries: Sequence[CacheEntry], keep_within: int) -> list[CacheEntry]:
+        total = sum(entry.size for entry in entries)
+        removed = []
+        for entry in entries:
+            if total <= keep_within:
+                break
+            lock = FileLock(self.root / f"{entry.kind}/{entry.key}.lock", timeout=0)
+            with contextlib.suppress(Timeout), lock:
+                self.remove_tree(entry.path)
+                removed.append(entry)
+                total -= entry.size
+        return removed
+
+
+def tree_size(path: Path, seen: set[tuple[int, int]] | None = None) -> int:
+    """Return the bytes on disk below ``path``; hard links count once.
+
+    ``seen`` has the files that others count already, and gets those that others may count again.
+    """
+    seen = set() if seen is None else seen
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                info = Path(folder, name).lstat()
+                if info.st_nlink > 1:
+                    if (info.st_dev, info.st_ino) in seen:
+                        continue
+                    seen.add((info.st_dev, info.st_ino))
+                total += info.st_blocks * 512
+    return total
+
+
+def free_bytes(path: Path) -> int:
+    """Return how many bytes may still be written below ``path`` or its nearest parent."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free

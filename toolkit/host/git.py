@@ -1,0 +1,172 @@
+"""Questions to a local git repository.
+
+Nothing here changes it: no ref, no index, no work tree, no state of a bisection. Revisions come
+from the caller and may be anything; names of commits and trees are git's own, in hex.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import UserError
+from toolkit.core.model.kernel import Commit
+from toolkit.host import process
+
+# What would lead git to another repository than the one named (git rev-parse --local-env-vars).
+_LOCAL = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_COMMON_DIR",
+)
+# How a file is written out must depend on the repository alone, not on whose settings these are.
+_EXPORT = ("core.autocrlf=false", "core.eol=lf", "core.attributesFile=/dev/null")
+_ARGUMENTS = 100_000  # bytes of paths on one command line; Linux allows 2 MiB of it
+TOP = "tree"  # the one folder at the top of an archive
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A path in which two trees differ, and what it is in each: a mode, 000000 for nothing."""
+
+    path: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository, bare or not, named by any folder in it."""
+
+    path: Path
+
+    def _run(self, deadline: Deadline, *arguments: str, check: bool = True) -> process.Completed:
+        argv = ["git", "-C", str(self.path), *arguments]
+        return process.run(argv, env=dict.fromkeys(_LOCAL), deadline=deadline, check=check)
+
+    def folder(self, deadline: Deadline) -> Path:
+        """Return the repository's own folder, the same one for all its work trees.
+
+        Raises :class:`UserError` where there is no repository.
+        """
+        line = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+        done = self._run(deadline, *line, check=False)
+        if done.status != 0:
+            raise self._unreadable(done)
+        return Path(os.path.realpath(os.fsdecode(done.stdout.rstrip(b"\n"))))
+
+    def _unreadable(self, done: process.Completed) -> UserError:
+        said = done.stderr.decode(errors="replace").splitlines()
+        return UserError(f"{self.path} is no git repository that can be read", detail=said[:5])
+
+    # --- revisions ---------------------------------------------------------------------------
+
+    def tree_id(self, revision: str, deadline: Deadline) -> str:
+        """Return the name of a revision's tree; raise :class:`UserError` when there is none."""
+        return self._resolve(revision, "tree", deadline)
+
+    def commit(self, revision: str, deadline: Deadline) -> Commit:
+        """Return the commit that a revision names; raise :class:`UserError` when there is none."""
+        name = self._resolve(revision, "commit", deadline)
+        form = "--format=%an <%ae>%n%aI%n%s"
+        done = self._run(deadline, "rev-list", "--max-count=1", "--encoding=UTF-8", form, name)
+        _, author, date, subject, *_ = (*done.text.split("\n"), "", "", "")
+        return Commit(name, author, date, subject)
+
+    def _resolve(self, revision: str, kind: str, deadline: Deadline) -> str:
+        wanted = f"{revision}^{{{kind}}}"
+        line = ("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
+        done = self._run(deadline, *line, check=False)
+        if done.status == 0:
+            return done.text.strip()
+        names = self.names(deadline)
+        near = difflib.get_close_matches(revision, names, n=5, cutoff=0.4) or names[-10:]
+        raise UserError(
+            f"{self.path} has no revision {revision!r}",
+            hint=f"there is {', '.join(near)}" if near else "it has neither branch nor tag",
+        )
+
+    def names(self, deadline: Deadline) -> list[str]:
+        """Return the names of branches and tags; raise :class:`UserError` for no repository."""
+        done = self._run(deadline, "for-each-ref", "--format=%(refname:short)", check=False)
+        if done.status != 0:
+            raise self._unreadable(done)
+        return done.text.split()
+
+    # --- history -----------------------------------------------------------------------------
+
+    def merge_bases(self, one: str, others: Iterable[str], deadline: Deadline) -> list[str]:
+        """Return the best ancestors that a commit has in common with a merge of all the others.
+
+        There is none where the histories are apart.
+        """
+        done = self._run(deadline, "merge-base", "--all", one, *others, check=False)
+        return done.text.split() if done.status == 0 else []
+
+    def halving(self, bad: str, good: Iterable[str], deadline: Deadline) -> list[str]:
+        """Return ``bad`` and its ancestors without those of ``good``.
+
+        The commit that halves them best comes first, and ``bad`` itself last.
+        """
+        line = ("rev-list", "--bisect-all", bad, "--not", *good)
+        return [row.split(" ", 1)[0] for row in self._run(deadline, *line).text.splitlines()]
+
+    # --- content -----------------------------------------------------------------------------
+
+    def changes(self, before: str, after: str, deadline: Deadline) -> list[Change] | None:
+        """Return the paths in which two trees differ; None where one of them is not there."""
+        line = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none")
+        done = self._run(deadline, *line, before, after, check=False)
+        if done.status != 0:
+            return None
+        fields = done.stdout.split(b"\0")
+        return [
+            Change(os.fsdecode(path), facts[1:7].decode(), facts[8:14].decode())
+            for facts, path in zip(fields[::2], fields[1::2], strict=False)
+        ]
+
+    def attributes(self, deadline: Deadline) -> bytes:
+        """Return what the repository itself, not its trees, says of how files are written out."""
+        try:
+            return (self.folder(deadline) / "info/attributes").read_bytes()
+        except OSError:
+            return b""
+
+    def archive(
+        self, tree: str, target: Path, deadline: Deadline, paths: Sequence[str] = ()
+    ) -> Iterator[Path]:
+        """Yield tar archives of a tree, or of these paths in it, below a folder :data:`TOP`.
+
+        Each is the same file ``target``, written anew.
+        """
+        folder = os.fsdecode(
+            self._run(deadline, "rev-parse", "--absolute-git-dir").stdout.rstrip(b"\n")
+        )
+        settings = [word for setting in _EXPORT for word in ("-c", setting)]
+        # With --git-dir the top of the tree is meant, not the folder in it that self.path is.
+        line = ["--git-dir", folder, "--literal-pathspecs", *settings, "archive", "--format=tar"]
+        line += [f"--prefix={TOP}/", f"--output={target}", tree]
+        for some in _portions(paths) if paths else [()]:
+            self._run(deadline, *line, "--", *some)
+            yield target
+
+
+def _portions(paths: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the paths in portions that a command line has room for."""
+    portion: list[str] = []
+    size = 0
+    for path in paths:
+        length = len(os.fsencode(path)) + 1
+        if portion and size + length > _ARGUMENTS:
+            yield portion
+            portion, size = [], 0
+        portion.append(path)
+        size += length
+    if portion:
+        yield portion

@@ -1,0 +1,1 @@
+"""Source trees, configuration and build of a kernel."""

@@ -1,0 +1,1 @@
+"""Build an edit that reaches modules alone by the commands that kbuild recorded."""

@@ -1,0 +1,381 @@
+"""Configure and build a patched kernel with its own build system.
+
+One work folder for each base holds the patched source and a build folder for each
+configuration; both persist, so that kbuild redoes only what an edit calls for. What a build
+gives is copied into the content-addressed store, where the later stages take it from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from toolkit.core.arch import Arch
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import InfrastructureError
+from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
+from toolkit.core.model.series import PatchedTree
+from toolkit.core.observer import Observer
+from toolkit.host import integrity, process
+from toolkit.host.cache import Cache, digest
+from toolkit.kernel import ccache, gcov_build, kconfig, kconfig_explain
+from toolkit.kernel.incremental import affected, replay
+from toolkit.kernel.incremental.change_log import Journal
+from toolkit.kernel.make import Make, Progress
+
+Materialise = Callable[[PatchedTree, Path, Deadline], object]
+
+# Programs that a kernel build runs (Documentation/process/changes.rst), and Debian's packages.
+NEEDED = {
+    "gcc": "gcc",
+    "make": "make",
+    "ld": "binutils",
+    "flex": "flex",
+    "bison": "bison",
+    "bc": "bc",
+    "rsync": "rsync",
+    "depmod": "kmod",
+    "git": "git",
+    "xz": "xz-utils",
+}
+_KCONFIG_FILE = re.compile(r"(^|/)Kconfig[^/]*$|^arch/[^/]+/configs/|^kernel/configs/|^scripts/")
+# What Kconfig reads of a whole tree: these, and what the Makefiles tell it.
+_CONFIGURES = re.compile(rf"{_KCONFIG_FILE.pattern}|^(arch/[^/]+/)?Makefile[^/]*$")
+_versions: dict[tuple[str, int, int, int], str] = {}
+_FORMAT = 2  # of a build's entry, a part of its key
+NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
+_WISHES = "wishes"  # which soft options were dropped, in a configuration's entry
+KERNEL = "kernel"  # what QEMU boots, in a build's entry
+
+
+@dataclass(slots=True)
+class WorkTree:
+    """A base's work folder while its lock is held; the source is patched when first asked for."""
+
+    folder: Path
+    tree: PatchedTree
+    materialise: Materialise
+    deadline: Deadline
+    _looking: Future[str] | None = field(default=None, init=False)
+
+    def source(self) -> Path:
+        """Return the patched source, bringing it up to date first.
+
+        Whether its base still is what was fetched is seen to meanwhile (see :meth:`settle`); if it
+        is not, ``deadline`` ends what is being made of it.
+        """
+        path = self.folder / "src"
+        if self._looking is None:
+            pool = ThreadPoolExecutor(1)
+            self._looking = pool.submit(self._look)
+            pool.shutdown(wait=False)
+            self.materialise(self.tree, path, self.deadline)
+        return path
+
+    def _look(self) -> str:
+        damage = integrity.stamp_damage(self.tree.base.path)
+        if damage:
+            self.deadline.cancel()
+        return damage
+
+    def settle(self) -> None:
+        """Raise :class:`InfrastructureError` if a file of the base was written to.
+
+        Base and source share their files and are removed then; whatever was made of them is wrong.
+        """
+        if self._looking and (what := self._looking.result()):
+            Cache.remove_tree(self.folder / "src")
+            Cache.remove_tree(self.tree.base.path.parent)
+            raise InfrastructureError(
+                f"the cached source of {self.tree.base.name} is damaged: {what}",
+                hint="it has been removed; run again, and it is fetched anew",
+            )
+
+    def output(self, config: KernelConfig) -> Path:
+        """Return the build folder for a configuration: one of its own, or that of a near one.
+
+        kbuild tracks each option by itself (scripts/basic/fixdep.c), so where two configurations
+        differ in little, going back and forth between them compiles little. The one option that
+        makes a kernel count its lines changes every command.
+        """
+        options = set(config.text.splitlines())
+        kind = "gcov" if gcov_build.is_on(config.text) else "out"
+        distances = {
+            other.parent: len(options ^ set(other.read_text().splitlines()))
+            for other in self.folder.glob(f"{kind}-*/.config")
+        }
+        near = min(distances, key=lambda folder: (distances[folder], folder.name), default=None)
+        if near and distances[near] <= NEAR:
+            return near
+        return self.folder / f"{kind}-{config.key[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds kernels into a cache. ``materialise`` lays a patched tree into a folder."""
+
+    cache: Cache
+    arch: Arch
+    materialise: Materialise
+    jobs: int
+    observer: Observer
+
+    @contextlib.contextmanager
+    def work_tree(self, tree: PatchedTree, deadline: Deadline) -> Iterator[WorkTree]:
+        """Lend the work folder of the tree's base, locked against other runs."""
+        lineage = tree.base.lineage or tree.base.key
+        with self.cache.work("kernel", lineage, deadline=deadline) as folder:
+            work = WorkTree(folder, tree, self.materialise, deadline.cancellable())
+            try:
+                yield work
+            finally:
+                work.settle()  # which explains any other failure
+
+    def compiler(self, deadline: Deadline) -> str:
+        """Return what identifies the compiler and binutils: a part of every key."""
+        return "; ".join(_version(process.find(tool), deadline) for tool in ("gcc", "ld"))
+
+    # --- configuration ---------------------------------------------------------------
+
+    def configure(
+        self, tree: PatchedTree, fragments: Sequence[Fragment], deadline: Deadline
+    ) -> tuple[KernelConfig, bool]:
+        """Return tinyconfig plus ``fragments`` as Kconfig resolves them, and whether it was found.
+
+        Raises :class:`UserError` when Kconfig dropped an option, naming it, who asked and the
+        dependency that is not met. What it dropped of a soft fragment is a notice.
+        """
+        merged = kconfig.merge(fragments)
+        asked = kconfig.render(merged)
+        wishes = kconfig.wishes(fragments)
+        key = digest(
+            self._configured_by(tree.base, deadline),
+            part_of(tree, _KCONFIG_FILE),
+            asked,
+            self.compiler(deadline),
+            self.arch.name,
+            *([wishes] if wishes else []),
+        )
+
+        def fill(folder: Path) -> None:
+            with self.work_tree(tree, deadline) as work:
+                text = self._resolve(work.source(), work.folder / "conf", asked, work.deadline)
+                missing = kconfig.dropped(text, merged)
+                why = kconfig_explain.reasons(
+                    work.source(),
+                    self.arch.srcarch,
+                    kconfig.parse_config(text),
+                    {item.option: item.wanted for item in missing},
+                )
+            if refused := [item for item in missing if item.option not in wishes]:
+                raise kconfig.refuse(refused, why)
+            if vain := [item for item in missing if not item.granted]:
+                (folder / _WISHES).write_text(kconfig.ungranted(vain, why))
+            (folder / "config").write_text(text)
+
+        path, found = self.cache.make("config", key, fill, deadline=deadline, label=tree.base.name)
+        if (path / _WISHES).exists():
+            self.observer.notice((path / _WISHES).read_text())
+        text = (path / "config").read_text()
+        return KernelConfig(text, digest(text)), found
+
+    def _configured_by(self, base: KernelBase, deadline: Deadline) -> str:
+        """Return what stands in a configuration's key for its base.
+
+        One commit after another has the same Kconfig files, so Kconfig need not run for each.
+        """
+        if not base.lineage:
+            return base.key
+
+        def fill(folder: Path) -> None:
+            found = {
+                name: digest((base.path / name).read_bytes())
+                for name in sorted(_names(base.path))
+                if _CONFIGURES.search(name) and (base.path / name).is_file()
+            }
+            (folder / "key").write_text(digest(found))
+
+        path, _ = self.cache.make("kconfig", base.key, fill, deadline=deadline, label=base.name)
+        return (path / "key").read_text()
+
+    def _resolve(self, source: Path, folder: Path, asked: str, deadline: Deadline) -> str:
+        """Run Kconfig: everything off, then what is asked, then what that selects."""
+        folder.mkdir(exist_ok=True)
+        make = self.make(source, folder, deadline)
+        make.run("tinyconfig")
+        config = folder / ".config"
+        config.write_text(config.read_text() + asked)
+        make.run("olddefconfig")
+        return config.read_text()
+
+    # --- kernel ----------------------------------------------------------------------
+
+    def build(
+        self, tree: PatchedTree, config: KernelConfig, deadline: Deadline, log: Path
+    ) -> tuple[KernelBuild, bool]:
+        """Build kernel, modules and UAPI headers; return them and whether they were found.
+
+        ``log`` receives the whole output of make. Raises :class:`BuildError` with the
+        compiler's lines, or :class:`InfrastructureError` when the host is at fault.
+        """
+        for program, package in NEEDED.items():
+            process.find(program, package)
+        counting = gcov_build.words(gcov_build.wanted(tree, config.text))
+        target = [_FORMAT, self.arch.name, self._image(config), *counting]
+        key = digest(tree.key, config.key, self.compiler(deadline), target)
+
+        def fill(folder: Path) -> None:
+            with self.work_tree(tree, deadline) as work:
+                self._compile(work, config, folder, log)
+            shutil.copyfile(log, folder / "build.log")
+
+        path, found = self.cache.make("build", key, fill, deadline=deadline, label=_label(tree))
+        if found:
+            shutil.copyfile(path / "build.log", log)
+        return _load_build(path, key), found
+
+    def _image(self, config: KernelConfig) -> str:
+        """Return what of the build folder QEMU boots.
+
+        The PVH entry runs C code before KASAN has its shadow (arch/x86/platform/pvh in 6.12), and
+        a kernel with KASAN resets the machine there; the entry for boot loaders is made for it.
+        """
+        instrumented = "CONFIG_KASAN=y" in config.text.splitlines()
+        return self.arch.packed_image if instrumented else self.arch.image
+
+    def _compile(
+        self,
+        work: WorkTree,
+        config: KernelConfig,
+        folder: Path,
+        log: Path,
+    ) -> None:
+        source, output = work.source(), work.output(config)
+        output.mkdir(exist_ok=True)
+        affected.claim(output, Journal(source))
+        if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
+            (output / ".config").write_text(config.text)
+        image = self._image(config)
+        counting = gcov_build.wanted(work.tree, config.text)
+        # What the compiler writes beside an object that counts its lines names the build folder.
+        reuse = {} if gcov_build.is_on(config.text) else ccache.environment(self.cache)
+        make = replace(self.make(source, output, work.deadline), log=log, env=reuse)
+        self._bring_up_to_date(make, config, Path(image).name, gcov_build.words(counting))
+        release = (output / "include/config/kernel.release").read_text().strip()
+        shutil.copyfile(output / image, folder / KERNEL)
+        shutil.copyfile(output / "System.map", folder / "System.map")
+        (folder / "config").write_text(config.text)
+        shutil.copytree(output / "usr/include", folder / "headers/include", ignore=_no_headers)
+        if "CONFIG_MODULES=y" in config.text.splitlines():
+            _pack_modules(make, folder / "modules.tar")
+        if gcov_build.is_on(config.text):
+            gcov_build.keep(counting, source, output, folder)
+        facts = {"release": release, "image": digest((folder / KERNEL).read_bytes())}
+        (folder / "build.json").write_text(json.dumps(facts))
+
+    def _bring_up_to_date(
+        self, make: Make, config: KernelConfig, image: str, words: Sequence[str]
+    ) -> None:
+        """Build what has changed: modules alone, or else whatever kbuild finds."""
+        output, journal = make.output, Journal(make.source)
+        identity = digest(config.text, self.compiler(make.deadline), image, list(words))
+        changes = affected.changes(output, identity, journal)
+        affected.forget(output)
+        if changes is None or not self._replay(make, config, changes):
+            progress = Progress(self.observer, output / ".toolkit-steps")
+            make.run(image, "modules", "headers", *words, on_line=progress)
+            progress.remember()
+        affected.remember(output, identity, journal)
+
+    def _replay(self, make: Make, config: KernelConfig, changes: dict[str, bool]) -> bool:
+        """Make modules alone; return whether that is enough, and went well.
+
+        Why it did not is for the whole build to say.
+        """
+        records = affected.in_modules(make.output, config.text, changes, make.deadline)
+        if records is None:
+            return False
+        names = affected.modules(make.output)
+        if replay.modules(make, config.text, names, records, Progress(self.observer)):
+            return all((make.output / name).is_file() for name in names)
+        if make.log:
+            make.log.unlink(missing_ok=True)
+        return False
+
+    def make(self, source: Path, output: Path, deadline: Deadline) -> Make:
+        """Return what runs make in a source with a build folder of its own."""
+        return Make(source, output, self.arch.name, self.jobs, deadline)
+
+
+def _names(root: Path) -> Iterator[str]:
+    """Yield the path of every file below ``root``."""
+    for place, _, files in os.walk(root):
+        prefix = place[len(str(root)) + 1 :]
+        yield from (f"{prefix}/{name}" if prefix else name for name in files)
+
+
+def _version(tool: str, deadline: Deadline) -> str:
+    """Return the first line that ``tool --version`` prints, asked once for each file on disk."""
+    info = Path(tool).resolve().stat()
+    known = (tool, info.st_ino, info.st_size, info.st_mtime_ns)
+    if known not in _versions:
+        text = process.run([tool, "--version"], deadline=deadline).text
+        _versions[known] = text.split("\n", 1)[0]
+    return _versions[known]
+
+
+def part_of(tree: PatchedTree, names: re.Pattern[str]) -> dict[str, str]:
+    """Return a digest of each file of the series whose path matches: what a partial key needs."""
+    return {
+        name: digest(file.content or b"") for name, file in tree.files.items() if names.search(name)
+    }
+
+
+def _label(tree: PatchedTree) -> str:
+    return f"{tree.series.name if tree.series else 'unpatched'} on {tree.base.name}"
+
+
+def _load_build(path: Path, key: str) -> KernelBuild:
+    facts = json.loads((path / "build.json").read_text())
+    modules = path / "modules.tar"
+    return KernelBuild(
+        path=path,
+        key=key,
+        release=facts["release"],
+        image=path / KERNEL,
+        image_digest=facts["image"],
+        modules=modules if modules.exists() else None,
+        headers=path / "headers",
+        config=path / "config",
+    )
+
+
+def _pack_modules(make: Make, archive: Path) -> None:
+    stage = archive.with_name("stage")
+    depmod = process.find("depmod", "kmod")
+    make.run("modules_install", f"INSTALL_MOD_PATH={stage}", f"DEPMOD={depmod}")
+    for link in (*stage.glob("lib/modules/*/build"), *stage.glob("lib/modules/*/source")):
+        link.unlink()
+    with tarfile.open(archive, "w") as tar:
+        tar.add(stage / "lib/modules", "lib/modules", filter=_anonymous)
+    shutil.rmtree(stage)
+
+
+def _no_headers(folder: str, names: list[str]) -> list[str]:
+    """Leave out what kbuild puts beside the headers it exports."""
+    return [name for name in names if not name.endswith(".h") and not Path(folder, name).is_dir()]
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    member.mtime = 0
+    return member

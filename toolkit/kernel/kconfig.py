@@ -1,0 +1,136 @@
+"""Kernel configuration: fragments, how they merge, and what Kconfig made of them.
+
+Pure functions over text. That an option was asked for says nothing: Kconfig silently drops
+one whose dependencies are unmet, so every request is checked against the final .config.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from toolkit.core.errors import UserError
+from toolkit.core.model.kernel import Fragment
+
+_ASSIGNMENT = re.compile(r"(CONFIG_[A-Za-z0-9_]+)=(.*)")
+_UNSET = re.compile(r"# (CONFIG_[A-Za-z0-9_]+) is not set")
+MAX_SHOWN = 5  # options in one line
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A requested option that the final configuration does not have as requested."""
+
+    option: str
+    wanted: str
+    got: str
+    origin: str
+
+    @property
+    def granted(self) -> bool:
+        """Whether it is there all the same: a module where it was to be built in."""
+        return {self.wanted, self.got} <= {"y", "m"}
+
+    def __str__(self) -> str:
+        """Say it in one line, as the error shows it."""
+        return f"{self.option}={self.wanted} asked for by {self.origin}, became {self.got}"
+
+
+def parse_config(text: str) -> dict[str, str]:
+    """Return the options of a complete .config; one that is not set has the value ``n``."""
+    options: dict[str, str] = {}
+    for line in text.splitlines():
+        if match := _ASSIGNMENT.fullmatch(line.strip()):
+            options[match[1]] = match[2]
+        elif match := _UNSET.fullmatch(line.strip()):
+            options[match[1]] = "n"
+    return options
+
+
+def parse_fragment(text: str, origin: str) -> Fragment:
+    """Return the options a fragment asks for.
+
+    Comments and blank lines are skipped. Anything else that is no assignment, and an option
+    given twice with two values, raises :class:`UserError` with the line.
+    """
+    options: dict[str, str] = {}
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        match = _ASSIGNMENT.fullmatch(line) or _UNSET.fullmatch(line)
+        if match is None:
+            if line and not line.startswith("#"):
+                raise UserError(
+                    f"{origin}:{number}: not a configuration option: {line!r}",
+                    hint="write CONFIG_NAME=y, =m, =n, a number or a quoted string",
+                )
+            continue
+        option, value = match[1], match[2] if match.re is _ASSIGNMENT else "n"
+        if options.setdefault(option, value) != value:
+            raise UserError(
+                f"{origin}:{number}: {option} is {options[option]} above and {value} here",
+                hint="keep one of the two lines",
+            )
+    return Fragment(origin, options)
+
+
+def merge(fragments: Iterable[Fragment]) -> dict[str, tuple[str, str]]:
+    """Return option -> (value, origin).
+
+    A later fragment overrides an earlier one, and any that is not soft overrides a soft one.
+    """
+    merged: dict[str, tuple[str, str]] = {}
+    for fragment in sorted(fragments, key=lambda each: not each.soft):
+        for option, value in fragment.options.items():
+            merged[option] = (value, fragment.origin)
+    return merged
+
+
+def render(merged: Mapping[str, tuple[str, str]]) -> str:
+    """Return merged options as lines that can be appended to a .config."""
+    return "".join(
+        f"# {option} is not set\n" if value == "n" else f"{option}={value}\n"
+        for option, (value, _) in merged.items()
+    )
+
+
+def dropped(config: str, merged: Mapping[str, tuple[str, str]]) -> list[Dropped]:
+    """Return every option that ``config`` does not have as ``merged`` asked."""
+    kept = parse_config(config)
+    return [
+        Dropped(option, value, kept.get(option, "n"), origin)
+        for option, (value, origin) in merged.items()
+        if kept.get(option, "n") != value
+    ]
+
+
+def wishes(fragments: Iterable[Fragment]) -> list[str]:
+    """Return the options that soft fragments alone ask for, sorted."""
+    listed = list(fragments)
+    firm = {option for each in listed if not each.soft for option in each.options}
+    return sorted({option for each in listed for option in each.options} - firm)
+
+
+def ungranted(missing: Sequence[Dropped], why: Mapping[str, str]) -> str:
+    """Return in one line which wishes Kconfig did not grant; see :func:`refuse` for ``why``."""
+    origins = ", ".join(dict.fromkeys(item.origin for item in missing))
+    said = [
+        f"{item.option}={item.wanted}" + (f" ({why[item.option]})" if why.get(item.option) else "")
+        for item in missing[:MAX_SHOWN]
+    ]
+    more = f" and {len(missing) - MAX_SHOWN} more" if len(missing) > MAX_SHOWN else ""
+    return f"{origins} asks in vain for {', '.join(said)}{more}"
+
+
+def refuse(missing: Sequence[Dropped], why: Mapping[str, str]) -> UserError:
+    """Return the error for dropped options; ``why`` has a reason for those where one is known."""
+    first = missing[0]
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    lines = [
+        str(item) + (f": {why[item.option]}" if why.get(item.option) else "") for item in missing
+    ]
+    return UserError(
+        f"Kconfig dropped {first.option}={first.wanted}, which {first.origin} asks for{more}",
+        hint="add what it depends on to the same fragment, or take the option out of it",
+        detail=lines,
+    )

@@ -1,0 +1,227 @@
+"""Keeps a tree on disk that kbuild works from: a base with a series laid over it.
+
+It is a hard-linked copy of the pristine base, and lives on from run to run. Only files whose
+content changes are touched, so that make's time stamps stay true. What the overlay is stands
+in a small file beside the tree. That file says what is about to change before it changes, so
+a run that is killed at any moment is repaired by the next. So does the tree's journal, which keeps
+it for those who build from the tree.
+
+The caller holds the lock on the tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import InfrastructureError, ToolFailedError
+from toolkit.core.model.series import PatchedTree
+from toolkit.host import integrity, process
+from toolkit.host.cache import Cache
+from toolkit.kernel.incremental.change_log import Journal
+
+# What a path holds: b"x" or b"-" for the right to execute and then the content, b"l" and then
+# where a symbolic link points to, or None for nothing.
+_Wanted = bytes | None
+_NONE = (0, 0, -1)  # device, inode and size of what is not there
+
+
+@dataclass
+class _State:
+    """What the last run left: the base, the overlay's files, and what it had not finished.
+
+    ``mark`` is where the journal stood: one that stands elsewhere does not know of every change.
+    """
+
+    base: str = ""
+    files: dict[str, list[Any]] = field(default_factory=dict)  # path: stat, digest
+    dirty: list[str] = field(default_factory=list)
+    mark: str = ""
+
+
+def materialise(tree: PatchedTree, target: Path, deadline: Deadline) -> list[str]:
+    """Make the folder ``target`` hold ``tree``; return the paths that were changed in it.
+
+    ``target`` is made at first use, and must be on the file system of the base. When ``target``
+    held another base, only what differs between the two is touched. A file that goes back to
+    the base's content gets a new time stamp, for make has to see that. Raises
+    :class:`InfrastructureError` when the disk does not allow it.
+    """
+    try:
+        return _Worktree(tree, target, deadline).update()
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot update the work tree {target}: {error}",
+            hint="see whether the disk is full, or remove that folder: it is made again",
+        ) from error
+
+
+class _Worktree:
+    """One update of one work tree."""
+
+    def __init__(self, tree: PatchedTree, target: Path, deadline: Deadline) -> None:
+        self.tree = tree
+        self.base = tree.base.path
+        self.target = target
+        self.deadline = deadline
+        self.journal = Journal(target)
+        self.state_file = target.with_name(f".{target.name}.overlay.json")
+        self.aside = target.with_name(f".{target.name}.new")
+
+    def update(self) -> list[str]:
+        if not self.target.is_dir():
+            self._copy_base()
+        state = self._load()
+        if state.mark != self._mark():
+            self.journal.begin(self.journal.name())
+        paths = {*self.tree.files, *state.files, *state.dirty}
+        if state.base != self.tree.base.key:
+            paths |= self._differences()
+        now: dict[str, list[Any]] = {}
+        changes: dict[str, bool] = {}  # and whether just the content does
+        for path in sorted(paths):
+            wanted = self._wanted(path)
+            known = [_digest(wanted), _stamp(self.target / path)]
+            if state.files.get(path) != known and (held := _read(self.target / path)) != wanted:
+                changes[path] = _kind(held) == _kind(wanted) != b""
+            elif path in self.tree.files:
+                now[path] = known
+        if changes:
+            self.journal.add(changes)
+            self._save(_State(state.base, now, list(changes), self._mark()))
+            self._change(list(changes))
+            for path in self.tree.files.keys() & set(changes):
+                now[path] = [_digest(self._wanted(path)), _stamp(self.target / path)]
+        final = _State(self.tree.base.key, now, mark=self._mark())
+        if final != state:
+            self._save(final)
+        return list(changes)
+
+    def _wanted(self, path: str) -> _Wanted:
+        file = self.tree.files.get(path)
+        if file is None:
+            return _read(self.base / path)
+        return None if file.content is None else (b"-", b"x")[file.executable] + file.content
+
+    def _change(self, paths: list[str]) -> None:
+        self.aside.unlink(missing_ok=True)
+        # What goes, goes first: a file may stand where a folder is wanted, and the other way.
+        gone = [path for path in paths if self._wanted(path) is None]
+        for path in gone:
+            self._remove(path)
+        for path in sorted(set(paths) - set(gone)):
+            self.deadline.check("updating the work tree")
+            # Read again rather than kept: another base may differ in most of its files.
+            wanted = self._wanted(path)
+            assert wanted is not None  # the base does not change
+            self._put(path, wanted)
+
+    def _put(self, path: str, wanted: bytes) -> None:
+        # Renamed into place, never written to: the old file may be a link to the base's own.
+        if wanted.startswith(b"l"):
+            self.aside.symlink_to(os.fsdecode(wanted[1:]))
+        else:
+            self.aside.write_bytes(wanted[1:])
+            self.aside.chmod(0o755 if wanted.startswith(b"x") else 0o644)
+        (self.target / path).parent.mkdir(parents=True, exist_ok=True)
+        self.aside.rename(self.target / path)
+
+    def _remove(self, path: str) -> None:
+        file = self.target / path
+        if file.is_symlink() or not file.is_dir():
+            file.unlink(missing_ok=True)
+        for parent in file.parents:
+            if parent == self.target:
+                break
+            try:
+                parent.rmdir()
+            except OSError:  # not empty, or gone already
+                break
+
+    # --- the base ---------------------------------------------------------------------------
+
+    def _copy_base(self) -> None:
+        partial = self.target.with_name(f".{self.target.name}.partial")
+        Cache.remove_tree(partial)
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        argv = ["cp", "-a", "--", str(self.base), str(partial)]
+        try:
+            process.run([*argv[:1], "-l", *argv[1:]], deadline=self.deadline)
+        except ToolFailedError:  # another file system, or one without hard links
+            Cache.remove_tree(partial)
+            process.run(argv, deadline=self.deadline)
+        # Both are true before the tree can be seen.
+        self.journal.begin()
+        self._save(_State(self.tree.base.key, mark=self._mark()))
+        partial.rename(self.target)
+
+    def _differences(self) -> set[str]:
+        """Return the paths at which target and base differ; hard links are known to be equal."""
+        ours, theirs = _identities(self.target), _identities(self.base)
+        found = set()
+        for path in ours.keys() | theirs.keys():
+            (*file, size), (*base_file, base_size) = ours.get(path, _NONE), theirs.get(path, _NONE)
+            if file != base_file:
+                self.deadline.check("comparing the work tree with its base")
+                if size != base_size or _read(self.target / path) != _read(self.base / path):
+                    found.add(path)
+        return found
+
+    # --- the state --------------------------------------------------------------------------
+
+    def _mark(self) -> str:
+        return self.journal.mark() or ""
+
+    def _load(self) -> _State:
+        try:
+            state = _State(**json.loads(self.state_file.read_text()))
+            state.files = dict(state.files)
+            state.dirty = list(state.dirty)
+        except (OSError, ValueError, TypeError):
+            return _State()  # nothing is known: every file gets compared
+        return state
+
+    def _save(self, state: _State) -> None:
+        temporary = self.state_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(vars(state)))
+        temporary.rename(self.state_file)
+
+
+def _identities(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Return what identifies each file below ``root`` on the disk, and its size."""
+    return {path: (info.st_dev, info.st_ino, info.st_size) for path, info in integrity.walk(root)}
+
+
+def _read(file: Path) -> _Wanted:
+    try:
+        mode = file.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return b"l" + os.fsencode(file.readlink())
+        if not stat.S_ISREG(mode):
+            return None
+        return (b"x" if mode & stat.S_IXUSR else b"-") + file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _kind(held: _Wanted) -> bytes:
+    return b"" if held is None else held[:1]
+
+
+def _digest(wanted: _Wanted) -> str | None:
+    return None if wanted is None else hashlib.sha256(wanted).hexdigest()
+
+
+def _stamp(file: Path) -> list[int] | None:
+    """Return what changes when anybody writes to ``file``."""
+    try:
+        info = file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return [info.st_size, info.st_mtime_ns, info.st_ino, info.st_mode]

@@ -1,0 +1,1 @@
+"""Every written or shown form of a result, and the history of runs."""

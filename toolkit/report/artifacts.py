@@ -1,0 +1,133 @@
+"""The files that a run leaves for its readers, above all ``result.json``, from which they are made.
+
+``result.json`` is :class:`~toolkit.core.model.result.RunResult`, written out. Its JSON Schema is
+``schemas/result-v1.json`` in this package; ``python -m toolkit.report.artifacts`` makes it anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from toolkit.core.errors import UserError
+from toolkit.core.model.result import RunResult
+from toolkit.report import html_page, junit, kcidb, mail, markdown, wording
+
+RESULT = "result.json"
+JUNIT = "junit.xml"
+KCIDB = "kcidb.json"
+SUMMARY = "summary.md"
+REPLY = "report.txt"
+HTML = "report.html"
+_LINKED = (RESULT, JUNIT, KCIDB, SUMMARY, REPLY, "console.log", "build.log", "kernel.config")
+VERSION = 1
+SCHEMA_FILE = Path(__file__).parent / "schemas" / f"result-v{VERSION}.json"
+
+
+def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) -> None:
+    """Write every report into a run folder; each is whole or absent.
+
+    ``step_summary`` is a file that a CI system shows on its page of the job; the Markdown summary
+    is appended to it. Raises :class:`OSError` where something cannot be written.
+    """
+    _replace(run_dir / RESULT, to_json(result))
+    text = markdown.render(result)
+    _replace(run_dir / JUNIT, junit.render(result))
+    _replace(run_dir / KCIDB, kcidb.render(result))
+    _replace(run_dir / SUMMARY, text)
+    _replace(run_dir / REPLY, mail.render(result))
+    logs = [
+        f"tests/{program.id}{suffix}"
+        for program in wording.failed_programs(result, html_page.MAX_FAILURES)
+        for suffix in (".log", ".stderr.log", ".console.log")
+    ]
+    beside = [name for name in (*_LINKED, *logs) if (run_dir / name).is_file()]
+    _replace(run_dir / HTML, html_page.render(result, beside))
+    if step_summary:
+        with step_summary.open("ab") as file:
+            file.write(text + b"\n")
+
+
+def read_result(path: Path) -> RunResult:
+    """Return the result in ``path``, which is a run folder or the file itself.
+
+    Raises :class:`UserError` for a file that is missing, damaged, or of another version.
+    """
+    file = path / RESULT if path.is_dir() else path
+    hint = "name a run folder, or the result.json in one"
+    try:
+        data = json.loads(file.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}", hint=hint) from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is no JSON: {error}", hint=hint) from error
+    version = data.get("schema") if isinstance(data, dict) else None
+    if version is None:
+        raise UserError(f"{file} is no result of a run", hint=hint)
+    if version != VERSION or isinstance(version, bool):
+        raise UserError(
+            f"{file} has version {version!r}, but this toolkit reads version {VERSION}",
+            hint="read it with the toolkit that wrote it, or run the tests again",
+        )
+    try:
+        return _adapter().validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise UserError(f"{file} is damaged: {where}: {first['msg']}", hint=hint) from error
+
+
+def to_json(result: RunResult) -> bytes:
+    """Return a result as it stands in ``result.json``."""
+    data = _clean(dataclasses.asdict(result))
+    return json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``result.json``."""
+    made = _adapter().json_schema(mode="serialization")
+    made["properties"]["schema"] = {"const": VERSION, "title": "Schema"}
+    made["required"] = sorted({*made.get("required", ()), "schema"})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def schema_text() -> str:
+    """Return the schema as it stands in its file."""
+    return json.dumps(schema(), indent=2, sort_keys=True) + "\n"
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[RunResult]:
+    return TypeAdapter(RunResult)
+
+
+def _clean(value: Any) -> Any:
+    """Return ``value`` without what UTF-8 cannot hold: bytes of a file name that are no text."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_clean(key): _clean(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(each) for each in value]
+    return value
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.parent.mkdir(exist_ok=True)
+    SCHEMA_FILE.write_text(schema_text())

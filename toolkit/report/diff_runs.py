@@ -1,0 +1,138 @@
+"""What is different between two runs: verdicts on cases, times of stages, where they were made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from toolkit.core.model.result import RunResult
+from toolkit.core.model.testing import Leaf, Status
+from toolkit.core.text import visible
+from toolkit.report import wording
+from toolkit.report.wording import duration
+
+MAX_LEAVES = 50  # shown of each kind
+NOISE = 0.2  # a stage whose time changed by less than this share is not worth a line
+LEAST_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One case in both runs; None where a run did not have it."""
+
+    id: str
+    before: Leaf | None
+    after: Leaf | None
+
+    @property
+    def kind(self) -> str:
+        """What became of it: broke, mended, gone, new or other."""
+        if self.after is None:
+            return "gone"
+        bad = self.after.status.bad
+        if self.before is None:
+            return "new and bad" if bad else "new"
+        if self.before.status.bad != bad:
+            return "broke" if bad else "mended"
+        return "other"
+
+
+KINDS = {
+    "broke": "went from good to bad",
+    "new and bad": "are new, and bad",
+    "gone": "are gone",
+    "mended": "went from bad to good",
+    "new": "are new",
+    "other": "changed otherwise",
+}
+
+
+def changes(before: RunResult, after: RunResult) -> list[Change]:
+    """Return the cases whose status differs, in the order of the later run."""
+    old = {leaf.id: leaf for leaf in before.leaves}
+    new = {leaf.id: leaf for leaf in after.leaves}
+    found = [Change(name, old.get(name), leaf) for name, leaf in new.items()]
+    found += [Change(name, leaf, None) for name, leaf in old.items() if name not in new]
+    return [each for each in found if _status(each.before) != _status(each.after)]
+
+
+def _status(leaf: Leaf | None) -> Status | None:
+    return leaf.status if leaf else None
+
+
+def lines(before: RunResult, after: RunResult) -> Iterator[str]:
+    """Yield a comparison for a person: the verdicts, what changed, times, environment."""
+    for mark, result in (("-", before), ("+", after)):
+        verdict = result.verdict.value.upper()
+        yield f"{mark} {verdict}: {_one_line(wording.subject(result))}, {result.started}"
+    found = changes(before, after)
+    for kind, words in KINDS.items():
+        yield from _cases([each for each in found if each.kind == kind], words)
+    if not found:
+        yield ""
+        count = len(after.leaves)
+        yield f"every case has the same result ({count} cases)" if count else "no case in either"
+    yield from _section("times", _times(before, after))
+    yield from _section("made differently", _environment(before, after))
+
+
+def _cases(found: list[Change], words: str) -> Iterator[str]:
+    if not found:
+        return
+    yield ""
+    yield f"{len(found)} {words}:"
+    for each in found[:MAX_LEAVES]:
+        was, now = (leaf.status.value if leaf else "none" for leaf in (each.before, each.after))
+        yield f"  {was} -> {now}  {_one_line(each.id)}"
+        if each.after and each.after.status.bad and each.after.message:
+            yield f"      {_one_line(each.after.message.partition(chr(10))[0])}"
+    if len(found) > MAX_LEAVES:
+        yield f"  … and {len(found) - MAX_LEAVES} more"
+
+
+def _section(title: str, found: Iterable[str]) -> Iterator[str]:
+    shown = list(found)
+    if shown:
+        yield ""
+        yield f"{title}:"
+        yield from (f"  {line}" for line in shown)
+
+
+def _times(before: RunResult, after: RunResult) -> Iterator[str]:
+    old = {stage.name: stage for stage in before.stages}
+    pairs = [(stage.name, old[stage.name], stage) for stage in after.stages if stage.name in old]
+    for name, one, other in pairs:
+        differs = abs(other.seconds - one.seconds)
+        if differs < LEAST_SECONDS or differs < NOISE * max(one.seconds, other.seconds):
+            continue
+        found = [" (found in the cache)" if each.cached else "" for each in (one, other)]
+        yield (
+            f"{_one_line(name)}: {duration(one.seconds)}{found[0]}"
+            f" -> {duration(other.seconds)}{found[1]}"
+        )
+    yield f"whole run: {duration(before.seconds)} -> {duration(after.seconds)}"
+
+
+def _environment(before: RunResult, after: RunResult) -> Iterator[str]:
+    one, other = _facts(before), _facts(after)
+    for name in other:
+        if one[name] != other[name]:
+            was, now = (_one_line(each[name]) or "unknown" for each in (one, other))
+            yield f"{name}: {was} -> {now}"
+
+
+def _facts(result: RunResult) -> dict[str, str]:
+    made = dataclasses.asdict(result.environment)
+    named = {
+        "series": result.series,
+        "kernel": f"{result.kernel} {result.release}",
+        "accelerator": result.accelerator,
+        "qemu": result.qemu,
+        "toolkit": result.toolkit,
+    }
+    return named | {name: str(value) for name, value in made.items() if name != "build"}
+
+
+def _one_line(text: str) -> str:
+    return visible(text)[:300]

@@ -1,0 +1,335 @@
+"""Every run in one embedded database, so that a test or a stage can be followed over runs.
+
+SQLite in its write-ahead mode: two runs may end at once, and a reader never waits. The file is
+bounded: the oldest runs go when there are more than :data:`MAX_RUNS` of them, or their cases are
+more than :data:`MAX_OUTCOMES`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.core.errors import InfrastructureError, UserError
+from toolkit.core.model.result import RunResult, Verdict
+from toolkit.core.model.testing import Status
+from toolkit.testing import verdicts
+
+VERSION = 1  # PRAGMA user_version
+MAX_RUNS = 2000
+MAX_OUTCOMES = 1_000_000
+_BUSY_SECONDS = 20.0  # that one run may wait for another's few milliseconds
+_AGAIN_SECONDS = 0.05
+
+_SCHEMA = """
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY,
+    folder TEXT NOT NULL,
+    started TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    verdict TEXT NOT NULL,
+    exit_code INTEGER NOT NULL,
+    series TEXT NOT NULL,
+    kernel TEXT NOT NULL,
+    release TEXT NOT NULL,
+    accelerator TEXT NOT NULL,
+    build TEXT NOT NULL,
+    command TEXT NOT NULL,
+    bad INTEGER NOT NULL,
+    leaves INTEGER NOT NULL
+);
+CREATE TABLE leaf (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE outcome (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+    leaf INTEGER NOT NULL REFERENCES leaf,
+    status TEXT NOT NULL,
+    seconds REAL,
+    PRIMARY KEY (leaf, run)
+) WITHOUT ROWID;
+CREATE INDEX outcome_run ON outcome (run);
+CREATE TABLE stage (
+    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    cached INTEGER NOT NULL
+);
+CREATE INDEX stage_name ON stage (name, run);
+CREATE INDEX stage_run ON stage (run);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run, as a list of runs shows it."""
+
+    folder: Path
+    started: str
+    seconds: float
+    verdict: Verdict
+    series: str
+    release: str
+    accelerator: str
+    bad: int
+    leaves: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What one run has to say of a leaf or a stage."""
+
+    folder: Path
+    started: str
+    series: str
+    release: str
+    status: str  # of the leaf; for a stage: done or found
+    seconds: float | None
+
+
+def record(path: Path, result: RunResult, folder: Path) -> None:
+    """Add a run, and let the oldest go where there are too many.
+
+    Raises :class:`InfrastructureError` when the database cannot be written, is damaged, or was
+    made by a newer toolkit.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _open(path) as db, _transaction(db):
+        counted = verdicts.counts(result.leaves)
+        bad = sum(number for status, number in counted.items() if status.bad)
+        row = db.execute(
+            "INSERT INTO run VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                _text(str(folder)),
+                *(result.started, result.seconds, result.verdict.value, result.exit_code),
+                *map(_text, (result.series, result.kernel, result.release, result.accelerator)),
+                result.environment.build,
+                _text(json.dumps(result.command)),
+                *(bad, len(result.leaves)),
+            ],
+        )
+        run, names = row.lastrowid, {leaf.id: _text(leaf.id) for leaf in result.leaves}
+        db.executemany(
+            "INSERT INTO leaf (name) VALUES (?) ON CONFLICT DO NOTHING",
+            [(name,) for name in names.values()],
+        )
+        db.executemany(
+            "INSERT OR REPLACE INTO outcome SELECT ?, id, ?, ? FROM leaf WHERE name = ?",
+            [(run, leaf.status.value, leaf.seconds, names[leaf.id]) for leaf in result.leaves],
+        )
+        db.executemany(
+            "INSERT INTO stage VALUES (?, ?, ?, ?)",
+            [(run, _text(each.name), each.seconds, each.cached) for each in result.stages],
+        )
+        _prune(db)
+
+
+def _prune(db: sqlite3.Connection) -> None:
+    """Delete the oldest runs beyond both bounds; the newest one always stays."""
+    (oldest,) = db.execute(
+        """
+        SELECT coalesce(min(id), 0) FROM (
+            SELECT id, row_number() OVER newest AS place, sum(leaves) OVER newest AS outcomes
+            FROM run WINDOW newest AS (ORDER BY id DESC)
+        ) WHERE place = 1 OR (place <= ? AND outcomes <= ?)
+        """,
+        (MAX_RUNS, MAX_OUTCOMES),
+    ).fetchone()
+    if db.execute("DELETE FROM run WHERE id < ?", (oldest,)).rowcount:
+        db.execute("DELETE FROM leaf WHERE id NOT IN (SELECT leaf FROM outcome)")
+
+
+def runs(path: Path, *, limit: int, series: str = "") -> list[Entry]:
+    """Return the last runs, the newest last; none where there is no database yet."""
+    if not path.exists():
+        return []
+    with _open(path) as db:
+        rows = db.execute(
+            """
+            SELECT folder, started, seconds, verdict, series, release, accelerator, bad, leaves
+            FROM run WHERE ? IN ('', series) ORDER BY id DESC LIMIT ?
+            """,
+            (series, limit),
+        ).fetchall()
+    return [
+        Entry(Path(folder), started, seconds, Verdict(verdict), *rest)
+        for folder, started, seconds, verdict, *rest in reversed(rows)
+    ]
+
+
+def find_leaf(path: Path, wanted: str) -> str:
+    """Return the one leaf that ``wanted`` names: its id, or a part of it.
+
+    Raises :class:`UserError` for none and for several.
+    """
+    if not path.exists():
+        raise UserError("no run has been recorded yet", hint="run toolkit build-and-test first")
+    with _open(path) as db:
+        if db.execute("SELECT 1 FROM leaf WHERE name = ?", (wanted,)).fetchone():
+            return wanted
+        rows = db.execute(
+            "SELECT name FROM leaf WHERE instr(name, ?) ORDER BY name LIMIT 11", (wanted,)
+        ).fetchall()
+    found = [str(name) for (name,) in rows]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(found[:10]) + (" …" if len(found) > 10 else "")
+        raise UserError(f"{wanted!r} fits several tests", hint=f"there is: {listed}")
+    raise UserError(f"no recorded run has a test {wanted!r}", hint="toolkit history lists the runs")
+
+
+def leaves(path: Path, beginning: str) -> list[str]:
+    """Return the ids of tests that begin so, in their order; at most a hundred."""
+    if not path.exists():
+        return []
+    with _open(path) as db:
+        rows = db.execute(
+            "SELECT name FROM leaf WHERE substr(name, 1, ?) = ? ORDER BY name LIMIT 100",
+            (len(beginning), beginning),
+        )
+        return [str(name) for (name,) in rows]
+
+
+def program_seconds(path: Path, programs: Iterable[str]) -> dict[str, float]:
+    """Return how long each test program, named ``suite/program``, took when it last ran.
+
+    What was never recorded is absent.
+    """
+    if not path.exists():
+        return {}
+    # "0" comes right after "/", so these are the program and all of its cases.
+    query = """
+        WITH mine AS (
+            SELECT id FROM leaf WHERE name = ?1 OR (name > ?1 || '/' AND name < ?1 || '0')
+        )
+        SELECT sum(seconds) FROM outcome WHERE leaf IN mine
+        AND run = (SELECT max(run) FROM outcome WHERE leaf IN mine)
+    """
+    with _open(path) as db:
+        found = {each: db.execute(query, (_text(each),)).fetchone()[0] for each in programs}
+    return {program: seconds for program, seconds in found.items() if seconds is not None}
+
+
+def leaf_points(path: Path, leaf: str, *, limit: int, series: str = "") -> list[Point]:
+    """Return what the last runs say of a leaf, the newest last."""
+    return _points(
+        path,
+        """
+        SELECT folder, started, series, release, status, outcome.seconds
+        FROM outcome JOIN run ON run.id = outcome.run JOIN leaf ON leaf.id = outcome.leaf
+        WHERE name = ? AND ? IN ('', series) ORDER BY run.id DESC LIMIT ?
+        """,
+        (leaf, series, limit),
+    )
+
+
+def stage_points(path: Path, stage: str, *, limit: int, series: str = "") -> list[Point]:
+    """Return what the last runs say of a stage, the newest last."""
+    return _points(
+        path,
+        """
+        SELECT folder, started, series, release,
+               CASE cached WHEN 1 THEN 'found' ELSE 'done' END, stage.seconds
+        FROM stage JOIN run ON run.id = stage.run
+        WHERE name = ? AND ? IN ('', series) ORDER BY run.id DESC LIMIT ?
+        """,
+        (stage, series, limit),
+    )
+
+
+def stages(path: Path) -> list[str]:
+    """Return the names of the stages that were ever recorded, the most frequent ones first."""
+    if not path.exists():
+        return []
+    with _open(path) as db:
+        rows = db.execute("SELECT name FROM stage GROUP BY name ORDER BY count(*) DESC LIMIT 50")
+        return [str(name) for (name,) in rows.fetchall()]
+
+
+def _points(path: Path, query: str, values: tuple[object, ...]) -> list[Point]:
+    if not path.exists():
+        return []
+    with _open(path) as db:
+        rows = db.execute(query, values).fetchall()
+    return [Point(Path(folder), *rest) for folder, *rest in reversed(rows)]
+
+
+def bad(point: Point) -> bool:
+    """Return whether a point is a leaf's failure."""
+    return point.status in {status.value for status in Status if status.bad}
+
+
+# --- the file ------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give the database, of this toolkit's version; made where there is none."""
+    try:
+        with contextlib.closing(
+            sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        ) as db:
+            db.execute("PRAGMA foreign_keys = ON")
+            _migrate(db, path)
+            yield db
+    except sqlite3.Error as error:
+        raise InfrastructureError(
+            f"the history in {path} cannot be used: {error}",
+            hint="move that file away; a new one is begun by the next run",
+        ) from error
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    if _version(db) == VERSION:
+        return
+    _to_wal(db)
+    with _transaction(db):
+        version = _version(db)  # again: another run may have been quicker
+        if version == 0:
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        elif version != VERSION:
+            raise InfrastructureError(
+                f"the history in {path} has version {version}, this toolkit knows {VERSION}",
+                hint="use the newer toolkit, or move that file away",
+            )
+
+
+def _to_wal(db: sqlite3.Connection) -> None:
+    """Switch to the write-ahead mode, which SQLite refuses at once while another run does it."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_SECONDS)
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+@contextlib.contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Write everything or nothing; the lock is taken at once, so that two runs queue."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _text(raw: str) -> str:
+    """Return text that SQLite can hold: bytes of a name that are no UTF-8 are written out."""
+    return os.fsencode(raw).decode(errors="backslashreplace")

@@ -1,0 +1,180 @@
+"""``kcidb.json``: the form of KCIDB, the common database of kernel test results (schema 5.0).
+
+Written by hand, since the package that knows the schema is a tool for submitting; the tests have it
+check what is written here. A known failure is a failed test with an incident of a known issue,
+which is how a KCIDB dashboard tells it from a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from toolkit.core.model.result import RunResult, Verdict
+from toolkit.core.model.testing import Leaf, Status
+from toolkit.core.text import visible
+from toolkit.report import wording
+
+ORIGIN = "kernel_toolkit"
+VERSION = {"major": 5, "minor": 0}
+MAX_EXCERPT = 16_384  # characters; the schema's bound
+
+_STATUSES = {
+    Status.CRASH: "FAIL",
+    Status.TIMEOUT: "FAIL",
+    Status.ERROR: "ERROR",
+    Status.FAIL: "FAIL",
+    Status.XPASS: "PASS",
+    Status.PASS: "PASS",
+    Status.XFAIL: "FAIL",
+    Status.SKIP: "SKIP",
+}
+_NOT_IN_PATH = re.compile(r"[^a-zA-Z0-9_-]+")
+
+
+def render(result: RunResult) -> bytes:
+    """Return ``kcidb.json``: one checkout, its build where it came to that, and its tests."""
+    run = _digest(result.started, *result.command, result.series, result.kernel, result.seconds)
+    data: dict[str, Any] = {"version": VERSION, "checkouts": [_checkout(result, run)]}
+    if build := _build(result, run):
+        data["builds"] = [build]
+        data["tests"] = [_test(result, leaf, run) for leaf in result.leaves]
+        if result.verdict is Verdict.BOOT_FAILURE:
+            data["tests"].append(_boot(result, run))
+        known = [leaf for leaf in result.leaves if leaf.known]
+        data["issues"] = list({each["id"]: each for each in map(_issue, known)}.values())
+        data["incidents"] = [_incident(leaf, run) for leaf in known]
+    return json.dumps(_clean(data), indent=1).encode() + b"\n"
+
+
+def _digest(*parts: object) -> str:
+    text = "\n".join(map(str, parts))
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:32]
+
+
+def _id(*parts: str) -> str:
+    return f"{ORIGIN}:{':'.join(parts)}"
+
+
+def _clean(value: Any) -> Any:
+    """Return the data with every text harmless, and without what is empty: none may be null."""
+    if isinstance(value, str):
+        return visible(value, keep="\n\t")
+    if isinstance(value, dict):
+        return {key: _clean(each) for key, each in value.items() if each not in ("", None, {})}
+    return [_clean(each) for each in value] if isinstance(value, list) else value
+
+
+def _excerpt(lines: Iterable[str]) -> str:
+    return visible("\n".join(lines), keep="\n\t")[:MAX_EXCERPT]
+
+
+def _checkout(result: RunResult, run: str) -> dict[str, Any]:
+    valid = not (result.verdict is Verdict.USER_ERROR and not _seconds(result, "build"))
+    return {
+        "id": _id(run),
+        "origin": ORIGIN,
+        "tree_name": result.kernel,
+        "comment": wording.subject(result),
+        "message_id": result.mailing.message_id.strip("<>") if result.mailing else "",
+        "start_time": result.started,
+        "valid": valid,
+        "log_excerpt": "" if valid else _excerpt([result.message, *result.detail]),
+        "misc": {"patches": list(result.patches)},
+    }
+
+
+def _seconds(result: RunResult, stage: str) -> float | None:
+    return next((each.seconds for each in result.stages if each.name == stage), None)
+
+
+def _build(result: RunResult, run: str) -> dict[str, Any] | None:
+    """Return the build, or None for a run that did not come to one."""
+    broken = result.verdict is Verdict.BUILD_BREAK
+    seconds = _seconds(result, "build")
+    if not broken and seconds is None and not result.environment.build:
+        return None
+    made = result.environment
+    return {
+        "checkout_id": _id(run),
+        "id": _id(run),
+        "origin": ORIGIN,
+        "architecture": made.architecture,
+        "compiler": made.compiler,
+        "start_time": result.started,
+        "duration": seconds,
+        "status": "FAIL" if broken else "PASS",
+        "log_excerpt": _excerpt(result.detail) if broken else "",
+        "misc": {"config_digest": made.config, "build_key": made.build},
+    }
+
+
+def _test(result: RunResult, leaf: Leaf, run: str) -> dict[str, Any]:
+    said = [leaf.message, *(each.decoded or each.text for each in wording.splats_of(result, leaf))]
+    return {
+        "build_id": _id(run),
+        "id": _id(run, leaf.id),
+        "origin": ORIGIN,
+        "path": _path(leaf.id),
+        "status": _STATUSES[leaf.status],
+        "duration": leaf.seconds,
+        "start_time": result.started,
+        "comment": leaf.id,
+        "log_excerpt": _excerpt(filter(None, said)),
+        "environment": _environment(result),
+        "misc": {
+            "status": leaf.status.value,
+            "known_failure": leaf.known,
+            "repeat": wording.repeat(result, leaf.id) if leaf.status.bad else "",
+        },
+    }
+
+
+def _path(leaf_id: str) -> str:
+    """Return an id as KCIDB's dotted path, of letters, digits, "_" and "-"."""
+    parts = (_NOT_IN_PATH.sub("_", part) for part in leaf_id.split("/"))
+    return ".".join(part or "_" for part in parts)
+
+
+def _boot(result: RunResult, run: str) -> dict[str, Any]:
+    return {
+        "build_id": _id(run),
+        "id": _id(run, "boot"),
+        "origin": ORIGIN,
+        "path": "boot",
+        "status": "FAIL",
+        "start_time": result.started,
+        "comment": result.message,
+        "log_excerpt": _excerpt(result.detail),
+        "environment": _environment(result),
+    }
+
+
+def _environment(result: RunResult) -> dict[str, Any]:
+    made = result.environment
+    words = (f"QEMU {result.qemu}" if result.qemu else "", result.accelerator, made.machine)
+    return {"comment": ", ".join(filter(None, words))}
+
+
+def _issue(leaf: Leaf) -> dict[str, Any]:
+    return {
+        "id": _id("known", _digest(leaf.known)),
+        "version": 0,
+        "origin": ORIGIN,
+        "comment": leaf.known,
+        "culprit": {"code": True},
+    }
+
+
+def _incident(leaf: Leaf, run: str) -> dict[str, Any]:
+    return {
+        "id": _id(run, "known", leaf.id),
+        "origin": ORIGIN,
+        "issue_id": _id("known", _digest(leaf.known)),
+        "issue_version": 0,
+        "test_id": _id(run, leaf.id),
+        "present": leaf.status is Status.XFAIL,
+    }

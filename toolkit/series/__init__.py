@@ -1,0 +1,1 @@
+"""Patch series: find, read, apply, annotate and lint them."""

@@ -1,0 +1,1 @@
+"""Suites: run their programs, judge what they gave, and compare it."""

@@ -1,0 +1,191 @@
+"""The selftests that a kernel tree brings along: which targets there are, and where to build one.
+
+A *target* is a folder below ``tools/testing/selftests`` with a Makefile: ``kvm``, ``timers``,
+``filesystems/eventfd``. As a suite it is called ``upstream-`` and then its path with hyphens, which
+is also what ids and folders are made of.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import UserError
+from toolkit.core.model.kernel import Fragment
+from toolkit.core.model.series import PatchedTree
+from toolkit.core.model.testing import BuiltSuite
+from toolkit.host import process
+from toolkit.kernel.kconfig import parse_config
+
+PREFIX = "upstream:"
+SUITE_PREFIX = "upstream-"
+FOLDER = "tools/testing/selftests"
+# What the build of a target may read of a tree, and a series may therefore change.
+READS = re.compile(r"^(tools|scripts|usr)/|\.[hS]$")
+_MAKEFILE = "Makefile"
+_EMITTED = re.compile(r"[^:\s]*:(\w[\w.@+-]*)")  # COLLECTION:NAME of emit_tests in lib.mk
+_FAILED = re.compile(
+    r"\*\*\* (?:\[(?:[^\]]*[ /])?([^\]/ ]+)\] Error |No rule to make target '(?:[^']*/)?([^'/]+)')"
+)
+_COMMAND = re.compile(r"^(gcc |cc |make(\[\d+\])?: |  [A-Z]+ +\S)")
+_LINES_SHOWN = 12  # of what the compiler said of one program
+
+
+# --- which there are ---------------------------------------------------------------------
+
+
+def targets(tree: PatchedTree) -> list[str]:
+    """Return the paths of all targets below ``tools/testing/selftests``, sorted."""
+    root = tree.base.path / FOLDER
+    found = {str(path.parent.relative_to(root)): True for path in root.rglob(_MAKEFILE)}
+    for name, file in tree.files.items():
+        path = Path(name)
+        if path.name == _MAKEFILE and name.startswith(f"{FOLDER}/"):
+            found[str(path.parent.relative_to(FOLDER))] = file.content is not None
+    return sorted(name for name, there in found.items() if there and name != ".")
+
+
+def resolve(tree: PatchedTree, wanted: str) -> str:
+    """Return the target that ``wanted`` names: its path, or the end of it where that is unique.
+
+    Raises :class:`UserError` with what there is.
+    """
+    known = targets(tree)
+    if wanted in known:
+        return wanted
+    fitting = [name for name in known if name.endswith(f"/{wanted}")]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise _unknown(tree, wanted, fitting, known)
+
+
+def of_suite(tree: PatchedTree, suite: str) -> str:
+    """Return the target whose suite has this name; raise :class:`UserError` where none does."""
+    known = targets(tree)
+    fitting = [name for name in known if suite_name(name) == suite]
+    if len(fitting) != 1:
+        raise _unknown(tree, suite.removeprefix(SUITE_PREFIX), fitting, known)
+    return fitting[0]
+
+
+def suite_name(target: str) -> str:
+    """Return what a target is called as a suite: "upstream-filesystems-eventfd"."""
+    return SUITE_PREFIX + target.replace("/", "-")
+
+
+def chosen(suites: Sequence[BuiltSuite], wanted: Sequence[str]) -> tuple[BuiltSuite, ...]:
+    """Return the suites of a saved build that the caller wants: all without a name."""
+    return tuple(
+        suite
+        for suite in suites
+        if not wanted or any(_is_called(suite.name, name) for name in wanted)
+    )
+
+
+def _is_called(suite: str, wanted: str) -> bool:
+    if not wanted.startswith(PREFIX):
+        return suite == wanted
+    end = wanted.removeprefix(PREFIX).replace("/", "-")
+    return suite.startswith(SUITE_PREFIX) and suite.endswith(f"-{end}")
+
+
+def _unknown(
+    tree: PatchedTree, wanted: str, fitting: Sequence[str], known: Sequence[str]
+) -> UserError:
+    what = "names several" if fitting else "is none"
+    names = fitting or difflib.get_close_matches(wanted, known, n=3)
+    hint = f"did you mean {' or '.join(PREFIX + name for name in names)}?" if names else ""
+    top = sorted({name.partition("/")[0] for name in known})
+    return UserError(
+        f"{wanted!r} {what} of the selftests in {FOLDER} of {tree.base.name}",
+        hint=hint or f"there is: {', '.join(top) or 'none'}",
+    )
+
+
+# --- what one says of itself -------------------------------------------------------------
+
+
+def read(tree: PatchedTree, name: str) -> str | None:
+    """Return the text of a file of the patched tree, or None where it has none."""
+    if file := tree.files.get(name):
+        return None if file.content is None else file.content.decode(errors="replace")
+    try:
+        return (tree.base.path / name).read_text(errors="replace")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def fragment(tree: PatchedTree, target: str) -> Fragment:
+    """Return the options in the target's own ``config``, as wishes."""
+    name = f"{FOLDER}/{target}/config"
+    return Fragment(name, parse_config(read(tree, name) or ""), soft=True)
+
+
+def settings(tree: PatchedTree, target: str) -> str:
+    """Return the text of the target's own ``settings``, which may be empty."""
+    return read(tree, f"{FOLDER}/{target}/settings") or ""
+
+
+# --- building one ------------------------------------------------------------------------
+
+
+def lay_out(source: Path, place: Path, deadline: Deadline) -> Path:
+    """Make the folder ``place`` look like ``source``, but with selftests of its own.
+
+    Some Makefiles write beside their sources whatever OUTPUT says, and the source is shared. So
+    the selftests are copied; what stands there already is brought up to date, and all else is a
+    link. Returns the copied ``tools/testing/selftests``.
+    """
+    at = Path()
+    for part in Path(FOLDER).parts:
+        (place / at).mkdir(exist_ok=True)
+        for link in [path for path in (place / at).iterdir() if path.is_symlink()]:
+            link.unlink()
+        for path in (source / at).iterdir():
+            if path.name != part:
+                (place / at / path.name).symlink_to(path)
+        at /= part
+    copy = place / FOLDER
+    process.run(["rsync", "-a", "--delete", f"{source / FOLDER}/", f"{copy}/"], deadline=deadline)
+    return copy
+
+
+def arguments(selftests: Path, target: str) -> list[str]:
+    """Return make's arguments for a target below the copied ``selftests``.
+
+    Its programs are linked statically, since the guest may have no libc. That goes in with the
+    compiler's name, which every Makefile uses, while LDFLAGS is overwritten by some.
+    """
+    return ["-C", str(selftests / target), "CC=gcc -static", "--output-sync=target"]
+
+
+def emitted(text: str) -> list[str]:
+    """Return the programs that ``make emit_tests`` names, each once; other lines are no names."""
+    names = (_EMITTED.fullmatch(line.strip()) for line in text.splitlines())
+    return list(dict.fromkeys(match[1] for match in names if match))
+
+
+def faults(lines: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
+    """Return what was said of each file that make could not make, by its name without ".o".
+
+    ``lines`` are make's, with what one recipe gave kept together (--output-sync). The names of
+    ``folders`` are taken out of them.
+    """
+    found: dict[str, str] = {}
+    said: list[str] = []
+    for raw in lines:
+        line = raw
+        for folder in folders:
+            line = line.replace(f"{folder}/", "")
+        if match := _FAILED.search(line):
+            name = (match[1] or match[2]).removesuffix(".o")
+            found.setdefault(name, "\n".join([*said[-_LINES_SHOWN:], line]))
+            said = []
+        elif _COMMAND.match(line):
+            said = []
+        else:
+            said.append(line)
+    return found

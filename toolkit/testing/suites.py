@@ -1,0 +1,290 @@
+"""Selftest suites: find them, build them against a patched tree, list their programs.
+
+A suite is a folder in the form of the kernel's own ``tools/testing/selftests``: a Makefile that
+includes the tree's lib.mk, ``config`` with the options it needs, ``settings`` with its timeout. Or
+it is one of those in the kernel tree itself (:mod:`toolkit.testing.in_tree_suites`): a folder with
+a ``suite.yaml`` may then carry further options and ``allow.yaml``, a list of what cannot work.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import BuildError, ToolFailedError, UserError
+from toolkit.core.model.kernel import Fragment, KernelBuild
+from toolkit.core.model.series import KnownFailure, PatchedTree
+from toolkit.core.model.testing import BuiltSuite, TestProgram
+from toolkit.formats import manifest
+from toolkit.host import process
+from toolkit.host.cache import Cache, digest
+from toolkit.kernel.kbuild import Builder, part_of
+from toolkit.kernel.kconfig import parse_fragment
+from toolkit.kernel.make import explain_failure
+from toolkit.testing import in_tree_suites
+from toolkit.testing.suite_manifest import AllowManifest, SuiteManifest
+
+DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
+SHARED = "lib"  # C helpers of every suite; no suite itself
+MANIFEST, ALLOW = "suite.yaml", "allow.yaml"
+# A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
+_USED_OF_TREE = re.compile(r"^(tools|scripts|usr)/|(^|/)include/uapi/|^include/linux/compiler")
+_PROGRAMS, _FAULTS = "programs.json", "faults.json"  # in a suite's entry
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One suite: where its sources are, and what its manifest files say."""
+
+    name: str
+    path: Path | None  # None: nothing is carried for it
+    timeout: float
+    fragments: tuple[Fragment, ...]
+    target: str = ""  # its folder below tools/testing/selftests, if it is one of the kernel's own
+    timeouts: Mapping[str, float] = field(default_factory=dict)  # by glob over program names
+    allowed: tuple[KnownFailure, ...] = ()
+    memory_mib: int = 0  # what a machine needs where its image gives less
+
+
+def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
+    """Return the suite called ``name``, or ``upstream:TARGET`` for one of the kernel's own.
+
+    ``tree`` is asked for only where the latter has to be looked for. Raises :class:`UserError`
+    listing what there is.
+    """
+    if name.startswith(in_tree_suites.PREFIX):
+        target = in_tree_suites.resolve(tree(), name.removeprefix(in_tree_suites.PREFIX))
+        name = in_tree_suites.suite_name(target)
+    if (folder / name / MANIFEST).is_file():
+        return _carried(folder / name, tree())
+    known = sorted(
+        path.parent.name
+        for path in (*folder.glob("*/Makefile"), *folder.glob(f"*/{MANIFEST}"))
+        if path.parent.name != SHARED
+    )
+    if name in known:
+        path = folder / name
+        settings = _text(path / "settings")
+        fragment = parse_fragment(_text(path / "config"), f"kselftests/{name}/config")
+        return Suite(name, path, _timeout(settings, str(path / "settings")), (fragment,))
+    if name.startswith(in_tree_suites.SUITE_PREFIX):
+        return _upstream(tree(), in_tree_suites.of_suite(tree(), name))
+    near = difflib.get_close_matches(name, known, n=1)
+    raise UserError(
+        f"there is no suite {name!r} in {folder}",
+        hint=f"did you mean {near[0]}?"
+        if near
+        else f"there is: {', '.join(known) or 'none'}; upstream:TARGET is one of the kernel's own",
+    )
+
+
+def _upstream(tree: PatchedTree, target: str) -> Suite:
+    settings = in_tree_suites.settings(tree, target)
+    return Suite(
+        name=in_tree_suites.suite_name(target),
+        path=None,
+        timeout=_timeout(settings, f"{in_tree_suites.FOLDER}/{target}/settings"),
+        fragments=(in_tree_suites.fragment(tree, target),),
+        target=target,
+    )
+
+
+def _carried(path: Path, tree: PatchedTree) -> Suite:
+    """Return one of the kernel's own with what the folder ``path`` says of it."""
+    said = manifest.load(path / MANIFEST, SuiteManifest)
+    plain = _upstream(tree, in_tree_suites.resolve(tree, said.upstream))
+    settings = path / "settings"
+    config = parse_fragment(_text(path / "config"), f"kselftests/{path.name}/config")
+    # Softly, too: what the tests need differs from kernel to kernel, as they do.
+    config = replace(config, soft=True)
+    return Suite(
+        name=path.name,
+        path=path,
+        timeout=_timeout(_text(settings), str(settings)) if settings.exists() else plain.timeout,
+        fragments=(*plain.fragments, config),
+        target=plain.target,
+        timeouts=said.timeouts,
+        allowed=_allowed(path),
+        memory_mib=said.memory_mib,
+    )
+
+
+def _allowed(path: Path) -> tuple[KnownFailure, ...]:
+    file = path / ALLOW
+    if not file.exists():
+        return ()
+    return tuple(
+        KnownFailure(
+            test=f"{path.name}/{each.test}",
+            reason=each.reason,
+            certain=False,
+            start=each.action != "skip",
+            accel=each.accel,
+        )
+        for each in manifest.load(file, AllowManifest).allow
+    )
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+def _timeout(settings: str, origin: str) -> float:
+    """Read ``timeout=SECONDS`` as kselftest's runner does; 0 stands for an hour."""
+    for number, line in enumerate(settings.splitlines(), 1):
+        key, _, value = line.partition("=")
+        if key.strip() != "timeout":
+            continue
+        try:
+            return float(value) or 3600.0
+        except ValueError:
+            raise UserError(
+                f"{origin}:{number}: timeout is {value.strip()!r}",
+                hint="write a number of seconds",
+            ) from None
+    return DEFAULT_TIMEOUT
+
+
+def build(
+    builder: Builder,
+    suite: Suite,
+    tree: PatchedTree,
+    kernel: KernelBuild,
+    *,
+    log: Path,
+    deadline: Deadline,
+) -> tuple[BuiltSuite, bool]:
+    """Build a suite against the tree's headers; return it and whether it was found.
+
+    ``log`` receives the output of make, if it runs. Raises :class:`BuildError` with the
+    compiler's lines.
+    """
+    job = _Job(builder, tree, kernel, log, deadline)
+    compiler = builder.compiler(deadline)
+    if suite.path and not suite.target:
+        fill = partial(_build_carried, job, suite.name, suite.path)
+        files = _content(suite.path), _content(suite.path.parent / SHARED)
+        key = digest(*files, tree.base.key, part_of(tree, _USED_OF_TREE), compiler)
+    else:
+        fill = partial(_build_upstream, job, suite.target)
+        key = digest(suite.target, tree.base.key, part_of(tree, in_tree_suites.READS), compiler)
+    path, found = builder.cache.make("suite", key, fill, deadline=deadline, label=suite.name)
+    faults = path / _FAULTS
+    unbuilt = json.loads(faults.read_text()) if faults.exists() else {}
+    touched = bool(part_of(tree, in_tree_suites.READS))
+    built = replace(_built(suite, path, unbuilt), touched=touched)
+    if others := sorted(unbuilt.keys() - {program.name for program in built.programs}):
+        builder.observer.notice(
+            f"{suite.name}: does not build, but is no test: {', '.join(others)}"
+        )
+    return built, found
+
+
+def _built(suite: Suite, path: Path, unbuilt: Mapping[str, str]) -> BuiltSuite:
+    programs = tuple(
+        TestProgram(
+            suite.name,
+            name,
+            next((s for glob, s in suite.timeouts.items() if fnmatchcase(name, glob)), None)
+            or suite.timeout,
+            by_status=bool(suite.target),
+            unbuilt=unbuilt.get(name, ""),
+        )
+        for name in json.loads((path / _PROGRAMS).read_text())
+    )
+    return BuiltSuite(suite.name, path / "installed", programs, suite.allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the build of any suite needs."""
+
+    builder: Builder
+    tree: PatchedTree
+    kernel: KernelBuild
+    log: Path
+    deadline: Deadline
+
+    def argv(self, objects: Path) -> list[str]:
+        return [
+            *("make", f"-j{self.builder.jobs}", f"ARCH={self.builder.arch.srcarch}"),
+            *(f"KHDR_INCLUDES=-isystem {self.kernel.headers}/include", f"OUTPUT={objects}"),
+        ]
+
+    def make(self, argv: Sequence[str]) -> None:
+        try:
+            process.run(argv, deadline=self.deadline, log=self.log, merge=True, death_signal="TERM")
+        except ToolFailedError as error:
+            lines, what = self.said(), "the selftests do not build"
+            raise explain_failure(lines, self.log, what=what) from error
+
+    def said(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines()
+
+    def programs(self, argv: Sequence[str]) -> list[str]:
+        text = process.run([*argv, "-s", "emit_tests"], deadline=self.deadline).text
+        return in_tree_suites.emitted(text)
+
+
+def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
+    """Build a suite of our own: every program of it, or none."""
+    with job.builder.work_tree(job.tree, job.deadline) as work:
+        source = work.source()
+        # Keep the objects of the last build: make redoes what an edit calls for.
+        objects = work.folder / f"suite-{name}-{digest(str(path))[:8]}"
+        objects.mkdir(exist_ok=True)
+        argv = [
+            *(*job.argv(objects), "-C", str(path)),
+            *(f"top_srcdir={source}", f"KSFT={source / in_tree_suites.FOLDER}"),
+        ]
+        job.make([*argv, "all"])
+        job.make([*argv, "install", f"INSTALL_PATH={folder / 'installed'}"])
+        (folder / _PROGRAMS).write_text(json.dumps(job.programs(argv)))
+
+
+def _build_upstream(job: _Job, target: str, folder: Path) -> None:
+    """Build one of the kernel's own suites: whatever of it compiles here.
+
+    Raises :class:`BuildError` when nothing does.
+    """
+    installed, failure = folder / "installed", None
+    with job.builder.work_tree(job.tree, job.deadline) as work:
+        selftests = in_tree_suites.lay_out(work.source(), work.folder / "upstream", job.deadline)
+        # Built from nothing: most of these Makefiles do not know which headers they depend on.
+        objects = work.folder / "upstream-objects"
+        Cache.remove_tree(objects)
+        objects.mkdir()
+        argv = [*job.argv(objects), *in_tree_suites.arguments(selftests, target)]
+        try:
+            job.make([*argv, "--keep-going", "all"])
+        except BuildError as error:
+            failure = error
+        faults = in_tree_suites.faults(job.said(), (selftests / target, selftests, objects))
+        # What is there is installed, and what is not is not tried again.
+        partly = ["--ignore-errors", "--old-file=all"] if failure else []
+        job.make([*argv, *partly, "install", f"INSTALL_PATH={installed}"])
+        names = job.programs(argv)
+    unbuilt = [name for name in names if not (installed / name).is_file()]
+    if failure and unbuilt == names:
+        raise failure
+    for name in set(names) - set(unbuilt):
+        (installed / name).chmod(0o755)  # kselftest's runner runs scripts without the right, too
+    nothing = dict.fromkeys(unbuilt, "make installs no such program")
+    said = {name: f"it does not build\n{why}" for name, why in {**nothing, **faults}.items()}
+    (folder / _FAULTS).write_text(json.dumps(said))
+    (folder / _PROGRAMS).write_text(json.dumps(names))
+
+
+def _content(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): digest(path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }

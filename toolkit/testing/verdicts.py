@@ -1,0 +1,378 @@
+"""The verdict on a test program and on a run: pure functions from what came to what it means.
+
+:mod:`toolkit.formats.ktap` reads what a program prints. Where a program contradicts itself, it is
+always settled against it: it exits with an error although no case failed, a signal or the clock
+ends it, the machine goes away below it, the kernel complains.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from toolkit.core.errors import EXIT_KERNEL, EXIT_OK
+from toolkit.core.model.machine import Splat
+from toolkit.core.model.result import Verdict
+from toolkit.core.model.series import KnownFailure, PatchSeries
+from toolkit.core.model.testing import (
+    BuiltSuite,
+    Leaf,
+    Outcome,
+    RawRun,
+    Status,
+    TestNode,
+    TestProgram,
+)
+from toolkit.core.text import visible
+from toolkit.formats import ktap
+
+EXIT_SKIP = 4  # KSFT_SKIP of tools/testing/selftests/kselftest.h
+MAX_NAME = 120  # characters of one component of an id
+MAX_ID = 300
+MAX_MESSAGE = 4000
+STDERR_LINES = 20
+_OF_THE_WHOLE = ((), ("1",))  # what a document of one test calls that without its name
+
+# kselftest_harness.h on standard error: "# FILE:LINE:CASE:what was wanted" of __TH_LOG, and what
+# __wait_for_test says of a case that did not end by itself.
+_HARNESS_LOG = re.compile(r"# +[^\s:]+:[0-9]+:([^\s:]+):|# ([^\s:]+): Test terminated ")
+_SKIPPED = re.compile(r"\bskip(?:ped|ping)?\b", re.I)
+_SKIP_HEAD = re.compile(r"^[\s#\[]*SKIP(?:PED|PING)?\b[\s:\]-]*")
+_BY_TIMEOUT, _BY_SIGNAL = ": Test terminated by timeout", ": Test terminated unexpectedly by signal"
+
+
+def judge(run: RawRun, known: Sequence[KnownFailure] = ()) -> tuple[Leaf, ...]:
+    """Return the leaves of one test program, in the order in which they came.
+
+    Their ids are ``suite/program/case``, or ``suite/program`` for what concerns the program as
+    a whole; they are made of visible characters, bounded, and unique. There is at least one.
+    Of a program that was to run one case, what concerns the whole is said of that case.
+    """
+    whole = run.outcome is Outcome.COMPLETED and run.signal is None
+    tree = ktap.parse_text(run.stdout, complete=whole)
+    cases = list(_flatten(tree, ()))
+    if run.outcome is Outcome.COMPLETED and run.signal is None:
+        cases = _exited(run, tree, cases)
+    else:
+        cases = _interrupted(run, cases)
+    if run.splats:
+        cases.append((("dmesg",), *_splat_status(run.splats)))
+    return tuple(mark_known(_leaves(run, cases, _durations(run, tree)), known))
+
+
+def joined(parts: Iterable[Sequence[Leaf]]) -> tuple[Leaf, ...]:
+    """Return the leaves of a program whose cases ran one by one, each id once, at its worst."""
+    found: dict[str, Leaf] = {}
+    for leaf in itertools.chain.from_iterable(parts):
+        known = found.get(leaf.id)
+        if known is None:
+            found[leaf.id] = leaf
+            continue
+        status = ktap.worst((known.status, leaf.status)) or leaf.status
+        message = _message(_join(known.message, leaf.message))
+        found[leaf.id] = replace(known, status=status, message=message)
+    return tuple(found.values())
+
+
+def dmesg_leaf(prefix: str, splats: Sequence[Splat]) -> Leaf:
+    """Return the failing leaf ``prefix/dmesg`` of splats that belong to no test program."""
+    status, message = _splat_status(splats)
+    return Leaf(f"{prefix}/dmesg", status, _message(message))
+
+
+def mark_known(leaves: Iterable[Leaf], known: Sequence[KnownFailure]) -> list[Leaf]:
+    """Return ``leaves`` with the known failures among them as XFAIL, or XPASS if they pass."""
+    return [_marked(leaf, _entry(leaf, known)) for leaf in leaves]
+
+
+def merely_allowed(leaf: Leaf, known: Sequence[KnownFailure]) -> bool:
+    """Return whether a leaf that failed as expected is one that nobody was certain of."""
+    entry = _entry(leaf, known) if leaf.status is Status.XFAIL else None
+    return entry is not None and not entry.certain
+
+
+def known_here(
+    series: PatchSeries | None, suites: Iterable[BuiltSuite], accelerator: str
+) -> tuple[KnownFailure, ...]:
+    """Return what may fail under an accelerator: as the series says, and as the suites allow."""
+    entries = list(series.known_failures if series else ())
+    entries += [entry for built in suites for entry in built.allowed]
+    return tuple(entry for entry in entries if entry.accel in ("", accelerator))
+
+
+def unstarted(program: TestProgram, known: Sequence[KnownFailure]) -> Leaf | None:
+    """Return the leaf of a program that there is no use in starting; None for all others."""
+    name = f"{program.suite}/{program.name}"
+    if program.unbuilt:
+        leaf = Leaf(name, Status.ERROR, _message(program.unbuilt))
+        return _marked(leaf, _entry(leaf, known))
+    entry = next((each for each in known if not each.start and _matches(each, name)), None)
+    return Leaf(name, Status.SKIP, _message(f"not run: {entry.reason}")) if entry else None
+
+
+def stale(leaves: Iterable[Leaf], known: Sequence[KnownFailure]) -> list[str]:
+    """Return in words which known failures a whole run has shown to be none (any more)."""
+    statuses = {leaf.id: leaf.status for leaf in leaves}
+    said, gone, passed = [], [], []
+    for entry in known:
+        found = {status for name, status in statuses.items() if _matches(entry, name)}
+        if not found and entry.certain:
+            said.append(f"known failure {entry.test}: no test is called so any more")
+        elif not found:
+            gone.append(entry.test)
+        elif found == {Status.PASS} and not entry.certain:
+            passed.append(entry.test)
+    if gone:
+        said.append(f"allowed to fail, but there is no such test: {', '.join(gone)}")
+    if passed:
+        said.append(f"allowed to fail, but passed: {', '.join(passed)}")
+    return said
+
+
+def verdict(leaves: Iterable[Leaf]) -> tuple[Verdict, int]:
+    """Return the verdict and the exit code of a run that got as far as its tests.
+
+    No leaf at all, or none but skipped ones, is NO_TESTS and exit code 1: it is not a pass.
+    """
+    statuses = {leaf.status for leaf in leaves}
+    if any(status.bad for status in statuses):
+        return Verdict.FAIL, EXIT_KERNEL
+    if statuses <= {Status.SKIP}:
+        return Verdict.NO_TESTS, EXIT_KERNEL
+    return Verdict.PASS, EXIT_OK
+
+
+def counts(leaves: Iterable[Leaf]) -> Mapping[Status, int]:
+    """Return how many leaves have each status; every status is a key, the worst ones first."""
+    found = dict.fromkeys(Status, 0)
+    for leaf in leaves:
+        found[leaf.status] += 1
+    return found
+
+
+# --- one program ---------------------------------------------------------------------------
+
+_Case = tuple[tuple[str, ...], Status, str]  # path below suite/program, status, message
+
+
+def _flatten(node: TestNode, path: tuple[str, ...]) -> Iterator[_Case]:
+    """Yield the leaves; also a parent that is bad although no leaf below it is."""
+    for child in node.children:
+        below = (*path, child.name)
+        if not child.children:
+            yield below, child.status, child.message
+            continue
+        bad = False
+        for case in _flatten(child, below):
+            bad |= case[1].bad
+            yield case
+        if child.status.bad and not bad:
+            yield below, child.status, child.message
+
+
+def _exited(run: RawRun, tree: TestNode, cases: list[_Case]) -> list[_Case]:
+    """Weigh the cases of a program that ended by itself against its exit status."""
+    status = run.exit_status
+    if status == EXIT_SKIP:
+        if not cases:
+            return [((), Status.SKIP, _skip_reason(run, tree))]
+        return _skipped_rest(cases)
+    if not cases and tree.status is Status.SKIP and status == 0:
+        return [((), Status.SKIP, tree.message)]
+    ended = "ended in an unknown way" if status is None else f"exited with {status}"
+    if not cases and run.by_status and status is not None:
+        if status == 0:
+            return [((), Status.PASS, "")]
+        said = _join(_tail(run.stderr), _tail(run.stdout, 2 * STDERR_LINES))
+        return [((), Status.FAIL, _join(f"the program {ended}", said))]
+    if not cases:
+        why = f"the program {ended} and reported no test case"
+        return [((), Status.ERROR, _join(why, tree.message, _tail(run.stderr)))]
+    if status != 0 and not any(case[1].bad for case in cases):
+        why = f"the program {ended}, although no test case failed"
+        return [*cases, ((), Status.FAIL, _join(why, _tail(run.stderr)))]
+    return cases
+
+
+def _skip_reason(run: RawRun, tree: TestNode) -> str:
+    """Return why a program skipped itself: its plan, else the line that says so, else its last."""
+    if run.by_status and tree.status is not Status.SKIP:
+        lines = f"{run.stderr}\n{run.stdout}".split("\n")
+        told = (_SKIP_HEAD.sub("", line).strip() for line in lines if _SKIPPED.search(line))
+        return next(filter(None, told), "") or _join(_tail(run.stderr), _tail(run.stdout))
+    return tree.message.removeprefix("- ") or _tail(run.stderr)  # of TEST_REQUIRE in KVM's
+
+
+def _skipped_rest(cases: list[_Case]) -> list[_Case]:
+    """Take the planned tests that never came as skipped, where the program says so.
+
+    ksft_exit_skip() after a plan prints one "ok N # SKIP" and exits with 4. CRASH is the
+    parser's word alone, for what has no result, so nothing that failed is hidden.
+    """
+    came = [case[1] for case in cases if case[1] is not Status.CRASH]
+    if not came or came[-1] is not Status.SKIP or any(status.bad for status in came):
+        return cases
+    return [
+        (path, Status.SKIP, "the program skipped the rest") if status is Status.CRASH else case
+        for case in cases
+        for path, status, _ in [case]
+    ]
+
+
+def _interrupted(run: RawRun, cases: list[_Case]) -> list[_Case]:
+    """Blame what ended the program on the case that was running, or on the program."""
+    status = Status.TIMEOUT if run.outcome is Outcome.TIMED_OUT else Status.CRASH
+    why = _join(_ending(run), _tail(run.stderr))
+    unfinished = [at for at, case in enumerate(cases) if case[1] is Status.CRASH]
+    for at in unfinished:
+        path, _, message = cases[at]
+        cases[at] = (path, status, _join(why, message) if at == unfinished[0] else message)
+    if not unfinished:
+        cases.append(((), status, why))
+    return cases
+
+
+def _ending(run: RawRun) -> str:
+    """Return in words what ended a program that did not end by itself."""
+    if run.outcome is Outcome.TIMED_OUT:
+        return run.note or f"it did not end within {run.seconds:.0f} s"
+    if run.outcome is Outcome.PANICKED:
+        fatal = next((splat.title for splat in run.splats if splat.fatal), "")
+        return _join(run.note, "" if fatal in run.note else fatal) or "the kernel panicked"
+    if run.outcome is Outcome.LOST:
+        return run.note or "the machine was lost"
+    name = run.signal or ""
+    return _join(f"killed by SIG{name.removeprefix('SIG')}", run.note)
+
+
+def _splat_status(splats: Sequence[Splat]) -> tuple[Status, str]:
+    """Return what the kernel's complaints make of a program: each title once, in order."""
+    status = Status.CRASH if any(splat.fatal for splat in splats) else Status.FAIL
+    return status, "\n".join(dict.fromkeys(splat.title for splat in splats))
+
+
+def _durations(run: RawRun, tree: TestNode) -> Mapping[tuple[str, ...], float]:
+    """Return how long each case of the top level took, from when its line came.
+
+    Nothing where lines and cases do not correspond one to one.
+    """
+    if len(run.marks) != len(tree.children):
+        return {}
+    names = [(child.name,) for child in tree.children if not child.children]
+    starts = (0.0, *run.marks)
+    took = [round(end - start, 3) for start, end in zip(starts, run.marks, strict=False)]
+    return dict(zip(names, took, strict=True)) if len(names) == len(took) else {}
+
+
+def _leaves(
+    run: RawRun, cases: list[_Case], took: Mapping[tuple[str, ...], float]
+) -> Iterator[Leaf]:
+    said = _harness_logs(run.stderr)
+    taken: set[str] = set()
+    whole = run.seconds if len(cases) == 1 else None
+    for reported, first, message in cases:
+        path = (run.case,) if run.case and reported in _OF_THE_WHOLE else reported
+        full, status = message, first
+        if status.bad and path:
+            logs = said.get(path[-1].rpartition(".")[2], ())
+            full, status = _join(message, *logs), _sharpened(status, logs)
+        yield Leaf(
+            _unique("/".join(map(_name, (run.suite, run.program, *path))), taken),
+            status,
+            _message(full),
+            took.get(reported, whole),
+        )
+
+
+def _sharpened(status: Status, logs: Sequence[str]) -> Status:
+    """Return what a FAIL really was, where the harness ended the case itself."""
+    if status is Status.FAIL and any(_BY_TIMEOUT in line for line in logs):
+        return Status.TIMEOUT
+    if status is Status.FAIL and any(_BY_SIGNAL in line for line in logs):
+        return Status.CRASH
+    return status
+
+
+def _harness_logs(stderr: str) -> Mapping[str, list[str]]:
+    """Return the lines of kselftest_harness.h's assertions by the name of the case."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for line in stderr.split("\n"):
+        match = _HARNESS_LOG.match(line)
+        name = match and (match[1] or match[2])
+        if name and len(found[name]) < STDERR_LINES:
+            found[name].append(line[:MAX_MESSAGE].removeprefix("# "))
+    return found
+
+
+# --- text and ids --------------------------------------------------------------------------
+
+
+def _name(raw: str) -> str:
+    name = visible(" ".join(raw.split()))
+    return _bounded(name, MAX_NAME) or "unnamed"
+
+
+def _bounded(name: str, limit: int) -> str:
+    """Cut a name that is too long; a digest of the whole keeps it apart from its like."""
+    if len(name) <= limit:
+        return name
+    mark = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:8]
+    return f"{name[: limit - 9]}~{mark}"
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    name = _bounded(name, MAX_ID)
+    unique, number = name, 1
+    while unique in taken:
+        number += 1
+        unique = f"{name}#{number}"
+    taken.add(unique)
+    return unique
+
+
+def _message(text: str) -> str:
+    text = visible(text, keep="\n\t")
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+
+
+def _join(*parts: str) -> str:
+    """Return the parts below each other, without empty ones and repetitions."""
+    shown: list[str] = []
+    for part in parts:
+        if part and not any(part in earlier for earlier in shown):
+            shown.append(part)
+    return "\n".join(shown)
+
+
+def _tail(text: str, count: int = STDERR_LINES) -> str:
+    lines = [line for line in text[-MAX_MESSAGE:].split("\n") if line.strip()]
+    return "\n".join(lines[-count:])
+
+
+# --- known failures ------------------------------------------------------------------------
+
+
+def _matches(entry: KnownFailure, leaf_id: str) -> bool:
+    if not entry.certain and leaf_id.endswith("/dmesg") and not entry.test.endswith("/dmesg"):
+        return False  # that a test fails is no leave for the kernel to complain
+    return entry.test == leaf_id or fnmatchcase(leaf_id, entry.test)
+
+
+def _entry(leaf: Leaf, known: Sequence[KnownFailure]) -> KnownFailure | None:
+    return next((entry for entry in known if _matches(entry, leaf.id)), None)
+
+
+def _marked(leaf: Leaf, entry: KnownFailure | None) -> Leaf:
+    if entry is None or leaf.status is Status.SKIP:
+        return leaf
+    if leaf.status is Status.PASS and not entry.certain:
+        return leaf
+    if leaf.status in (Status.PASS, Status.XPASS):
+        why = _join("it is listed as a known failure, but it passed", leaf.message)
+        return replace(leaf, status=Status.XPASS, message=why, known=entry.reason)
+    return replace(leaf, status=Status.XFAIL, known=entry.reason)

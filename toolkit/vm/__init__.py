@@ -1,0 +1,1 @@
+"""The guest image, QEMU, SSH, snapshots and the pool of machines."""

@@ -1,0 +1,277 @@
+"""Which accelerator can do the job on this host: proven, not guessed.
+
+That /dev/kvm is there says little. Machines exist on which it opens and even runs a 16-bit
+program, and on which a kernel hangs before its first line, or QEMU gives up on a register that
+the host does not let it set. So a real kernel is booted, once for each boot of the host.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import struct
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from toolkit.core.arch import Arch, host_arch
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import InfrastructureError
+from toolkit.core.model.machine import Accelerator
+from toolkit.host import process
+from toolkit.host.cache import Cache, digest
+
+DEVICE = Path("/dev/kvm")
+MODULES = Path("/sys/module")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+# A kernel unpacks itself before its first line, slowly on a host that is a virtual machine
+# itself. After that, silence means that it hangs.
+FIRST_LINE = 15.0
+SILENCE = 10.0
+_POLL = 0.05
+_STARTED = b"Linux version"
+# A kernel without a root file system ends so: init/do_mounts.c and init/main.c.
+_ENDED = (b"Unable to mount root fs", b"No working init found", b"Cannot open root device")
+_EXTENSIONS = {"kvm_amd": "svm", "kvm_intel": "vmx"}
+
+# linux/kvm.h: _IOWR(KVMIO, 0x05, struct kvm_cpuid2), whose fixed part is 8 bytes long.
+_GET_SUPPORTED_CPUID = 0xC008AE05
+_CPUID_ENTRIES = 256
+_CPUID_ENTRY = struct.Struct("<3I4I3I")  # function, index, flags, eax, ebx, ecx, edx, padding
+# CPUID function, and bit of ecx: AMD's manual 3, appendix E; Intel's manual 2A, CPUID.
+_NESTED_BITS = {"svm": (0x80000001, 2), "vmx": (0x1, 5)}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What can be seen of KVM without running anything. ``fault`` is "" when all is well."""
+
+    fault: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of booting a kernel: ``fault`` is "" when it booted.
+
+    ``certain`` is false when the kernel under test may be to blame instead of KVM.
+    """
+
+    fault: str
+    certain: bool = True
+
+
+# --- looking -----------------------------------------------------------------------------
+
+
+def look(device: Path = DEVICE, modules: Path = MODULES) -> Facts:
+    """Return what the host says of its KVM: device, nested parameter, offered CPU features."""
+    try:
+        descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        return Facts(f"{device} cannot be opened ({error.strerror})")
+    try:
+        parameters = nested_parameters(modules)
+        if not parameters:
+            return Facts("neither kvm_amd nor kvm_intel shows a `nested` parameter under /sys")
+        on = [name for name, value in parameters.items() if value in ("1", "Y")]
+        if not on:
+            told = ", ".join(f"{name}.nested={value}" for name, value in parameters.items())
+            return Facts(f"nested virtualisation is off ({told})")
+        extension = _EXTENSIONS[on[0]]
+        try:
+            offered = nested_extension(descriptor)
+        except OSError as error:
+            return Facts(f"{device} does not tell its CPU features ({error.strerror})")
+        if offered != extension:
+            return Facts(f"KVM offers its guests no {extension} though {on[0]}.nested is on")
+        return Facts("", f"{on[0]} with nested {extension.upper()}")
+    finally:
+        os.close(descriptor)
+
+
+def nested_parameters(modules: Path) -> dict[str, str]:
+    """Return the ``nested`` parameter of each of KVM's vendor modules that is loaded."""
+    found = {}
+    for name in _EXTENSIONS:
+        try:
+            found[name] = (modules / name / "parameters" / "nested").read_text().strip()
+        except OSError:
+            continue
+    return found
+
+
+def nested_extension(descriptor: int) -> str:
+    """Return ``svm``, ``vmx`` or "", by what KVM says that its guests' CPUs can have."""
+    buffer = bytearray(struct.pack("<II", _CPUID_ENTRIES, 0))
+    buffer += bytes(_CPUID_ENTRIES * _CPUID_ENTRY.size)
+    fcntl.ioctl(descriptor, _GET_SUPPORTED_CPUID, buffer)
+    return extension_in(bytes(buffer))
+
+
+def extension_in(table: bytes) -> str:
+    """Return what :func:`nested_extension` does, from the kvm_cpuid2 structure itself."""
+    (count,) = struct.unpack_from("<I", table)
+    for number in range(count):
+        entry = _CPUID_ENTRY.unpack_from(table, 8 + number * _CPUID_ENTRY.size)
+        function, ecx = entry[0], entry[5]
+        for name, (wanted, bit) in _NESTED_BITS.items():
+            if function == wanted and ecx >> bit & 1:
+                return name
+    return ""
+
+
+# --- booting -----------------------------------------------------------------------------
+
+
+def boot_argv(binary: str, cpu: str, kernel: Path, serial: Path) -> list[str]:
+    """Return the command line of a machine that boots ``kernel`` to its end, which is a panic."""
+    return [
+        *(binary, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-accel", "kvm", "-cpu", cpu, "-machine", "q35", "-smp", "2", "-m", "512M"),
+        # A file: from standard input, QEMU in a container has been seen to give no output.
+        *("-serial", f"file:{str(serial).replace(',', ',,')}"),
+        *("-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"),
+    ]
+
+
+def boot(
+    binary: str,
+    cpu: str,
+    kernel: Path,
+    deadline: Deadline,
+    *,
+    first_line: float = FIRST_LINE,
+    silence: float = SILENCE,
+) -> Proof:
+    """Boot ``kernel`` under KVM and return what came of it; never leaves a QEMU behind.
+
+    ``first_line`` and ``silence`` bound, in seconds, how long the console may stay silent.
+    """
+    with tempfile.TemporaryDirectory(prefix="toolkit-probe.") as name:
+        serial, errors = Path(name) / "serial", Path(name) / "errors"
+        with errors.open("wb") as log:
+            child = process.start(boot_argv(binary, cpu, kernel, serial), stdout=log, stderr=log)
+        size, heard = 0, time.monotonic()
+        try:
+            while True:
+                ended = child.poll() is not None
+                console = serial.read_bytes() if serial.exists() else b""
+                if any(text in console for text in _ENDED):
+                    return Proof("")
+                if ended:
+                    return judge_end(console, errors.read_text(errors="replace"))
+                if len(console) > size:
+                    size, heard = len(console), time.monotonic()
+                quiet = time.monotonic() - heard
+                if quiet > (silence if size else first_line):
+                    return judge_silence(console, quiet)
+                deadline.check("the trial boot under KVM")
+                time.sleep(_POLL)
+        finally:
+            process.stop(child, process.Grace(terminate=1.0))
+
+
+def judge_end(console: bytes, errors: str) -> Proof:
+    """Return what it means that QEMU ended before the kernel did."""
+    said = [line.strip() for line in errors.splitlines() if line.strip()]
+    # The last line is the abort itself; the one that begins with "error:" says why.
+    told = next((line for line in said if "error" in line.lower()), said[-1] if said else "")
+    started = _STARTED in console
+    where = "while the kernel booted" if started else "before the kernel said anything"
+    return Proof(f"QEMU ended {where}" + (f": {told}" if told else ""), certain=not started)
+
+
+def judge_silence(console: bytes, seconds: float) -> Proof:
+    """Return what it means that nothing has come from the console for so long."""
+    if _STARTED in console:
+        return Proof(f"a kernel fell silent for {seconds:.0f} s while it booted", certain=False)
+    return Proof(f"a kernel said nothing within {seconds:.0f} s")
+
+
+# --- deciding ----------------------------------------------------------------------------
+
+
+def decide(want: str, facts: Facts, proof: Proof | None, arch: Arch) -> Accelerator:
+    """Return the accelerator, given what is known; ``proof`` None means that none was made.
+
+    ``want`` is auto, kvm or tcg. Raises :class:`InfrastructureError` for a KVM that was asked for
+    and cannot do the job.
+    """
+    if want == "tcg":
+        return Accelerator("tcg", arch.tcg_cpu, "asked for")
+    if not facts.fault and proof and not proof.fault:
+        return Accelerator("kvm", arch.kvm_cpu, f"{facts.detail}; a kernel boots under it")
+    fault = facts.fault or (proof.fault if proof else "no kernel was at hand to prove it")
+    if want == "kvm":
+        raise InfrastructureError(
+            f"KVM cannot be used on this host: {fault}",
+            hint="use --accel auto or --accel tcg, or a host with nested virtualisation "
+            "(kvm_amd.nested=1 or kvm_intel.nested=1) whose /dev/kvm you may open",
+        )
+    return Accelerator("tcg", arch.tcg_cpu, f"KVM cannot be used: {fault}")
+
+
+def probe(
+    want: str,
+    binary: str,
+    kernel: Path | None,
+    cache: Cache,
+    deadline: Deadline,
+    *,
+    again: bool = False,
+    facts: Facts | None = None,
+) -> tuple[Accelerator, bool]:
+    """Return the accelerator to use, and whether its proof was remembered.
+
+    The trial boot happens at most once for each boot of the host, QEMU and host kernel; ``again``
+    forgets the last one. ``kernel`` is what to boot; without one only a remembered proof counts.
+    Raises :class:`InfrastructureError` when ``want`` is kvm and KVM cannot do the job.
+    """
+    arch = host_arch()
+    if want == "tcg":
+        return decide(want, Facts(""), None, arch), True
+    facts = facts or look()
+    if facts.fault:
+        return decide(want, facts, None, arch), True
+    key = _key(binary, facts)
+    if again:
+        cache.discard("probe", key)
+    proof, found = _remembered(cache, key), True
+    if proof is None and kernel:
+        proof, found = boot(binary, arch.kvm_cpu, kernel, deadline), False
+        if proof.certain:
+            _remember(cache, key, proof, deadline)
+    return decide(want, facts, proof, arch), found
+
+
+def _key(binary: str, facts: Facts) -> str:
+    program = Path(binary).resolve()
+    info = program.stat()
+    return digest(
+        BOOT_ID.read_text().strip(),
+        platform.release(),
+        [str(program), info.st_size, info.st_mtime_ns],
+        asdict(facts),
+    )
+
+
+def _remembered(cache: Cache, key: str) -> Proof | None:
+    folder = cache.find("probe", key)
+    if folder is None:
+        return None
+    data: Mapping[str, str] = json.loads((folder / "proof.json").read_text())
+    return Proof(data["fault"])
+
+
+def _remember(cache: Cache, key: str, proof: Proof, deadline: Deadline) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "proof.json").write_text(json.dumps({"fault": proof.fault}))
+
+    label = proof.fault or "a kernel boots under KVM"
+    cache.make("probe", key, fill, deadline=deadline, label=label)

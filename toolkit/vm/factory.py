@@ -1,0 +1,268 @@
+"""Makes the machines of one kernel and image: booted, or restored from one that was saved.
+
+Which of these ways a run takes, and when a machine is saved, :mod:`toolkit.vm.pool` decides.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from toolkit.core.arch import Arch
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import BootError, InfrastructureError, MachineLostError, ToolMissingError
+from toolkit.core.model.kernel import KernelBuild
+from toolkit.core.model.machine import Accelerator, DiskFile, GuestImage, MachineSpec, MemoryFile
+from toolkit.host import process
+from toolkit.host.cache import Cache, digest
+from toolkit.vm import capacity, coldplug, machine, snapshot, ssh_keys, transfer_disk
+from toolkit.vm.machine import Machine
+from toolkit.vm.snapshot import Snapshot
+from toolkit.vm.ssh import GuestSession
+from toolkit.vm.ssh_keys import MachineKeys
+
+BOOT_SECONDS = 180.0  # from QEMU's start to SSH, under emulation on a busy host
+RESTORE_SECONDS = 60.0
+_LOGOUT_SECONDS = 5.0
+_POLL = 0.1
+_DEVICES = "devices"
+
+
+Lent = tuple[Machine, GuestSession]  # what who asks for a machine gets
+
+
+class CannotSaveError(InfrastructureError):
+    """This machine cannot be saved; it can still be booted each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What a machine is restored from, or saved into, beside its state."""
+
+    memory: MemoryFile
+    disk: DiskFile | None
+
+
+@dataclass(slots=True)
+class MachineFactory:
+    """What every machine of a run is made of.
+
+    Machines may be made by several threads at once, each in a folder of its own.
+    """
+
+    arch: Arch
+    cache: Cache
+    kernel: KernelBuild
+    image: GuestImage
+    accelerator: Accelerator
+    qemu_version: str
+    append: tuple[str, ...] = ()
+    _turns: threading.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._turns = threading.Semaphore(capacity.at_once(self.image))
+
+    def cache_keys(self) -> tuple[str, str]:
+        """Return the keys of the machine that was booted and of the one with modules loaded."""
+        spec = self.spec(Path(), {}, Path())
+        booted = snapshot.booted_key(
+            spec, kernel=self.kernel.image_digest, image=self.image.key, qemu=self.qemu_version
+        )
+        modules = self.kernel.modules
+        return booted, digest(booted, modules.read_bytes()) if modules else booted
+
+    def spec(self, folder: Path, fw_cfg: Mapping[str, Path], socket: Path) -> MachineSpec:
+        """Return how QEMU runs a machine whose evidence goes to ``folder``."""
+        return MachineSpec(
+            binary=process.find(self.arch.qemu, self.arch.qemu_package),
+            accelerator=self.accelerator,
+            machine_type=self.image.machine_type,
+            memory_mib=self.image.memory_mib,
+            cpus=self.image.cpus,
+            kernel=self.kernel.image,
+            initrd=self.image.initrd,
+            disk=DiskFile(self.image.disk) if self.image.disk else None,
+            cmdline=(*self.image.cmdline, *self.append),
+            devices=self.image.devices,
+            fw_cfg=fw_cfg,
+            console_log=folder / snapshot.CONSOLE,
+            qmp_socket=socket,
+            generation=str(uuid.uuid4()),
+        )
+
+    # --- the ways to a machine ---------------------------------------------------
+
+    @contextlib.contextmanager
+    def booted(self, folder: Path, deadline: Deadline) -> Iterator[Lent]:
+        """Boot a machine and load its modules.
+
+        Raises :class:`BootError` when the kernel does not come up, and :class:`MachineLostError`
+        when QEMU does not.
+        """
+        limit = deadline.sooner(BOOT_SECONDS)
+        made = ssh_keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
+        with self._started(folder, made, limit) as vm:
+            vm.wait_ready(limit)
+            with self._session(vm, made, limit) as session:
+                self._load_modules(vm, session, limit)
+                yield vm, session
+
+    @contextlib.contextmanager
+    def restored(
+        self, folder: Path, saved: Snapshot, deadline: Deadline, into: Path | None = None
+    ) -> Iterator[Lent]:
+        """Restore a machine, with the modules that it had when it was saved.
+
+        It writes to memory and a disk of its own; with ``into`` those are the files there, which
+        have been copied already and stay. Raises :class:`MachineLostError` when QEMU does not
+        like what was saved.
+        """
+        made = ssh_keys.load_keys(saved.keys)
+        files = self._files(into or saved.path, kept=bool(into))
+        with self._turn(deadline) as give_up:
+            limit = deadline.sooner(RESTORE_SECONDS)  # the wait for others is none of it
+            with self._started(folder, made, limit, files, incoming=True) as vm:
+                with saved.state.open("rb") as state:
+                    vm.restore(state, limit)
+                with self._session(vm, made, limit) as session:
+                    session.set_clock()
+                    give_up()
+                    yield vm, session
+
+    @contextlib.contextmanager
+    def loaded(self, folder: Path, base: Snapshot, deadline: Deadline) -> Iterator[Lent]:
+        """Restore a machine that was saved without its modules, and load them; raises as both."""
+        with self.restored(folder, base, deadline) as lent:
+            self._load_modules(*lent, deadline.sooner(BOOT_SECONDS))
+            yield lent
+
+    @contextlib.contextmanager
+    def _turn(self, deadline: Deadline) -> Iterator[Callable[[], None]]:
+        """Wait until a machine may be restored; what is yielded lets the next one.
+
+        Two that want the same core are both late, and whoever waits wants the first one.
+        """
+        while not self._turns.acquire(timeout=_POLL):
+            deadline.check("waiting for other machines to be restored")
+        with contextlib.ExitStack() as turn:
+            turn.callback(self._turns.release)
+            yield turn.close
+
+    @contextlib.contextmanager
+    def _started(
+        self,
+        folder: Path,
+        made: MachineKeys,
+        limit: Deadline,
+        files: _Files | None = None,
+        *,
+        incoming: bool = False,
+    ) -> Iterator[Machine]:
+        # A socket's path is short (unix(7): 108 bytes), so it is not in the run's folder.
+        with contextlib.ExitStack() as stack:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-"))
+            spec = self.spec(folder, made.fw_cfg, Path(scratch) / "qmp.sock")
+            if transfer_disk.readable(self.kernel.config.read_text()):
+                spec = replace(spec, payload=stack.enter_context(transfer_disk.blank(folder)))
+            if files:
+                spec = replace(spec, memory=files.memory, disk=files.disk, incoming=incoming)
+            yield stack.enter_context(machine.start(spec, limit))
+
+    def _files(self, folder: Path, *, kept: bool) -> _Files:
+        """Return the memory and the disk in ``folder``; unless ``kept``, neither is written."""
+        disk = DiskFile(folder / snapshot.DISK, "qcow2", kept) if self.image.disk else None
+        return _Files(MemoryFile(folder / snapshot.MEMORY, shared=kept), disk)
+
+    def _session(self, vm: Machine, made: MachineKeys, limit: Deadline) -> GuestSession:
+        return GuestSession.connect(
+            vm.ssh_port,
+            user=self.image.user,
+            client_key=made.client_key,
+            host_key=base64.b64decode(made.host_public.split()[1]),
+            deadline=limit,
+            alive=vm.dead,
+            payload_disk=vm.spec.payload,
+        )
+
+    def _load_modules(self, vm: Machine, session: GuestSession, limit: Deadline) -> None:
+        try:
+            if modules := self.kernel.modules:
+                devices = self._devices(session, limit)
+                coldplug.load_modules(vm, session, modules, devices, limit)
+        except MachineLostError as error:
+            vm.settle()
+            if not vm.kernel_ended():
+                raise
+            raise BootError(
+                f"the kernel died while its modules were loaded: {vm.dead()}",
+                detail=vm.console_tail(),
+                log=vm.spec.console_log,
+            ) from error
+
+    def _devices(self, session: GuestSession, limit: Deadline) -> list[str]:
+        """Return the machine's devices: the same at each boot, so asked for once."""
+
+        def fill(folder: Path) -> None:
+            (folder / _DEVICES).write_text("\n".join(coldplug.devices(session, limit)))
+
+        path, _ = self.cache.make(
+            _DEVICES, self.cache_keys()[0], fill, deadline=limit, label=self.kernel.release
+        )
+        return (path / _DEVICES).read_text().splitlines()
+
+    # --- to saved machines --------------------------------------------------------
+
+    def save_booted(self, into: Path, own: Path, deadline: Deadline) -> None:
+        """Boot a machine and save it in ``into`` before anybody has logged in.
+
+        Its evidence goes to ``own``. Raises :class:`CannotSaveError` where this QEMU cannot save
+        this machine, else as :meth:`booted` does.
+        """
+        limit = deadline.sooner(BOOT_SECONDS)
+        if self.image.disk:
+            _lay_over(self.image.disk, into / snapshot.DISK, limit)
+        made = ssh_keys.make_keys(into / snapshot.KEYS, self.image.host_key_type)
+        with self._started(own, made, limit, self._files(into, kept=True)) as vm:
+            vm.wait_ready(limit)
+            self._save(vm, into, limit)
+
+    def save_loaded(self, base: Snapshot, into: Path, own: Path, deadline: Deadline) -> None:
+        """Restore ``base``, load the modules, and save that in ``into``; raises as both do."""
+        limit = deadline.sooner(BOOT_SECONDS)
+        shutil.copytree(base.keys, into / snapshot.KEYS)
+        snapshot.copy_memory(base.memory, into / snapshot.MEMORY)
+        if self.image.disk:
+            shutil.copyfile(base.disk, into / snapshot.DISK)
+        with self.restored(own, base, limit, into) as (vm, session):
+            self._load_modules(vm, session, limit)
+            if not session.log_out(limit.sooner(_LOGOUT_SECONDS)):
+                raise CannotSaveError("the guest keeps a closed SSH session")
+            self._save(vm, into, limit, base)
+
+    def _save(self, vm: Machine, into: Path, limit: Deadline, base: Snapshot | None = None) -> None:
+        try:
+            with (into / snapshot.STATE).open("wb") as state:
+                vm.save(state, limit)
+        except MachineLostError as error:
+            raise CannotSaveError(error.what) from error
+        console = vm.spec.console_log.read_bytes()
+        before = base.console.read_bytes() if base else b""
+        (into / snapshot.CONSOLE).write_bytes(before + console)
+        snapshot.seal(into, (*(base.splats if base else ()), *vm.splats()))
+
+
+def _lay_over(disk: Path, target: Path, deadline: Deadline) -> None:
+    """Make a file that takes what a machine writes to ``disk``, which stays as it is."""
+    try:
+        program = process.find("qemu-img", "qemu-utils")
+    except ToolMissingError as error:
+        raise CannotSaveError(f"{error.what}, and the image has a disk") from error
+    words = ("create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(disk), str(target))
+    process.run([program, *words], deadline=deadline)

@@ -1,0 +1,243 @@
+"""Says of one kernel whether a leaf is good or bad there, or that it cannot be judged.
+
+The kernel is built and booted, and the leaf's program alone is run, in a run of its own with all
+its reports. What is wrong with the kernel's state is an answer; what is wrong with the request or
+with the host is raised.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import glob
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolkit.core.errors import BootError, BuildError, ToolkitError, UserError
+from toolkit.core.model.machine import Splat
+from toolkit.core.model.result import RunResult
+from toolkit.core.model.testing import Leaf, Status
+from toolkit.core.observer import Observer
+from toolkit.core.text import visible
+from toolkit.series import catalog
+from toolkit.testing import in_tree_suites, leaf_ids, verdicts
+from toolkit.testing.classify import program_of
+from toolkit.testing.result_cache import ResultCache
+from toolkit.vm import coldplug
+from toolkit.workflow import pipeline
+from toolkit.workflow.bisect_state import Judgement
+from toolkit.workflow.request import Request
+from toolkit.workflow.run import Run
+
+BOOT = "boot"  # the leaf of a kernel that comes up
+DMESG = "dmesg"  # the case that is there only where the kernel complained
+_ERROR = re.compile(r"\berror: |undefined reference|panic")
+_UNENDED = (Status.CRASH, Status.TIMEOUT)
+
+Answer = tuple[Judgement, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a kernel: how a leaf of one of these suites is.
+
+    ``leaf`` is ``suite/program/case``; ``suite/program`` stands for all cases of a program, and
+    ``boot`` or ``boot/dmesg`` for a boot. It is good when it passes ``repeat`` times.
+    """
+
+    leaf: str
+    suites: tuple[str, ...] = ()
+    repeat: int = 1
+
+    @property
+    def of_boot(self) -> bool:
+        """Whether the boot itself is judged."""
+        return self.leaf.partition("/")[0] == BOOT
+
+    @property
+    def program(self) -> str:
+        """The name of the program to run."""
+        return self.leaf.split("/")[1]
+
+
+def question(leaf: str, suites: Sequence[str], repeat: int = 1) -> Question:
+    """Return the question that the caller means.
+
+    The leaf's suite is the one it begins with, or the only one given. Raises :class:`UserError`
+    where that leaves no program.
+    """
+    whole = leaf.strip("/")
+    if whole in (BOOT, f"{BOOT}/{DMESG}"):
+        return Question(whole, tuple(suites), repeat)
+    if suites and not any(_begins_with(whole, name) for name in suites):
+        if len(suites) > 1:
+            raise UserError(f"{leaf!r} is in none of the suites {', '.join(suites)}")
+        whole = f"{suites[0]}/{whole}"
+    suite, slash, rest = whole.partition("/")
+    if not (suite and slash and rest) or suite.startswith(in_tree_suites.PREFIX):
+        raise UserError(
+            f"{leaf!r} names no test", hint="write it as result.json has it: suite/program/case"
+        )
+    return Question(whole, tuple(suites) or (suite,), repeat)
+
+
+def _begins_with(leaf: str, suite: str) -> bool:
+    if suite.startswith(in_tree_suites.PREFIX):  # which folder of the tree that is each tree says
+        return leaf.startswith(in_tree_suites.SUITE_PREFIX)
+    return leaf.startswith(f"{suite}/")
+
+
+@dataclass(slots=True)
+class Judge:
+    """Judges one kernel after another, each like ``request`` but for the kernel.
+
+    ``command`` is a command with the request's own options, to which each run adds the rest of
+    what repeats it. A kernel that is the same as one before, to the last byte, is not run again.
+    """
+
+    question: Question
+    like: Run
+    command: tuple[str, ...] = ()
+    _memory: ResultCache = field(default_factory=ResultCache, init=False)
+
+    def __call__(self, kernel: str, folder: Path, observer: Observer) -> Answer:
+        """Judge the kernel of this source; ``folder`` gets the run, which ``observer`` hears."""
+        asked = self.question
+        kind = _Boot if asked.of_boot else Run
+        run = kind(self._request(kernel), self.like.paths, folder, observer)
+        if not asked.of_boot:
+            run.memory = self._memory
+        try:
+            result = pipeline.build_and_test(run)
+        except BootError as error:
+            return (Judgement.BAD if asked.of_boot else Judgement.SKIP), _said(error)
+        except BuildError as error:
+            return Judgement.SKIP, _said(error)
+        except UserError as error:
+            if _is_of_this_kernel(run):
+                return Judgement.SKIP, _said(error)
+            raise
+        return _together([of_leaves(asked.leaf, seen) for seen in _seen(run, result, asked.leaf)])
+
+    def _request(self, kernel: str) -> Request:
+        asked = self.question
+        tests = () if asked.of_boot else (glob.escape(asked.program),)
+        words = [("--kernel", kernel), *(("--suite", name) for name in asked.suites)]
+        words += [("--test", name) for name in tests]
+        return dataclasses.replace(
+            self.like.request,
+            kernel=kernel,
+            suites=asked.suites,
+            tests=tests,
+            repeat=asked.repeat,
+            command=(*self.command, *itertools.chain(*words)),
+            step_summary=None,
+            # A saved machine has been booted once, for all who ask later.
+            snapshots=self.like.request.snapshots and not asked.of_boot,
+        )
+
+
+class _Boot(Run):
+    """A run that only boots."""
+
+    def test(self) -> None:
+        """Boot, and keep a leaf that says so, and one for what the kernel complained of."""
+
+        def work() -> tuple[None, bool, str]:
+            splats: list[Splat] = []
+            for _ in range(self.request.repeat):
+                with self.testbed.boot() as (vm, session):
+                    coldplug.synchronise(vm, session, self.deadline)
+                    splats += vm.splats()
+            self._keep_boot_splats(BOOT, tuple(splats))
+            return None, False, "it came up"
+
+        self.stage(BOOT, work)
+        self.leaves.append(Leaf(BOOT, Status.PASS))
+
+
+def _seen(run: Run, result: RunResult, wanted: str) -> Sequence[Sequence[Leaf]]:
+    """Return the leaves of each time that the program of a leaf ran."""
+    if run.request.repeat == 1 or isinstance(run, _Boot):
+        return [result.leaves]
+    seen = run.trial.observed.get(program_of(wanted), ())
+    return [verdicts.mark_known(leaves, run.trial.known) for leaves in seen] or [result.leaves]
+
+
+def _together(answers: Sequence[Answer]) -> Answer:
+    """Return the one answer of several runs: good is what was good each time."""
+    for judgement in (Judgement.BAD, Judgement.SKIP):
+        for number, (each, said) in enumerate(answers, 1):
+            if each is judgement:
+                return each, said if len(answers) == 1 else f"{said} (run {number})"
+    said = answers[0][1]
+    return Judgement.GOOD, said if len(answers) == 1 else f"{said}, {len(answers)} times"
+
+
+def _is_of_this_kernel(run: Run) -> bool:
+    """Return whether the request is at odds with this kernel alone, by how far the run came."""
+    reached = vars(run)
+    if "tree" not in reached:
+        return "base" in reached and _is_a_series(run)  # which does not apply
+    if "fragments" not in reached:  # a suite of the tree's own may not be in every tree
+        own = (in_tree_suites.PREFIX, in_tree_suites.SUITE_PREFIX)
+        return any(name.startswith(own) for name in run.request.suites)
+    if "config" not in reached:
+        return True  # Kconfig keeps not all of it
+    return "testbed" in reached  # there is no such program
+
+
+def _is_a_series(run: Run) -> bool:
+    """Return whether there is such a series, for whichever kernel."""
+    try:
+        return bool(run.request.patch and catalog.resolve(run.request.patch, run.paths.patches))
+    except UserError:
+        return False
+
+
+def of_leaves(wanted: str, leaves: Iterable[Leaf]) -> Answer:
+    """Return what the leaves of a run say of the one that is wanted."""
+    near = [leaf for leaf in leaves if program_of(leaf.id) == program_of(wanted)]
+    if wanted == program_of(wanted) != BOOT:
+        return _of_program(wanted, near)
+    found = next((leaf for leaf in near if leaf.id == wanted), None)
+    if found:
+        return _of_leaf(found)
+    ran = any(each.status is not Status.SKIP for each in near)
+    if wanted.endswith(f"/{DMESG}") and ran and not any(each.status in _UNENDED for each in near):
+        return Judgement.GOOD, "the kernel did not complain"
+    names = difflib.get_close_matches(wanted, [leaf.id for leaf in near], n=3)
+    hint = f"; there is {', '.join(names)}" if names else ""
+    return Judgement.SKIP, f"no test reported as {wanted}{hint}"
+
+
+def _of_leaf(leaf: Leaf) -> Answer:
+    said = ": ".join(filter(None, (leaf.status.value, leaf.message.split("\n")[0])))
+    if leaf.status is Status.SKIP:
+        return Judgement.SKIP, said
+    # What is expected to fail is as bad as before, and what was expected to and passed is good.
+    good = leaf.status in (Status.PASS, Status.XPASS)
+    return (Judgement.GOOD if good else Judgement.BAD), said
+
+
+def _of_program(wanted: str, leaves: Sequence[Leaf]) -> Answer:
+    """Return what all leaves of a program say together."""
+    answers = [(leaf, *_of_leaf(leaf)) for leaf in leaves]
+    for leaf, judgement, said in answers:
+        if judgement is Judgement.BAD and leaf.status is not Status.XFAIL:
+            place = "" if leaf.id == wanted else f"{leaf_ids.case_name(leaf.id)}: "
+            return judgement, f"{place}{said}"
+    passed = sum(judgement is Judgement.GOOD for _, judgement, _ in answers)
+    if not passed:
+        return Judgement.SKIP, f"no test of {wanted} was run"
+    return Judgement.GOOD, f"{passed} passed"
+
+
+def _said(error: ToolkitError) -> str:
+    """Return an error in one line: what it says, and the line that tells most of its evidence."""
+    lines = [pipeline.within_tree(line).strip() for line in error.detail]
+    telling = next((line for line in lines if _ERROR.search(line)), "")
+    return visible(": ".join(filter(None, (error.what, telling or next(filter(None, lines), "")))))

@@ -1,0 +1,97 @@
+"""What this host has and lacks for the toolkit, and which accelerator its machines would use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from toolkit.core.arch import host_arch
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import ToolMissingError
+from toolkit.host import process
+from toolkit.host.cache import Cache
+from toolkit.kernel.kbuild import KERNEL
+from toolkit.vm import accelerator
+
+_NEEDED_BYTES = 8 << 30  # one base unpacked twice, one build folder, what it left in the store
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program or file the toolkit needs, Debian's package for it, and what it is for."""
+
+    name: str
+    package: str
+    purpose: str
+    optional: bool = False
+
+    def found(self) -> str:
+        """Return where it is, or "" when the host lacks it."""
+        if self.name.startswith("/"):
+            return self.name if Path(self.name).exists() else ""
+        try:
+            return process.find(self.name, self.package)
+        except ToolMissingError:
+            return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; ``good`` None for what is only told."""
+
+    good: bool | None
+    text: str
+
+
+def programs() -> tuple[Program, ...]:
+    """Return the list that ./bootstrap installs from."""
+    text = resources.files("toolkit.workflow").joinpath("host-programs.txt").read_text()
+    return tuple(_program(line) for line in text.splitlines() if line and line[0] != "#")
+
+
+def _program(line: str) -> Program:
+    name, package, purpose = line.split(None, 2)
+    return Program(name.removeprefix("?"), package, purpose, name.startswith("?"))
+
+
+def examine_accelerator(cache: Cache, deadline: Deadline, *, again: bool) -> Iterator[Finding]:
+    """Yield which accelerator `--accel auto` would take, and why.
+
+    The proof that KVM can do the job needs a kernel to boot: the newest one that was built.
+    """
+    arch = host_arch()
+    try:
+        binary = process.find(arch.qemu, arch.qemu_package)
+    except ToolMissingError as error:
+        yield Finding(False, f"accelerator: none, since {error.what}")
+        return
+    newest = cache.newest("build")
+    kernel = newest / KERNEL if newest else None
+    chosen, remembered = accelerator.probe("auto", binary, kernel, cache, deadline, again=again)
+    when = "remembered" if remembered else "tried just now"
+    yield Finding(None, f"accelerator: {chosen.name} ({chosen.reason}; {when})")
+
+
+def examine_host(cache: Path, free: int) -> Iterator[Finding]:
+    """Yield a finding for each program and for the disk.
+
+    ``free`` is how many bytes may still be written below ``cache``.
+    """
+    lacking = []
+    for program in programs():
+        where = program.found()
+        if not where and program.optional:
+            text = f"{program.name}: not there, and optional ({program.purpose})"
+            yield Finding(None, f"{text}; package {program.package}")
+            continue
+        if not where:
+            lacking.append(program.package)
+        yield Finding(bool(where), f"{program.name}: {where or 'missing'} ({program.purpose})")
+    if lacking:
+        yield Finding(False, f"install: apt-get install {' '.join(sorted(set(lacking)))}")
+    yield Finding(
+        free >= _NEEDED_BYTES,
+        f"{free >> 30} GiB free below {cache} (a first run takes about {_NEEDED_BYTES >> 30})",
+    )

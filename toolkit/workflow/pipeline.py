@@ -1,0 +1,136 @@
+"""From a run to its verdict, with the reports in its folder however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import replace
+
+from toolkit.core.errors import (
+    EXIT_INTERRUPTED,
+    BootError,
+    BuildError,
+    InfrastructureError,
+    KernelError,
+    ToolkitError,
+    UserError,
+)
+from toolkit.core.model.coverage import Coverage
+from toolkit.core.model.result import RunResult, Verdict
+from toolkit.kernel import stacktrace
+from toolkit.report import artifacts, coverage_text, history
+from toolkit.series import blame
+from toolkit.testing import coverage, verdicts
+from toolkit.testing.gcda import BOOT
+from toolkit.workflow import baseline, per_patch, reproducer
+from toolkit.workflow.reproducer import Kit
+from toolkit.workflow.run import Run
+
+_WORK_FOLDER = re.compile(r"/\S*/work/kernel/[0-9a-f]+/src/")
+_DETOUR = re.compile(r"(?<![^/\s\[])[^/\s\[]*[^/\s\[.][^/\s\[]*/\.\./")  # a/../
+
+
+def build_and_test(run: Run) -> RunResult:
+    """Do the whole run and write its reports into its folder, however it ends.
+
+    Errors become part of the result and are raised again for the caller to show.
+    """
+    try:
+        _test(run)
+        covered = _coverage(run)
+        verdict, code = verdicts.verdict(run.leaves)
+        short = coverage_text.below(covered) if covered and verdict is Verdict.PASS else ""
+        if short:
+            verdict, code = Verdict.FAIL, KernelError.exit_code
+        return _concluded(run, replace(run.result(verdict, code, short), coverage=covered))
+    except KeyboardInterrupt:
+        _concluded(run, run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted"))
+        raise
+    except ToolkitError as error:
+        detail = [within_tree(line) for line in error.detail]
+        result = run.result(verdict_of(error), error.exit_code, error.what, detail)
+        _concluded(run, result)
+        raise
+    except OSError as error:
+        code = InfrastructureError.exit_code
+        _concluded(run, run.result(Verdict.INFRASTRUCTURE, code, str(error)))
+        raise
+
+
+def _test(run: Run) -> None:
+    if run.request.each:
+        per_patch.test(run)
+    elif run.request.baseline:
+        baseline.test(run)
+    else:
+        run.test()
+
+
+def _coverage(run: Run) -> Coverage | None:
+    """Return what the tests ran of the series, where that was asked for."""
+    counters = run.counters
+    if not counters:
+        return None
+    ran = [f"{each.suite}/{each.name}" for suite in run.built_suites for each in suite.programs]
+
+    def work() -> tuple[coverage.Measured, bool, str]:
+        found = coverage.measure(
+            run.tree,
+            counters.profiled,
+            counters.folder,
+            programs=[BOOT, *ran],
+            lost=counters.lost,
+            deadline=run.deadline,
+        )
+        return found, False, coverage_text.headline(found.coverage)
+
+    measured = run.stage("coverage", work)
+    if not run.request.tests:
+        for entry in measured.stale:
+            said = f"{entry.file}: {entry.line or entry.function}"
+            run.observer.notice(f"{said}: no line that did not run needs this explanation any more")
+    return replace(measured.coverage, wanted=run.request.coverage_fail_under)
+
+
+def _concluded(run: Run, result: RunResult) -> RunResult:
+    """Return the result with what its evidence points at, and write the reports."""
+    reached = vars(run)  # the stages that were computed
+    kernel, base = reached.get("kernel"), reached.get("base")
+    if kernel and base and result.splats and result.verdict is not Verdict.INTERRUPTED:
+        splats = stacktrace.decode(result.splats, kernel, base, run.observer)
+        result = replace(result, splats=splats)
+    said = [line for splat in result.splats for line in (splat.decoded or splat.text).split("\n")]
+    blames = blame.find([*result.detail, *said], reached.get("tree"))
+    result = replace(result, blames=blames)
+    with contextlib.suppress(OSError):  # a full disk must not hide the first error
+        artifacts.write(run.folder, result, run.request.step_summary)
+        if {"accelerator", "kernel", "image", "built_suites"} <= reached.keys():
+            asked = run.request
+            kit = Kit(
+                run.bundle(), run.accelerator, run.arch.qemu, asked.append, asked.test_environment
+            )
+            reproducer.remember(kit, run.folder)
+    try:
+        history.record(run.paths.history, result, run.folder)
+    except (InfrastructureError, OSError) as error:
+        run.observer.notice(f"this run is not in the history: {error}")
+    return result
+
+
+def within_tree(line: str) -> str:
+    """Return a compiler's line with the tree's own paths, not those of this host's work folder."""
+    line = _WORK_FOLDER.sub("", line)
+    while (shorter := _DETOUR.sub("", line)) != line:
+        line = shorter
+    return line
+
+
+def verdict_of(error: ToolkitError) -> Verdict:
+    """Return the verdict of a run that ended in ``error``."""
+    if isinstance(error, BuildError):
+        return Verdict.BUILD_BREAK
+    if isinstance(error, BootError):
+        return Verdict.BOOT_FAILURE
+    if isinstance(error, KernelError):
+        return Verdict.FAIL
+    return Verdict.USER_ERROR if isinstance(error, UserError) else Verdict.INFRASTRUCTURE

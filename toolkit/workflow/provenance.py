@@ -1,0 +1,89 @@
+"""Where a run was made and of what, for a reader who wants to compare two results.
+
+Nothing here identifies the host: no host name, no address, no user.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.core.model.kernel import KernelBuild, KernelConfig
+from toolkit.core.model.machine import GuestImage
+from toolkit.core.model.provenance import Environment
+
+
+def of(stages: Mapping[str, object], compiler: str, append: Sequence[str]) -> Environment:
+    """Return the environment of a run that came as far as ``stages``, its results by name."""
+    host = gather()
+    config, kernel, guest = stages.get("config"), stages.get("kernel"), stages.get("image")
+    return Environment(
+        host=host.system,
+        processor=host.processor,
+        cpus=host.cpus,
+        memory_mib=host.memory_mib,
+        python=host.python,
+        architecture=platform.machine(),
+        compiler=compiler,
+        config=config.key if isinstance(config, KernelConfig) else "",
+        build=kernel.key if isinstance(kernel, KernelBuild) else "",
+        image=f"{guest.name} {guest.key}" if isinstance(guest, GuestImage) else "",
+        machine=_machine(guest, append) if isinstance(guest, GuestImage) else "",
+    )
+
+
+def _machine(guest: GuestImage, append: Sequence[str]) -> str:
+    words = [f"{guest.machine_type}, {guest.cpus} CPUs, {guest.memory_mib} MiB"]
+    return ", ".join([*words, f"booted with {' '.join(append)}"] if append else words)
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The host's system, processor, processors that may be used, memory in MiB, and Python."""
+
+    system: str
+    processor: str
+    cpus: int
+    memory_mib: int
+    python: str
+
+
+@functools.cache
+def gather(root: Path = Path("/")) -> HostFacts:
+    """Return the facts; what cannot be told is empty. ``root`` is where /etc and /proc lie."""
+    return HostFacts(
+        system=", ".join(filter(None, (_distribution(root), f"Linux {platform.release()}"))),
+        processor=_field(root / "proc/cpuinfo", "model name"),
+        cpus=len(os.sched_getaffinity(0)),
+        memory_mib=_memory(root),
+        python=platform.python_version(),
+    )
+
+
+def _distribution(root: Path) -> str:
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        if named := _field(root / name, "PRETTY_NAME", "="):
+            return named.strip("\"'")
+    return ""
+
+
+def _memory(root: Path) -> int:
+    words = _field(root / "proc/meminfo", "MemTotal").split()
+    return int(words[0]) // 1024 if words and words[0].isdecimal() else 0
+
+
+def _field(path: Path, name: str, separator: str = ":") -> str:
+    """Return the first value called ``name`` in a file of names and values, or nothing."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        key, _, value = line.partition(separator)
+        if key.strip() == name:
+            return value.strip()
+    return ""

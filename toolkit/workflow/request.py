@@ -1,0 +1,49 @@
+"""What the caller asks of a run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolkit.core.model.kernel import Fragment
+from toolkit.testing.scheduler import Isolation
+from toolkit.testing.significance import CONFIDENCE
+
+DEFAULT_KERNEL = "debian:6.12"
+DEFAULT_IMAGE = "minimal"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the caller wants of a run. ``patch`` None means the unpatched base."""
+
+    patch: str | None
+    kernel: str = DEFAULT_KERNEL
+    suites: tuple[str, ...] = ()  # empty: those the series names
+    image: str = DEFAULT_IMAGE
+    profile: Fragment | None = None  # further options, stronger than all others
+    accel: str = "auto"
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cold: bool = False
+    tests: tuple[str, ...] = ()  # globs over program names; empty: all
+    slow: bool = False
+    append: tuple[str, ...] = ()  # further words for the kernel's command line
+    seconds: float = 7200.0  # the whole run may take this long
+    command: tuple[str, ...] = ()  # repeats the run
+    saved: Path | None = None  # a folder of build --save: nothing is built then
+    isolation: Isolation = Isolation.PROGRAM
+    machines: int = 0  # that work at a time; 0: as many as there are cores and memory for
+    snapshots: bool = True
+    repeat: int = 1  # how often each test program runs
+    baseline: bool = False  # run the same tests on the unpatched base, and compare
+    each: bool = False  # the same, and after each patch
+    confidence: float = CONFIDENCE  # with which a difference counts as established
+    coverage: bool = False  # count which lines of the series the programs run
+    coverage_fail_under: float | None = None  # percentage of them that must be run
+    step_summary: Path | None = None  # where a CI page's summary of the job is collected
+
+    @property
+    def test_environment(self) -> dict[str, str]:
+        """What the test programs find in their environment."""
+        return {"KSFT_SLOW": "1"} if self.slow else {}

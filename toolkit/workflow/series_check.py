@@ -1,0 +1,262 @@
+"""Check a series patch by patch, as its maintainers would: `series check`.
+
+Each patch must apply, pass the tree's own checkpatch.pl --strict, build with all patches before
+it, and add no diagnostic under W=1 and sparse, and no complaint of the tree's own
+scripts/coccinelle where spatch is installed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+from toolkit.core.errors import EXIT_KERNEL, EXIT_OK, BuildError, UserError
+from toolkit.core.model.series import PatchedTree
+from toolkit.formats.compiler_log import diagnostics
+from toolkit.host import process
+from toolkit.host.cache import Cache, digest
+from toolkit.kernel.kbuild import WorkTree
+from toolkit.series import catalog, checkpatch, coccinelle, patching
+from toolkit.workflow.run import Run
+
+# virt/kvm has no Makefile of its own: virt/kvm/Makefile.kvm is included by each arch's kvm folder.
+_BUILT_FROM = {"virt/kvm": "arch/{srcarch}/kvm"}
+_COLUMNS = "{:<56} {:<8} {:<11} {:<7} {:<8} {}"
+_USER_SPACE = ("tools/", "usr/")  # kbuild goes to none of these
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the checks say of one patch. A tuple of lines is empty when there is nothing to say."""
+
+    patch: str
+    checkpatch: tuple[str, ...]
+    build: tuple[str, ...]
+    new: tuple[str, ...]  # diagnostics under W=1 and sparse that the patch adds
+    coccinelle: tuple[str, ...] | None = None  # complaints it adds; None: spatch is not there
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing at all was found."""
+        return not (self.checkpatch or self.build or self.new or self.coccinelle)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows, in the order of the patches."""
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()  # what could not be checked, and why
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every row is good, else 1."""
+        return EXIT_OK if all(row.good for row in self.rows) else EXIT_KERNEL
+
+    def lines(self) -> list[str]:
+        """Return the table, and below it what was found, as lines."""
+        head = ("patch", "applies", "checkpatch", "builds", "W=1 C=1", "coccinelle")
+        lines = [_COLUMNS.format(*head)]
+        lines += [
+            _COLUMNS.format(
+                row.patch[:56],
+                "yes",
+                len(row.checkpatch) or "clean",
+                "NO" if row.build else "yes",
+                "-" if row.build else _count(row.new),
+                "not run" if row.coccinelle is None else _count(row.coccinelle),
+            )
+            for row in self.rows
+        ]
+        for row in self.rows:
+            found_lines = (*row.checkpatch, *row.build, *row.new, *(row.coccinelle or ()))
+            if found_lines:
+                lines += ["", row.patch, *(f"  {line}" for line in found_lines)]
+        if self.notes:
+            lines += ["", *self.notes]
+        return lines
+
+
+def _count(found: Sequence[str]) -> str:
+    return f"{len(found)} new" if found else "clean"
+
+
+def check(run: Run) -> Table:
+    """Check the run's series; raises :class:`UserError` when a patch does not apply."""
+    whole = run.series
+    if whole is None:
+        raise UserError("there is no series to check", hint="name one: toolkit series check v4")
+    folders = _folders(run.tree, run.arch.srcarch)
+    trees = [
+        patching.apply(run.base, each, run.deadline) for each in (None, *catalog.prefixes(whole))
+    ]
+    complaints, notes = _coccinelle(run, trees)
+    lint = _Lint(run, folders)
+    rows = []
+    for patch, (before, tree), added in zip(
+        whole.patches, pairwise(trees), complaints, strict=True
+    ):
+        build = _build(run, tree, patch.name)
+        new = () if build else lint.added(before, tree)
+        said = checkpatch.check(patch.content, run.base.path, run.deadline)
+        rows.append(Row(patch.name, said, build, new, added))
+    return Table(tuple(rows), notes)
+
+
+def _build(run: Run, tree: PatchedTree, name: str) -> tuple[str, ...]:
+    """Build one prefix of the series; return the compiler's lines when it does not."""
+
+    def work() -> tuple[tuple[str, ...], bool, str]:
+        try:
+            log = run.folder / f"build-{name}.log"
+            _, found = run.builder.build(tree, run.config, run.deadline, log)
+        except BuildError as error:
+            return (error.what, *error.detail), False, f"{name}: {error.what}"
+        return (), found, name
+
+    return run.stage("build", work)
+
+
+def _folders(tree: PatchedTree, srcarch: str) -> list[str]:
+    """Return the folders that kbuild must visit to compile every C file the series touches."""
+    parents = {
+        str(PurePosixPath(name).parent)
+        for name in tree.files
+        if name.endswith(".c") and not name.startswith(_USER_SPACE)
+    }
+    return sorted(_BUILT_FROM.get(name, name).format(srcarch=srcarch) for name in parents)
+
+
+class _Lint:
+    """Compiles ``folders`` with W=1 and sparse, to tell what each patch adds to the diagnostics.
+
+    What a patch adds is kept in the cache, so that a check of an edited series compiles from
+    the first patch that changed.
+    """
+
+    def __init__(self, run: Run, folders: Sequence[str]) -> None:
+        self._run = run
+        self._folders = folders
+        self._known: Counter[str] | None = None  # while the folder holds the tree before
+
+    def added(self, before: PatchedTree, after: PatchedTree) -> tuple[str, ...]:
+        """Return each diagnostic, without its line, that ``after`` has more than ``before``."""
+        if not self._folders:
+            return ()
+
+        def fill(folder: Path) -> None:
+            if self._known is None:
+                self._known = self._diagnose(before, fresh=True)
+            said = self._diagnose(after)
+            (folder / "added.json").write_text(json.dumps([*(said - self._known).elements()]))
+            # Only what is compiled again speaks again, so what was said before stays known.
+            self._known |= said
+
+        run = self._run
+        key = digest(
+            *(before.key, after.key, run.config.key, self._folders),
+            *(run.builder.compiler(run.deadline), self._sparse("--version")),
+        )
+        path, found = run.cache.make("lint", key, fill, deadline=run.deadline, label=run.base.name)
+        if found:
+            self._known = None
+        return tuple(json.loads((path / "added.json").read_text()))
+
+    def _sparse(self, option: str) -> str:
+        return process.run([process.find("sparse"), option], deadline=self._run.deadline).text
+
+    def _diagnose(self, tree: PatchedTree, *, fresh: bool = False) -> Counter[str]:
+        run, said = self._run, list[str]()
+
+        def work() -> tuple[None, bool, str]:
+            with run.builder.work_tree(tree, run.deadline) as folder:
+                source = folder.source()
+                existing = [f"{name}/" for name in self._folders if (source / name).is_dir()]
+                output = _lint_folder(folder, run.config.text, fresh=fresh)
+                make = run.builder.make(source, output, run.deadline)
+                replace(make, log=run.folder / "lint.log").run(
+                    *("W=1", "C=1", f"CHECK={process.find('sparse')}", *existing),
+                    on_line=lambda line: said.append(line.replace(f"{source}/", "")),
+                )
+            return None, False, "W=1 and sparse"
+
+        run.stage("lint", work)
+        return Counter(diagnostics(said))
+
+
+def _lint_folder(work: WorkTree, config: str, *, fresh: bool) -> Path:
+    """Return a build folder of its own: W=1 changes every command, and so every object."""
+    output = work.folder / "lint"
+    if fresh:
+        Cache.remove_tree(output)
+        output.mkdir()
+        (output / ".config").write_text(config)
+    return output
+
+
+_Added = tuple[str, ...] | None
+
+
+def _coccinelle(run: Run, trees: Sequence[PatchedTree]) -> tuple[list[_Added], tuple[str, ...]]:
+    """Return what each tree adds to the complaints about the one before it, and notes.
+
+    A patch's complaints are None where spatch is not installed.
+    """
+    checker = coccinelle.checker(run.base.path, run.cache, run.request.jobs, run.deadline)
+    pairs = list(pairwise(trees))
+    if checker is None:
+        note = (
+            f"coccinelle was not run: {coccinelle.PROGRAM} is not installed "
+            f"(Debian package {coccinelle.PACKAGE})"
+        )
+        return [None for _ in pairs], (note,)
+    touched = [[_versions(tree, changed_c_files(*pair)) for tree in pair] for pair in pairs]
+    ran: list[str] = []
+
+    def progress(done: int, total: int, script: str) -> None:
+        ran.append(script)
+        run.observer.stage_progress("coccinelle", done, total, script)
+
+    def work() -> tuple[Mapping[coccinelle.Version, coccinelle.Report], bool, str]:
+        versions = {each for pair in touched for side in pair for each in side}
+        reports = checker.reports(versions, progress, run.deadline)
+        return reports, not ran, f"{len(checker.scripts)} scripts, {len(versions)} files"
+
+    reports = run.stage("coccinelle", work)
+
+    def count(side: Sequence[coccinelle.Version]) -> Counter[str]:
+        return Counter(line for version in side for line in reports[version].complaints)
+
+    failed = sorted({line for report in reports.values() for line in report.failed})
+    return (
+        [tuple((count(after) - count(before)).elements()) for before, after in touched],
+        tuple(f"coccinelle: {line}" for line in failed),
+    )
+
+
+def _versions(tree: PatchedTree, names: Sequence[str]) -> list[coccinelle.Version]:
+    """Return those of the files that ``tree`` has, with their contents."""
+    found = [(name, _content(tree, name)) for name in names]
+    return [(name, content) for name, content in found if content is not None]
+
+
+def changed_c_files(before: PatchedTree, after: PatchedTree) -> list[str]:
+    """Return the C files and headers in which two prefixes of one series differ."""
+    names = before.files.keys() | after.files.keys()
+    return sorted(
+        name
+        for name in names
+        if name.endswith((".c", ".h")) and _content(before, name) != _content(after, name)
+    )
+
+
+def _content(tree: PatchedTree, name: str) -> bytes | None:
+    """Return what a file of the tree holds, or None where there is none."""
+    if name in tree.files:
+        return tree.files[name].content
+    path = tree.base.path / name
+    return path.read_bytes() if path.is_file() else None

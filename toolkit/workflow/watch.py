@@ -1,0 +1,50 @@
+"""Do something again whenever an input changes, until ^C: the loop behind `toolkit watch`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import watchfiles
+
+from toolkit.core.paths import Paths
+
+_SETTLE = 200  # milliseconds of quiet after an edit: editors write a file in several steps
+_TREE = "tree:"
+
+Changes = Callable[[Sequence[Path]], Iterator[object]]
+
+
+def places(paths: Paths, patch: str | None, kernel: str, profile: str | None) -> list[Path]:
+    """Return the folders and files that a run's results depend on, as far as people edit them.
+
+    ``patch``, ``kernel`` and ``profile`` are as the command line has them.
+    """
+    named = [patch or "", profile or ""]
+    named.append(kernel.removeprefix(_TREE) if kernel.startswith(_TREE) else "")
+    own = [paths.patches, paths.suites, paths.images]
+    return [place for place in (*own, *map(Path, filter(None, named))) if place.exists()]
+
+
+def watch(once: Callable[[], None], where: Sequence[Path], changes: Changes | None = None) -> None:
+    """Call ``once``, then again after each change below ``where``; ends with ^C.
+
+    ``changes`` yields once when it begins to listen, and again after each change, those included
+    that came while nobody asked.
+    """
+    events = (changes or _changes)(where)
+    # It listens before the first run reads its inputs, so that no edit falls in between.
+    next(events)
+    while True:
+        once()
+        next(events)
+
+
+def _changes(where: Sequence[Path]) -> Iterator[object]:
+    found = watchfiles.watch(
+        *where, debounce=_SETTLE, yield_on_timeout=True, rust_timeout=_SETTLE, raise_interrupt=True
+    )
+    yield next(found)
+    while True:
+        if changed := next(found):
+            yield changed
