@@ -6,12 +6,12 @@ import dataclasses
 from typing import Any
 
 from toolkit.core.model.comparison import (
+    ComparedLeaf,
     Comparison,
     LeafChange,
+    LeafClass,
     PatchStep,
     Repeats,
-    Standing,
-    Standpoint,
     StepState,
 )
 from toolkit.core.model.coverage import Coverage, HunkRun, LineRun, PatchRun
@@ -290,25 +290,25 @@ def patch_by_patch() -> RunResult:
         flake: Leaf(flake, Status.XFAIL, "lost a write", 4.1, "flaky: in 3 of 48 runs"),
     }
     found = tuple(bad.get(leaf.id, leaf) for leaf in leaves())
-    standings = {
-        args: Standing.REGRESSION,
-        match: Standing.REGRESSION,
-        flake: Standing.FLAKY,
-        mended: Standing.FIXED,
+    classes = {
+        args: LeafClass.REGRESSION,
+        match: LeafClass.REGRESSION,
+        flake: LeafClass.FLAKY,
+        mended: LeafClass.FIXED,
     }
     points = []
     for leaf in found:
-        skipped = Standing.UNTESTABLE if leaf.status is Status.SKIP else Standing.UNCHANGED
-        standing = standings.get(leaf.id, skipped)
-        fixed = standing is Standing.FIXED
+        skipped = LeafClass.UNTESTABLE if leaf.status is Status.SKIP else LeafClass.UNCHANGED
+        leaf_class = classes.get(leaf.id, skipped)
+        fixed = leaf_class is LeafClass.FIXED
         points.append(
-            Standpoint(
+            ComparedLeaf(
                 leaf.id,
-                standing,
+                leaf_class,
                 Status.FAIL if fixed else Status.SKIP if skipped.value != "unchanged" else _PASS,
                 leaf.status,
                 leaf.message,
-                rare if leaf.id == flake else never if leaf.id in standings else None,
+                rare if leaf.id == flake else never if leaf.id in classes else None,
             )
         )
     new = [leaf.id for leaf in leaves() if "limit" in leaf.id and leaf.id != mended]
@@ -400,7 +400,7 @@ def hostile() -> RunResult:
         ),
         environment=dataclasses.replace(ENVIRONMENT, compiler=bad, image=bad, machine=bad),
         comparison=Comparison(
-            bad, 0.99, (Standpoint(f"s/{bad}/x", Standing.REGRESSION, _PASS, Status.FAIL, bad),)
+            bad, 0.99, (ComparedLeaf(f"s/{bad}/x", LeafClass.REGRESSION, _PASS, Status.FAIL, bad),)
         ),
         steps=(
             PatchStep(0, bad, StepState.TESTED, 1.0, {}),

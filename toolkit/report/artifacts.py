@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import os
@@ -86,7 +85,7 @@ def read_result(path: Path) -> RunResult:
 
 def to_json(result: RunResult) -> bytes:
     """Return a result as it stands in ``result.json``."""
-    data = _clean(dataclasses.asdict(result))
+    data = _clean(_adapter().dump_python(result, by_alias=True, warnings=False))
     return json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n"
 
 

@@ -10,44 +10,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from toolkit.core.model.comparison import (
+    ComparedLeaf,
     Comparison,
     LeafChange,
+    LeafClass,
     PatchStep,
-    Standing,
-    Standpoint,
     StepState,
 )
 from toolkit.core.model.testing import Status
 from toolkit.report import wording
 from toolkit.testing import classify
 
-_QUIET = {Standing.NEW, Standing.UNCHANGED, Standing.UNTESTABLE, Standing.SKIPPED}
-_ORDER = {each: number for number, each in enumerate(Standing)}
+_QUIET = {LeafClass.NEW, LeafClass.UNCHANGED, LeafClass.UNTESTABLE, LeafClass.SKIPPED}
+_ORDER = {each: number for number, each in enumerate(LeafClass)}
 _PLURALS = {
-    Standing.REGRESSION: "regressions",
-    Standing.NEW_FAILURE: "new failures",
-    Standing.KNOWN_FAILURE: "known failures",
-    Standing.PREEXISTING: "pre-existing failures",
+    LeafClass.REGRESSION: "regressions",
+    LeafClass.NEW_FAILURE: "new failures",
+    LeafClass.KNOWN_FAILURE: "known failures",
+    LeafClass.PREEXISTING: "pre-existing failures",
 }
 
 
 def tally(comparison: Comparison) -> str:
-    """Return how many leaves have each standing: "1 regression, 2 fixed, 480 unchanged"."""
-    counts = Counter(point.standing for point in comparison.leaves)
+    """Return how many leaves are of each class: "1 regression, 2 fixed, 480 unchanged"."""
+    counts = Counter(point.leaf_class for point in comparison.leaves)
     return ", ".join(
         f"{counts[each]} {_PLURALS.get(each, each.value) if counts[each] != 1 else each.value}"
-        for each in Standing
+        for each in LeafClass
         if counts[each]
     )
 
 
-def notable(comparison: Comparison) -> list[Standpoint]:
+def notable(comparison: Comparison) -> list[ComparedLeaf]:
     """Return the leaves worth a line each, the worst first."""
-    found = [point for point in comparison.leaves if point.standing not in _QUIET]
-    return sorted(found, key=lambda point: _ORDER[point.standing])
+    found = [point for point in comparison.leaves if point.leaf_class not in _QUIET]
+    return sorted(found, key=lambda point: _ORDER[point.leaf_class])
 
 
-def told(point: Standpoint) -> str:
+def told(point: ComparedLeaf) -> str:
     """Return what became of a leaf: "pass -> fail, in 6 of 6 runs, before in 0 of 6 (p = …)"."""
     return _joined(_arrow(point.before, point.after), classify.how_often(point.repeats))
 

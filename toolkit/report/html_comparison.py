@@ -35,8 +35,8 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "points": [
             {
                 "id": point.id,
-                "standing": point.standing.value,
-                "tone": "bad" if point.standing.bad else "warn",
+                "leaf_class": point.leaf_class.value,
+                "tone": "bad" if point.leaf_class.bad else "warn",
                 "told": comparison_text.told(point),
             }
             for point in points[:MAX_POINTS]

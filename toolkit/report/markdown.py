@@ -71,7 +71,7 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
         yield "| case | standing | |"
         yield "|---|---|---|"
     for point in points[:MAX_FAILURES]:
-        yield f"| {_cell(point.id)} | {point.standing.value} | {comparison_text.told(point)} |"
+        yield f"| {_cell(point.id)} | {point.leaf_class.value} | {comparison_text.told(point)} |"
 
 
 def _steps(steps: Sequence[PatchStep]) -> Iterator[str]:

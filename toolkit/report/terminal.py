@@ -134,10 +134,10 @@ def _summary(result: RunResult, run_dir: Path) -> Iterator[_Line]:
 def _comparison(comparison: Comparison) -> Iterator[_Line]:
     """Say what is different from the base; a failure has a paragraph of its own below."""
     yield f"beside {printable(comparison.base)}: {comparison_text.tally(comparison)}", "", 2
-    points = [each for each in comparison_text.notable(comparison) if not each.standing.bad]
+    points = [each for each in comparison_text.notable(comparison) if not each.leaf_class.bad]
     for point in points[:MAX_FAILURES]:
         yield (
-            f"{point.standing.value}: {printable(point.id)}: {comparison_text.told(point)}",
+            f"{point.leaf_class.value}: {printable(point.id)}: {comparison_text.told(point)}",
             "yellow",
             4,
         )

@@ -1,6 +1,7 @@
-"""What each leaf of a run is, beside the same leaf on another kernel: pure, over observations.
+"""How each leaf of a run differs from the same leaf on another kernel.
 
-An *observation* is what one run of a test program gave; a side has one or more of each program.
+Pure functions over *observations*: the leaves that one run of a test program gave. A :class:`Side`
+holds what was seen on one kernel, with one or more observations of each program.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from toolkit.core.model.comparison import LeafChange, Repeats, Standing, Standpoint
+from toolkit.core.model.comparison import ComparedLeaf, LeafChange, LeafClass, Repeats
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.testing import leaf_ids
 from toolkit.testing.significance import Tally
@@ -20,26 +21,26 @@ _SEVERITY = {status: number for number, status in enumerate(Status)}
 _DMESG = "dmesg"
 _BY_CHOICE = re.compile(r"\bslow\b", re.I)
 _FLEETING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\[ *\d+\.\d+\]|\bPID: \d+|\d+\.\d+ ?m?s\b")
-_ASKED = (Standing.REGRESSION, Standing.MISSING, Standing.FIXED)
+_NEEDS_REPEATING = (LeafClass.REGRESSION, LeafClass.MISSING, LeafClass.FIXED)
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """All that was seen on one kernel: by program, and of its boot."""
+    """The observations on one kernel: of each ``suite/program``, and of its boot."""
 
     programs: Mapping[str, Sequence[Observation]] = field(default_factory=dict)
     boot: Observation = ()
 
     def worst(self) -> dict[str, Leaf]:
         """Return each leaf as it was at its worst, in the order in which they came."""
-        found: dict[str, Leaf] = {}
-        for leaf in self._every():
-            known = found.get(leaf.id)
-            if known is None or _SEVERITY[leaf.status] < _SEVERITY[known.status]:
-                found[leaf.id] = leaf
-        return found
+        worst: dict[str, Leaf] = {}
+        for leaf in self._leaves():
+            worst_yet = worst.get(leaf.id)
+            if worst_yet is None or _SEVERITY[leaf.status] < _SEVERITY[worst_yet.status]:
+                worst[leaf.id] = leaf
+        return worst
 
-    def _every(self) -> Iterable[Leaf]:
+    def _leaves(self) -> Iterable[Leaf]:
         yield from self.boot
         for observations in self.programs.values():
             for observation in observations:
@@ -57,7 +58,7 @@ class Side:
         """Return how often a leaf was bad here."""
         tally = Tally()
         for observation in self.programs.get(program_of(leaf_id), ()):
-            tally = tally.plus(any(each.id == leaf_id and each.status.bad for each in observation))
+            tally = tally.plus(any(leaf.id == leaf_id and leaf.status.bad for leaf in observation))
         return tally
 
 
@@ -68,135 +69,138 @@ def program_of(leaf_id: str) -> str:
 
 
 def artificial(leaf_id: str) -> bool:
-    """Return whether a leaf is there only when something went wrong, or stands for a program.
+    """Return whether a leaf exists only when something went wrong, or stands for a program.
 
-    Nothing is missing where such a leaf is not.
+    Such a leaf is never missing.
     """
     _, program, case = leaf_ids.split(leaf_id)
     return not program or case in ("", _DMESG)
 
 
 def merged(observations: Sequence[Observation]) -> list[Leaf]:
-    """Return the leaves of a program that ran several times: the worst of each, and how often."""
+    """Return the leaves of a program that ran several times: each at its worst, and how often."""
     if len(observations) == 1:
         return list(observations[0])
     side = Side({"": observations})
     leaves = []
     for leaf in side.worst().values():
         times = sum(
-            any(each.id == leaf.id and each.status is leaf.status for each in observation)
+            any(other.id == leaf.id and other.status is leaf.status for other in observation)
             for observation in observations
         )
         if times < len(observations) and leaf.status.bad:
-            said = f"{leaf.status.value} in {times} of {len(observations)} runs"
-            leaves.append(replace(leaf, message="\n".join(filter(None, (said, leaf.message)))))
+            frequency = f"{leaf.status.value} in {times} of {len(observations)} runs"
+            message = "\n".join(filter(None, (frequency, leaf.message)))
+            leaves.append(replace(leaf, message=message))
         else:
             leaves.append(leaf)
     return leaves
 
 
-# --- beside the base -----------------------------------------------------------------------
+# --- compared with the base ----------------------------------------------------------------
 
 
-def compare(before: Side, after: Side, leaves: Iterable[Leaf]) -> list[Standpoint]:
-    """Return a standpoint for each leaf of either side; the rest is for repetitions to say.
+def compare(before: Side, after: Side, leaves: Iterable[Leaf]) -> list[ComparedLeaf]:
+    """Return each leaf of either side with its class, as far as one run of each can tell.
 
-    ``leaves`` are the later side's as the run judged them, known failures included.
+    ``leaves`` are the later side's with the run's verdicts, known failures included. Those that
+    :func:`needs_repeating` picks are to be run again before their class is believed.
     """
     old = before.worst()
-    found = []
     new = {leaf.id: leaf for leaf in leaves}
+    compared = []
     for name, leaf in new.items():
-        was = old.get(name)
-        standing = _standing(was, leaf, ran=before.ran(name))
-        if standing is Standing.PREEXISTING and _mixed(before.bad(name), after.bad(name)):
-            standing = Standing.FLAKY
-        found.append(_standpoint(name, standing, was, leaf))
-    for name, was in old.items():
-        if name not in new and (was.status.bad or not artificial(name)):
-            standing = Standing.FIXED if artificial(name) else Standing.MISSING
-            found.append(_standpoint(name, standing, was, None))
-    return found
+        leaf_before = old.get(name)
+        leaf_class = _classify(leaf_before, leaf, ran=before.ran(name))
+        if leaf_class is LeafClass.PREEXISTING and _mixed(before.bad(name), after.bad(name)):
+            leaf_class = LeafClass.FLAKY
+        compared.append(_compared(name, leaf_class, leaf_before, leaf))
+    for name, leaf_before in old.items():
+        if name not in new and (leaf_before.status.bad or not artificial(name)):
+            leaf_class = LeafClass.FIXED if artificial(name) else LeafClass.MISSING
+            compared.append(_compared(name, leaf_class, leaf_before, None))
+    return compared
 
 
-def _standing(before: Leaf | None, after: Leaf, *, ran: bool) -> Standing:
+def _classify(before: Leaf | None, after: Leaf, *, ran: bool) -> LeafClass:
     if after.status is Status.XFAIL:
-        return Standing.KNOWN_FAILURE
+        return LeafClass.KNOWN_FAILURE
     if after.status is Status.XPASS:
-        return Standing.NEW_FAILURE
+        return LeafClass.NEW_FAILURE
     if after.status is Status.SKIP:
         if before is not None and before.status is Status.PASS:
-            return Standing.MISSING
+            return LeafClass.MISSING
         chosen = _BY_CHOICE.search(after.message)
-        return Standing.SKIPPED if chosen else Standing.UNTESTABLE
+        return LeafClass.SKIPPED if chosen else LeafClass.UNTESTABLE
     if before is None or before.status is Status.SKIP:
-        # A leaf that only a failure makes was good where its program ran without it.
+        # A leaf that exists only when it fails was good where its program ran without it.
         if after.status.bad:
             implied = before is None and ran and artificial(after.id)
-            return Standing.REGRESSION if implied else Standing.NEW_FAILURE
-        return Standing.NEW
+            return LeafClass.REGRESSION if implied else LeafClass.NEW_FAILURE
+        return LeafClass.NEW
     if after.status.bad:
-        return Standing.PREEXISTING if before.status.bad else Standing.REGRESSION
-    return Standing.FIXED if before.status.bad else Standing.UNCHANGED
+        return LeafClass.PREEXISTING if before.status.bad else LeafClass.REGRESSION
+    return LeafClass.FIXED if before.status.bad else LeafClass.UNCHANGED
 
 
 def _mixed(before: Tally, after: Tally) -> bool:
     """Return whether a leaf was bad sometimes, on either side."""
-    return any(0 < each.seen < each.runs for each in (before, after))
+    return any(0 < tally.seen < tally.runs for tally in (before, after))
 
 
-def _standpoint(
-    name: str, standing: Standing, before: Leaf | None, after: Leaf | None
-) -> Standpoint:
-    told = after if after and after.status.bad else before
-    shown = standing in (Standing.UNCHANGED, Standing.NEW) or told is None
-    return Standpoint(
+def _compared(
+    name: str, leaf_class: LeafClass, before: Leaf | None, after: Leaf | None
+) -> ComparedLeaf:
+    bad_side = after if after and after.status.bad else before
+    quiet = leaf_class in (LeafClass.UNCHANGED, LeafClass.NEW)
+    return ComparedLeaf(
         id=name,
-        standing=standing,
+        leaf_class=leaf_class,
         before=before.status if before else None,
         after=after.status if after else None,
-        message="" if shown or told is None else told.message,
+        message="" if quiet or bad_side is None else bad_side.message,
     )
 
 
-def asked(point: Standpoint) -> bool:
+def needs_repeating(compared: ComparedLeaf) -> bool:
     """Return whether a difference has to be seen again before it is believed."""
-    return point.standing in _ASKED and bool(leaf_ids.split(point.id)[1])
+    return compared.leaf_class in _NEEDS_REPEATING and bool(leaf_ids.split(compared.id)[1])
 
 
-def symptom(point: Standpoint, leaf: Leaf | None) -> bool:
-    """Return whether one observation shows what the standpoint is about; ``leaf`` None: absent."""
-    if point.standing is Standing.MISSING:
+def symptom(compared: ComparedLeaf, leaf: Leaf | None) -> bool:
+    """Return whether one observation shows the difference; ``leaf`` is None where it is absent."""
+    if compared.leaf_class is LeafClass.MISSING:
         return leaf is None or leaf.status is Status.SKIP
     return leaf is not None and leaf.status.bad
 
 
-def settled(point: Standpoint, repeats: Repeats) -> Standpoint:
-    """Return the standpoint with what the repetitions showed."""
-    standing = point.standing if repeats.established else Standing.FLAKY
-    return replace(point, standing=standing, repeats=repeats)
+def with_repeats(compared: ComparedLeaf, repeats: Repeats) -> ComparedLeaf:
+    """Return the leaf with its repetitions; flaky where they did not establish the difference."""
+    leaf_class = compared.leaf_class if repeats.established else LeafClass.FLAKY
+    return replace(compared, leaf_class=leaf_class, repeats=repeats)
 
 
-def applied(leaves: Iterable[Leaf], points: Iterable[Standpoint]) -> list[Leaf]:
-    """Return a run's leaves as the comparison has them: only what is new and bad stays bad.
+def judged(leaves: Iterable[Leaf], comparison: Iterable[ComparedLeaf]) -> list[Leaf]:
+    """Return a run's leaves by what the comparison showed: only what is new and bad stays bad.
 
     What is bad on the base as well, or flaky, fails as expected; what is missing is an error.
     """
-    found = {leaf.id: leaf for leaf in leaves}
-    for point in points:
-        leaf = found.get(point.id)
-        if point.standing is Standing.MISSING:
-            was = point.before.value if point.before else "nothing"
-            said = leaf.message if leaf else ""
-            why = f"missing: it gives {was} on the base, and nothing here"
-            found[point.id] = Leaf(point.id, Status.ERROR, "\n".join(filter(None, (why, said))))
-        elif leaf and leaf.status.bad and not point.standing.bad:
-            known = f"{point.standing.value}: {how_often(point.repeats) or 'bad on the base, too'}"
-            found[point.id] = replace(leaf, status=Status.XFAIL, known=known)
-        elif leaf and leaf.status.bad and point.repeats:
-            said = f"{how_often(point.repeats)}\n{leaf.message}"
-            found[point.id] = replace(leaf, message=said.rstrip())
-    return list(found.values())
+    by_id = {leaf.id: leaf for leaf in leaves}
+    for compared in comparison:
+        leaf = by_id.get(compared.id)
+        if compared.leaf_class is LeafClass.MISSING:
+            status = compared.before.value if compared.before else "nothing"
+            reason = f"missing: it gives {status} on the base, and nothing here"
+            message = "\n".join(filter(None, (reason, leaf.message if leaf else "")))
+            by_id[compared.id] = Leaf(compared.id, Status.ERROR, message)
+        elif leaf and leaf.status.bad and not compared.leaf_class.bad:
+            evidence = how_often(compared.repeats) or "bad on the base, too"
+            reason = f"{compared.leaf_class.value}: {evidence}"
+            by_id[compared.id] = replace(leaf, status=Status.XFAIL, known=reason)
+        elif leaf and leaf.status.bad and compared.repeats:
+            message = f"{how_often(compared.repeats)}\n{leaf.message}".rstrip()
+            by_id[compared.id] = replace(leaf, message=message)
+    return list(by_id.values())
 
 
 def how_often(repeats: Repeats | None) -> str:
@@ -209,37 +213,41 @@ def how_often(repeats: Repeats | None) -> str:
     )
 
 
-# --- beside the patch before ---------------------------------------------------------------
+# --- compared with the patch before ---------------------------------------------------------
 
 
 def changes(before: Side, after: Side) -> list[LeafChange]:
     """Return the leaves that one patch changed: another status, or bad in another way."""
     old, new = before.worst(), after.worst()
-    found = []
+    changed = []
     for name in [*new, *(name for name in old if name not in new)]:
-        was, now = old.get(name), new.get(name)
-        if signature(was) != signature(now):
-            found.append(
+        leaf_before, leaf = old.get(name), new.get(name)
+        if signature(leaf_before) != signature(leaf):
+            changed.append(
                 LeafChange(
                     id=name,
-                    before=was.status if was else None,
-                    after=now.status if now else None,
-                    message=now.message if now and now.status is not Status.PASS else "",
-                    said_before=was.message if was and was.status is not Status.PASS else "",
+                    before=leaf_before.status if leaf_before else None,
+                    after=leaf.status if leaf else None,
+                    message=_message(leaf),
+                    message_before=_message(leaf_before),
                 )
             )
-    return found
+    return changed
+
+
+def _message(leaf: Leaf | None) -> str:
+    return leaf.message if leaf and leaf.status is not Status.PASS else ""
 
 
 def signature(leaf: Leaf | None) -> tuple[str, str]:
-    """Return what tells one way to fail from another: the status, and what was said.
+    """Return what tells one way to fail from another: the status, and the message.
 
-    Addresses, times and process ids in it are not the same twice, and are left out.
+    Without addresses, times and process ids, which differ in every run.
     """
     if leaf is None:
         return "", ""
-    said = _FLEETING.sub("~", leaf.message) if leaf.status.bad else ""
-    return leaf.status.value, said
+    message = _FLEETING.sub("~", leaf.message) if leaf.status.bad else ""
+    return leaf.status.value, message
 
 
 def broke(change: LeafChange) -> bool:
@@ -255,6 +263,6 @@ def broke(change: LeafChange) -> bool:
     return change.before is not Status.SKIP
 
 
-def doubtful(change: LeafChange) -> bool:
+def change_needs_repeating(change: LeafChange) -> bool:
     """Return whether a change has to be seen again before a patch is blamed for it."""
     return broke(change) and bool(leaf_ids.split(change.id)[1])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from toolkit.core.errors import BootError, BuildError, KernelError, UserError
-from toolkit.core.model.comparison import Comparison, Repeats, Standing
+from toolkit.core.model.comparison import Comparison, LeafClass, Repeats
 from toolkit.core.model.testing import BuiltSuite, Leaf, Status, TestProgram
 from toolkit.testing import classify, leaf_ids, retest, verdicts
 from toolkit.testing.classify import Side
@@ -119,14 +119,14 @@ def conclude(run: Run, base: Run) -> None:
             point.id,
             programs[classify.program_of(point.id)],
             functools.partial(classify.symptom, point),
-            less=point.standing is Standing.FIXED,
+            less=point.leaf_class is LeafClass.FIXED,
         )
         for point in points
-        if classify.asked(point)
+        if classify.needs_repeating(point)
     ]
     answers = ask(run, questions, base.trial, run.trial)
     points = [
-        classify.settled(point, answers[point.id]) if point.id in answers else point
+        classify.with_repeats(point, answers[point.id]) if point.id in answers else point
         for point in points
     ]
     run.comparison = Comparison(
@@ -134,7 +134,7 @@ def conclude(run: Run, base: Run) -> None:
         confidence=run.request.confidence,
         leaves=tuple(points),
     )
-    run.leaves[:] = classify.applied(run.leaves, points)
+    run.leaves[:] = classify.judged(run.leaves, points)
 
 
 def _judged(run: Run, base: Side) -> list[Leaf]:

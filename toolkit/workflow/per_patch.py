@@ -180,7 +180,7 @@ def _settled(run: Run, step: _Step, last: _Step) -> list[LeafChange]:
             functools.partial(_same_way, classify.signature(worst.get(change.id))),
         )
         for change in found
-        if classify.doubtful(change)
+        if classify.change_needs_repeating(change)
     ]
     answers = baseline.ask(run, questions, last.tested.run.trial, step.run.trial)
     return [replace(change, repeats=answers.get(change.id)) for change in found]

@@ -4,24 +4,24 @@ import io
 from pathlib import Path
 
 from tests import a_result
-from toolkit.core.model.comparison import Standing
+from toolkit.core.model.comparison import LeafClass
 from toolkit.core.model.testing import Status
 from toolkit.report import comparison_text, html_page, markdown, terminal, wording
 
 RESULT = a_result.patch_by_patch()
 
 
-def test_standings_are_counted_the_worst_first() -> None:
+def test_classes_are_counted_the_worst_first() -> None:
     assert RESULT.comparison is not None
     assert comparison_text.tally(RESULT.comparison) == (
         "2 regressions, 1 flaky, 1 fixed, 51 unchanged, 5 not testable here"
     )
     found = comparison_text.notable(RESULT.comparison)
-    assert [point.standing for point in found] == [
-        Standing.REGRESSION,
-        Standing.REGRESSION,
-        Standing.FLAKY,
-        Standing.FIXED,
+    assert [point.leaf_class for point in found] == [
+        LeafClass.REGRESSION,
+        LeafClass.REGRESSION,
+        LeafClass.FLAKY,
+        LeafClass.FIXED,
     ]
     assert comparison_text.told(found[0]) == (
         "pass -> fail, in 6 of 6 runs, before in 0 of 6 (p = 0.0011)"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.core.model.comparison import Repeats, Standing
+from toolkit.core.model.comparison import LeafClass, Repeats
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.testing import classify, verdicts
 from toolkit.testing.classify import Side
@@ -25,7 +25,7 @@ def side(leaves: dict[str, Status]) -> Side:
 
 
 @given(LEAVES, LEAVES)
-def test_every_leaf_has_a_standing_and_the_verdict_follows_it(
+def test_every_leaf_has_a_class_and_the_verdict_follows_it(
     before: dict[str, Status], after: dict[str, Status]
 ) -> None:
     leaves = [Leaf(name, status, "said") for name, status in after.items()]
@@ -34,9 +34,9 @@ def test_every_leaf_has_a_standing_and_the_verdict_follows_it(
     assert {leaf.id for leaf in leaves} <= {point.id for point in points}
     lost = before.keys() - {point.id for point in points}
     assert all(classify.artificial(name) and not before[name].bad for name in lost)
-    judged = classify.applied(leaves, points)
-    assert {leaf.id for leaf in judged if leaf.status.bad} == {
-        point.id for point in points if point.standing.bad
+    verdict_leaves = classify.judged(leaves, points)
+    assert {leaf.id for leaf in verdict_leaves if leaf.status.bad} == {
+        point.id for point in points if point.leaf_class.bad
     }
 
 
@@ -45,8 +45,14 @@ def test_nothing_changes_beside_itself(leaves: dict[str, Status]) -> None:
     same = side(leaves)
     assert classify.changes(same, same) == []
     points = classify.compare(same, same, same.worst().values())
-    wrong = {Standing.REGRESSION, Standing.MISSING, Standing.FIXED, Standing.FLAKY, Standing.NEW}
-    assert not wrong & {point.standing for point in points}
+    wrong = {
+        LeafClass.REGRESSION,
+        LeafClass.MISSING,
+        LeafClass.FIXED,
+        LeafClass.FLAKY,
+        LeafClass.NEW,
+    }
+    assert not wrong & {point.leaf_class for point in points}
 
 
 @given(LEAVES, LEAVES)
@@ -79,7 +85,7 @@ def test_a_skip_by_choice_is_not_for_want_of_anything() -> None:
         Leaf("kvm/a/y", Status.SKIP, "KVM_CAP_X is not there"),
     ]
     points = classify.compare(Side(), Side(), leaves)
-    assert [point.standing for point in points] == [Standing.SKIPPED, Standing.UNTESTABLE]
+    assert [point.leaf_class for point in points] == [LeafClass.SKIPPED, LeafClass.UNTESTABLE]
 
 
 def test_several_runs_give_the_worst_of_each_leaf_and_how_often() -> None:
@@ -97,10 +103,10 @@ def test_what_was_not_seen_again_is_flaky() -> None:
         side({"kvm/a/x": Status.FAIL}),
         [Leaf("kvm/a/x", Status.FAIL, "said")],
     )
-    assert classify.asked(point)
+    assert classify.needs_repeating(point)
     repeats = Repeats(1, 48, 2, 48, 0.5, 0.002, established=False)
-    settled = classify.settled(point, repeats)
-    (leaf,) = classify.applied([Leaf("kvm/a/x", Status.FAIL, "said")], [settled])
+    settled = classify.with_repeats(point, repeats)
+    (leaf,) = classify.judged([Leaf("kvm/a/x", Status.FAIL, "said")], [settled])
     assert leaf.status is Status.XFAIL
     assert leaf.known == "flaky: in 2 of 48 runs, before in 1 of 48 (p = 0.5)"
     assert verdicts.verdict([leaf])[1] == 0

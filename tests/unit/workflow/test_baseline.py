@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.fake_kernels import Laboratory, patches
 from toolkit.core.errors import BuildError, UserError
-from toolkit.core.model.comparison import Standing
+from toolkit.core.model.comparison import LeafClass
 from toolkit.core.model.result import Verdict
 from toolkit.core.model.series import KnownFailure
 from toolkit.core.model.testing import Status
@@ -18,12 +18,12 @@ from toolkit.workflow import baseline
 from toolkit.workflow.run import Run
 
 
-def standings(run: Run) -> dict[str, Standing]:
+def leaf_classes(run: Run) -> dict[str, LeafClass]:
     assert run.comparison is not None
     return {
-        point.id.removeprefix("kvm/"): point.standing
+        point.id.removeprefix("kvm/"): point.leaf_class
         for point in run.comparison.leaves
-        if point.standing is not Standing.UNCHANGED
+        if point.leaf_class is not LeafClass.UNCHANGED
     }
 
 
@@ -40,20 +40,20 @@ def compared(
 
 
 @pytest.mark.parametrize(
-    ("base", "series", "standing", "outcome"),
+    ("base", "series", "leaf_class", "outcome"),
     [
-        ((), "fail beta", {"a_test/beta": Standing.REGRESSION}, Verdict.FAIL),
-        (("fail beta",), "comment", {"a_test/beta": Standing.PREEXISTING}, Verdict.PASS),
-        (("fail beta",), "other beta", {"a_test/beta": Standing.PREEXISTING}, Verdict.PASS),
-        (("skip beta",), "fail beta", {"a_test/beta": Standing.NEW_FAILURE}, Verdict.FAIL),
-        ((), "skip beta", {"a_test/beta": Standing.MISSING}, Verdict.FAIL),
-        ((), "gone beta", {"a_test/beta": Standing.MISSING}, Verdict.FAIL),
+        ((), "fail beta", {"a_test/beta": LeafClass.REGRESSION}, Verdict.FAIL),
+        (("fail beta",), "comment", {"a_test/beta": LeafClass.PREEXISTING}, Verdict.PASS),
+        (("fail beta",), "other beta", {"a_test/beta": LeafClass.PREEXISTING}, Verdict.PASS),
+        (("skip beta",), "fail beta", {"a_test/beta": LeafClass.NEW_FAILURE}, Verdict.FAIL),
+        ((), "skip beta", {"a_test/beta": LeafClass.MISSING}, Verdict.FAIL),
+        ((), "gone beta", {"a_test/beta": LeafClass.MISSING}, Verdict.FAIL),
         (("gone beta",), "comment", {}, Verdict.PASS),
-        (("skip beta",), "comment", {"a_test/beta": Standing.UNTESTABLE}, Verdict.PASS),
-        ((), "warn b_test", {"b_test/dmesg": Standing.REGRESSION}, Verdict.FAIL),
-        (("warn b_test",), "comment", {"b_test/dmesg": Standing.PREEXISTING}, Verdict.PASS),
-        ((), "flaky delta", {"b_test/delta": Standing.REGRESSION}, Verdict.FAIL),
-        (("flaky delta",), "comment", {"b_test/delta": Standing.PREEXISTING}, Verdict.PASS),
+        (("skip beta",), "comment", {"a_test/beta": LeafClass.UNTESTABLE}, Verdict.PASS),
+        ((), "warn b_test", {"b_test/dmesg": LeafClass.REGRESSION}, Verdict.FAIL),
+        (("warn b_test",), "comment", {"b_test/dmesg": LeafClass.PREEXISTING}, Verdict.PASS),
+        ((), "flaky delta", {"b_test/delta": LeafClass.REGRESSION}, Verdict.FAIL),
+        (("flaky delta",), "comment", {"b_test/delta": LeafClass.PREEXISTING}, Verdict.PASS),
     ],
 )
 def test_each_class_and_what_it_makes_of_the_run(  # noqa: PLR0917
@@ -61,11 +61,11 @@ def test_each_class_and_what_it_makes_of_the_run(  # noqa: PLR0917
     monkeypatch: pytest.MonkeyPatch,
     base: tuple[str, ...],
     series: str,
-    standing: dict[str, Standing],
+    leaf_class: dict[str, LeafClass],
     outcome: Verdict,
 ) -> None:
     run = compared(tmp_path, monkeypatch, base, series)
-    assert standings(run) == standing
+    assert leaf_classes(run) == leaf_class
     assert verdict(run) is outcome
 
 
@@ -74,14 +74,14 @@ def test_what_the_series_mends_is_fixed(tmp_path: Path, monkeypatch: pytest.Monk
     laboratory = Laboratory(tmp_path, monkeypatch, *base)
     run = laboratory.run(patches("fail beta > fine", base=base))
     baseline.test(run)
-    assert standings(run) == {"a_test/beta": Standing.FIXED}
+    assert leaf_classes(run) == {"a_test/beta": LeafClass.FIXED}
     assert verdict(run) is Verdict.PASS
 
 
 def test_a_regression_has_its_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = compared(tmp_path, monkeypatch, (), "fail beta")
     assert run.comparison is not None
-    (point,) = (each for each in run.comparison.leaves if each.standing.bad)
+    (point,) = (each for each in run.comparison.leaves if each.leaf_class.bad)
     assert point.repeats is not None
     assert (point.repeats.before_seen, point.repeats.before_runs) == (0, 6)
     assert (point.repeats.after_seen, point.repeats.after_runs) == (6, 6)
@@ -101,7 +101,7 @@ def test_what_is_as_flaky_on_the_base_is_no_regression(
     baseline.test_base(run, base)
     run.test()
     baseline.conclude(run, base)
-    assert standings(run) == {"b_test/delta": Standing.FLAKY}
+    assert leaf_classes(run) == {"b_test/delta": LeafClass.FLAKY}
     assert verdict(run) is Verdict.PASS
     (leaf,) = (leaf for leaf in run.leaves if leaf.id.endswith("delta"))
     assert leaf.status is Status.XFAIL
@@ -114,7 +114,7 @@ def test_more_runs_find_what_one_would_miss(
     laboratory = Laboratory(tmp_path, monkeypatch)
     run = laboratory.run(patches("flaky delta"), repeat=10)
     baseline.test(run)
-    assert standings(run) == {"b_test/delta": Standing.REGRESSION}
+    assert leaf_classes(run) == {"b_test/delta": LeafClass.REGRESSION}
     (leaf,) = (leaf for leaf in run.leaves if leaf.id.endswith("delta"))
     assert "fail in 2 of 10 runs" in leaf.message
     assert (run.folder / "tests/run-10/kvm/b_test.log").exists()
@@ -129,7 +129,7 @@ def test_a_known_failure_is_none_of_the_base(
     known = (KnownFailure("kvm/a_test/beta", "as posted"),)
     run.series = replace(run.series, known_failures=known)
     baseline.test(run)
-    assert standings(run) == {"a_test/beta": Standing.KNOWN_FAILURE}
+    assert leaf_classes(run) == {"a_test/beta": LeafClass.KNOWN_FAILURE}
     assert verdict(run) is Verdict.PASS
 
 
@@ -142,7 +142,7 @@ def test_what_is_merely_allowed_to_fail_may_not_where_the_base_passes(
     allowed = KnownFailure("kvm/a_test/beta", "not under emulation", certain=False)
     run.built_suites = tuple(replace(each, allowed=(allowed,)) for each in run.built_suites)
     baseline.test(run)
-    assert standings(run)["a_test/beta"].value == found
+    assert leaf_classes(run)["a_test/beta"].value == found
     assert verdict(run) is (Verdict.PASS if base else Verdict.FAIL)
 
 
@@ -162,14 +162,14 @@ def test_time_outs_are_learned_where_everything_ran(
 
 
 @pytest.mark.parametrize(
-    ("touched", "standing", "outcome"),
-    [(False, Standing.PREEXISTING, Verdict.PASS), (True, Standing.NEW_FAILURE, Verdict.FAIL)],
+    ("touched", "leaf_class", "outcome"),
+    [(False, LeafClass.PREEXISTING, Verdict.PASS), (True, LeafClass.NEW_FAILURE, Verdict.FAIL)],
 )
 def test_a_test_that_does_not_build_is_the_series_fault_if_it_may_be(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     touched: bool,
-    standing: Standing,
+    leaf_class: LeafClass,
     outcome: Verdict,
 ) -> None:
     run = Laboratory(tmp_path, monkeypatch).run(patches("comment"))
@@ -178,7 +178,7 @@ def test_a_test_that_does_not_build_is_the_series_fault_if_it_may_be(
     programs = (replace(alpha, unbuilt="no libcap"), beta)
     run.built_suites = (replace(suite, programs=programs, touched=touched),)
     baseline.test(run)
-    assert standings(run) == {"a_test": standing}
+    assert leaf_classes(run) == {"a_test": leaf_class}
     assert verdict(run) is outcome
 
 
@@ -190,7 +190,7 @@ def test_what_is_not_started_is_not_testable_here(
     entry = KnownFailure("kvm/a_test", "needs VMX", certain=False, start=False)
     run.built_suites = tuple(replace(suite, allowed=(entry,)) for suite in run.built_suites)
     baseline.test(run)
-    assert standings(run) == {"a_test": Standing.UNTESTABLE}
+    assert leaf_classes(run) == {"a_test": LeafClass.UNTESTABLE}
     assert {program for _, program in laboratory.ran} == {"b_test"}
     assert verdict(run) is Verdict.PASS
 

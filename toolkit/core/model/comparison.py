@@ -1,15 +1,16 @@
-"""A run beside the same tests on another kernel."""
+"""A run compared with the same tests on another kernel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from toolkit.core.model.testing import Status
 
 
-class Standing(StrEnum):
-    """What a leaf is, beside the same leaf on the unpatched base; the first three fail a run."""
+class LeafClass(StrEnum):
+    """How a leaf differs from the same leaf on the unpatched base; the first three fail a run."""
 
     REGRESSION = "regression"  # good on the base, bad with the series
     NEW_FAILURE = "new failure"  # bad, and the base cannot run it
@@ -25,8 +26,8 @@ class Standing(StrEnum):
 
     @property
     def bad(self) -> bool:
-        """Whether a leaf with this standing fails the run."""
-        return self in (Standing.REGRESSION, Standing.NEW_FAILURE, Standing.MISSING)
+        """Whether a leaf of this class fails the run."""
+        return self in (LeafClass.REGRESSION, LeafClass.NEW_FAILURE, LeafClass.MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +47,32 @@ class Repeats:
     established: bool
 
 
+def _json_key(name: str) -> str:
+    """Return the key of a field in result.json, whose version 1 was written with older names."""
+    return {"leaf_class": "standing", "message_before": "said_before"}.get(name, name)
+
+
 @dataclass(frozen=True, slots=True)
-class Standpoint:
+class ComparedLeaf:
     """A leaf on two kernels. ``before`` and ``after`` are None where it did not report."""
 
+    __pydantic_config__: ClassVar = {"alias_generator": _json_key}
+
     id: str
-    standing: Standing
+    leaf_class: LeafClass
     before: Status | None
     after: Status | None
-    message: str = ""  # what was said on the side that is bad
+    message: str = ""  # of the side that is bad
     repeats: Repeats | None = None  # None: nothing had to be repeated
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A run beside the same tests on the unpatched base; one standpoint for each leaf of either."""
+    """A run compared with the unpatched base; ``leaves`` has each leaf of either, once."""
 
     base: str  # what it was compared with
     confidence: float  # with which a difference counts as established, for one leaf
-    leaves: tuple[Standpoint, ...]
+    leaves: tuple[ComparedLeaf, ...]
 
 
 class StepState(StrEnum):
@@ -81,11 +89,13 @@ class StepState(StrEnum):
 class LeafChange:
     """A leaf that a patch changed: its status and message before and after."""
 
+    __pydantic_config__: ClassVar = {"alias_generator": _json_key}
+
     id: str
     before: Status | None
     after: Status | None
     message: str = ""  # of the leaf after the patch
-    said_before: str = ""
+    message_before: str = ""
     repeats: Repeats | None = None
 
 
