@@ -36,6 +36,24 @@ def test_always_against_never_takes_the_first_look() -> None:
     assert not significance.look(Tally(6, 6), Tally(0, 6)).established
 
 
+@pytest.mark.parametrize(
+    ("more", "fewer", "p"),
+    [  # of scipy 1.17.1: stats.fisher_exact(table, alternative="greater").pvalue
+        (Tally(6, 6), Tally(0, 6), 0.0010822510822510823),
+        (Tally(5, 12), Tally(0, 12), 0.018633540372670808),
+        (Tally(7, 24), Tally(1, 24), 0.02396181557065447),
+        (Tally(30, 48), Tally(11, 48), 8.444226926719875e-05),
+        (Tally(96, 96), Tally(0, 96), 2.7702366485964165e-57),
+        (Tally(48, 96), Tally(24, 96), 0.0002807569462250911),
+        (Tally(3, 96), Tally(1, 6), 0.9834489331286069),
+        (Tally(0, 6), Tally(6, 6), 1.0),
+        (Tally(), Tally(0, 6), 1.0),
+    ],
+)
+def test_fisher_agrees_with_scipy(more: Tally, fewer: Tally, p: float) -> None:
+    assert significance.fisher(more, fewer) == pytest.approx(p, rel=1e-15, abs=0)
+
+
 def test_one_time_in_five_is_found() -> None:
     chance = random.Random(1)
     found = [settled(0.0, 0.2, chance).established for _ in range(200)]
