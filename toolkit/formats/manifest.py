@@ -8,11 +8,9 @@ are written with hyphens in YAML and with underscores in Python.
 from __future__ import annotations
 
 import difflib
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -41,7 +39,10 @@ def load(path: Path, model: type[M]) -> M:
 
 
 def check(file: YamlFile, model: type[M]) -> M:
-    """Return ``file``'s data as ``model``; every fault is told, the first one as the error."""
+    """Return ``file``'s data as ``model``.
+
+    Raises :class:`UserError` with the first fault, and the others as its detail.
+    """
     try:
         return model.model_validate(file.data)
     except ValidationError as error:
@@ -90,34 +91,26 @@ def _hint(fault: ErrorDetails, model: type[BaseModel]) -> str:
 
 def _known(model: type[BaseModel], location: Sequence[int | str]) -> set[str]:
     """Return the keys that the model reached from ``model`` by ``location`` takes."""
-    reached: list[Any] = [model]
+    root = model.model_json_schema()
+
+    def branches(schema: Any) -> list[dict[str, Any]]:
+        """Return the schemas of a union's types, references followed."""
+        if not isinstance(schema, dict):
+            return []
+        if "$ref" in schema:
+            schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+        return [each for part in schema.get("anyOf", ()) for each in branches(part)] or [schema]
+
+    def inside(schema: dict[str, Any], step: int | str) -> list[dict[str, Any]]:
+        if isinstance(step, int):
+            return branches(schema.get("items"))
+        if step in schema.get("properties", ()):
+            return branches(schema["properties"][step])
+        values = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
+        return [each for value in values for each in branches(value)]
+
+    reached = branches(root)
     for step in location:
         # A step that leads nowhere is the name of a union's branch, which pydantic puts in.
-        reached = [kind for outer in reached for kind in _inside(outer, step)] or reached
-    models = [kind for kind in reached if isinstance(kind, type) and issubclass(kind, BaseModel)]
-    return {field.alias or name for kind in models for name, field in kind.model_fields.items()}
-
-
-def _inside(outer: Any, step: int | str) -> list[Any]:
-    """Return the types that ``step`` leads to from a value of type ``outer``."""
-    origin = typing.get_origin(outer) or outer
-    if not isinstance(origin, type):
-        return []
-    inner: Sequence[Any] = ()
-    if issubclass(origin, BaseModel):
-        fields = origin.model_fields.items()
-        inner = [field.annotation for name, field in fields if (field.alias or name) == step]
-    elif issubclass(origin, Mapping):
-        inner = typing.get_args(outer)[1:]
-    elif issubclass(origin, Sequence):
-        inner = typing.get_args(outer)
-    return [kind for annotation in inner for kind in _branches(annotation)]
-
-
-def _branches(annotation: Any) -> list[Any]:
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return _branches(typing.get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
-        return [kind for part in typing.get_args(annotation) for kind in _branches(part)]
-    return [annotation]
+        reached = [each for schema in reached for each in inside(schema, step)] or reached
+    return {key for each in reached for key in each.get("properties", ())}

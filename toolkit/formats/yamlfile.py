@@ -2,10 +2,13 @@
 
 The dialect is YAML without its surprises: only ``true`` and ``false`` are booleans, ``6.12``
 and dates stay text (6.10 is not 6.1), every key is text, and there are no aliases and no tags.
+Apart from :mod:`toolkit.formats.manifest` since a listing needs no pydantic, whose import takes
+longer than the listing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,56 +16,27 @@ from typing import Any
 
 import yaml
 from yaml import nodes
-from yaml.composer import Composer
-from yaml.parser import Parser
-from yaml.reader import Reader
-from yaml.resolver import Resolver
-from yaml.scanner import Scanner
 
 from toolkit.core.errors import UserError
 
 MAX_BYTES = 1 << 20  # such a file is written by hand; more than this is something else
+MAX_DEPTH = 100  # libyaml's composer calls itself in C: unbounded, a file could overrun the stack
 
 _CORE = "tag:yaml.org,2002:"
 _TRUE = ("true", "True", "TRUE")
 
 Location = tuple[int | str, ...]
 
-
-class _PurePython(Reader, Scanner, Parser):
-    """What finds the parts of a file where PyYAML came without libyaml."""
-
-    def __init__(self, stream: str) -> None:
-        Reader.__init__(self, stream)
-        Scanner.__init__(self)
-        Parser.__init__(self)
+# libyaml takes a fifth of the time, but not every PyYAML comes with it.
+_Base: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
-# libyaml takes a fifth of the time. Only its parser: its own composer, which is C and calls
-# itself, would overrun the stack on a file that is nested deeply enough.
-_Parser: Any = (
-    yaml.cyaml.CParser  # type: ignore[attr-defined]
-    if yaml.__with_libyaml__
-    else _PurePython
-)
+class _Loader(_Base):  # type: ignore[misc]
+    """PyYAML's safe loader, with fewer kinds of scalar."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML fills it for the class
 
 
-class _Loader(Composer, _Parser, Resolver):  # type: ignore[misc]
-    """A parser that knows fewer kinds of scalar, and no aliases."""
-
-    def __init__(self, stream: str) -> None:
-        _Parser.__init__(self, stream)
-        Composer.__init__(self)
-        Resolver.__init__(self)
-
-    def compose_node(self, parent: nodes.Node | None, index: Any) -> nodes.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.get_event().start_mark
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
-        return super().compose_node(parent, index)
-
-
-_Loader.yaml_implicit_resolvers = {}
 for _kind, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -108,7 +82,7 @@ def parse(content: bytes, origin: str) -> YamlFile:
     if len(content) > MAX_BYTES:
         raise UserError(f"{origin} is larger than {MAX_BYTES >> 20} MiB")
     try:
-        root = yaml.compose(content.decode(), _Loader)
+        root = _compose(content.decode(), origin)
         if root is None:
             raise UserError(f"{origin} is empty")
         if not isinstance(root, nodes.MappingNode):
@@ -123,21 +97,46 @@ def parse(content: bytes, origin: str) -> YamlFile:
         raise UserError(f"{origin}{place}: {problem}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{origin}: {str(error).splitlines()[0]}") from error
-    except RecursionError as error:
-        raise UserError(f"{origin} is nested too deeply") from error
 
 
-def _refuse(node: nodes.Node, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+def _compose(text: str, origin: str) -> nodes.Node | None:
+    """Return the root of ``text``, None when it is empty, once its events are seen to be harmless.
+
+    Newer releases of libyaml refuse what is nested deeply, in words of their own and maybe before
+    the first event. PyYAML's own parser does not, and so tells whether it is too deep.
+    """
+    try:
+        _check_events(text, _Loader, origin)
+        return yaml.compose(text, _Loader)
+    except yaml.MarkedYAMLError:
+        with contextlib.suppress(yaml.YAMLError):
+            _check_events(text, yaml.SafeLoader, origin)
+        raise
+
+
+def _check_events(text: str, loader: Any, origin: str) -> None:
+    """Refuse aliases, and what is nested deeper than MAX_DEPTH."""
+    depth = 0
+    for event in yaml.parse(text, loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise _refuse(event.start_mark, "aliases are not allowed")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise UserError(f"{origin} is nested too deeply")
+
+
+def _refuse(mark: Any, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _mapping(node: nodes.MappingNode) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for key, value in node.value:
         if not isinstance(key, nodes.ScalarNode):
-            raise _refuse(key, "a key must be plain text")
+            raise _refuse(key.start_mark, "a key must be plain text")
         if key.value in data:
-            raise _refuse(key, f"key {key.value!r} is given twice")
+            raise _refuse(key.start_mark, f"key {key.value!r} is given twice")
         data[key.value] = _plain(value)
     return data
 
@@ -158,4 +157,4 @@ def _plain(node: nodes.Node) -> Any:
                 return node.value in _TRUE
             case "int" if re.fullmatch(r"-?[0-9]{1,18}", node.value):
                 return int(node.value)
-    raise _refuse(node, f"tag {node.tag!r} is not allowed")
+    raise _refuse(node.start_mark, f"tag {node.tag!r} is not allowed")

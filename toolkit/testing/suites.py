@@ -16,6 +16,9 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BuildError, ToolFailedError, UserError
@@ -23,13 +26,13 @@ from toolkit.core.model.kernel import Fragment, KernelBuild
 from toolkit.core.model.series import KnownFailure, PatchedTree
 from toolkit.core.model.testing import BuiltSuite, TestProgram
 from toolkit.formats import manifest
+from toolkit.formats.manifest import Manifest
 from toolkit.host import process
 from toolkit.host.cache import Cache, digest
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.kconfig import parse_fragment
 from toolkit.kernel.make import explain_failure
 from toolkit.testing import in_tree_suites
-from toolkit.testing.suite_manifest import AllowManifest, SuiteManifest
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
 SHARED = "lib"  # C helpers of every suite; no suite itself
@@ -37,6 +40,39 @@ MANIFEST, ALLOW = "suite.yaml", "allow.yaml"
 # A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
 _USED_OF_TREE = re.compile(r"^(tools|scripts|usr)/|(^|/)include/uapi/|^include/linux/compiler")
 _PROGRAMS, _FAULTS = "programs.json", "faults.json"  # in a suite's entry
+
+Text = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _target(text: str) -> str:
+    parts = text.split("/")
+    if not all(parts) or {".", ".."} & set(parts):
+        raise ValueError(f"{text!r} is no path below tools/testing/selftests")
+    return text
+
+
+class SuiteManifest(Manifest):
+    """A whole ``suite.yaml``: a suite whose sources are in the kernel tree."""
+
+    upstream: Annotated[Text, AfterValidator(_target)]  # a folder below tools/testing/selftests
+    timeouts: dict[Text, Seconds] = Field(default_factory=dict)  # by glob over program names
+    memory_mib: int = Field(default=0, ge=0)  # what a machine needs where its image gives less
+
+
+class Allowed(Manifest):
+    """What cannot work. ``test`` is a glob over what follows the suite in a leaf's id."""
+
+    test: Text
+    reason: Text
+    action: Literal["xfail", "skip"] = "xfail"  # skip: it is not even started
+    accel: Literal["", "kvm", "tcg"] = ""  # the accelerator under which that is so; "": any
+
+
+class AllowManifest(Manifest):
+    """A whole ``allow.yaml``."""
+
+    allow: tuple[Allowed, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from toolkit.core.errors import UserError
 from toolkit.formats.manifest import Manifest, load, nearest
@@ -25,6 +25,7 @@ class Example(Manifest):
     bases: dict[str, Base] = Field(default_factory=dict)
     known_failures: tuple[Base, ...] = ()
     either: Base | str = ""
+    files: dict[Annotated[str, StringConstraints(pattern="^/")], Base] = Field(default_factory=dict)
 
 
 def read(tmp_path: Path, text: str) -> Example:
@@ -60,7 +61,7 @@ def test_an_unknown_key_names_file_line_key_and_the_nearest(tmp_path: Path) -> N
 
 def test_an_unknown_key_like_no_other_still_lists_the_known(tmp_path: Path) -> None:
     error = refused(tmp_path, "title: x\nzzz: 1\n")
-    assert error.hint == "known keys: bases, either, known-failures, title"
+    assert error.hint == "known keys: bases, either, files, known-failures, title"
 
 
 def test_an_unknown_key_in_a_list_and_in_a_union(tmp_path: Path) -> None:
@@ -69,6 +70,11 @@ def test_an_unknown_key_in_a_list_and_in_a_union(tmp_path: Path) -> None:
     assert "'folder'" in error.hint
     error = refused(tmp_path, "title: x\neither: {foldr: 1}\n")
     assert "'folder'" in error.hint
+
+
+def test_an_unknown_key_below_a_key_of_a_given_pattern(tmp_path: Path) -> None:
+    error = refused(tmp_path, "title: x\nfiles: {/a/b: {foldr: 1}}\n")
+    assert error.hint == "did you mean 'folder'? known keys: folder, memory-mib"
 
 
 def test_underscores_are_not_a_second_spelling(tmp_path: Path) -> None:

@@ -85,6 +85,11 @@ def test_a_key_is_always_text() -> None:
         (b"a: \xff\n", "f is not UTF-8 text (byte 3)"),
         (b"a: b\x00\n", "f: unacceptable character"),
         (b"[" * 5000, "f is nested too deeply"),
+        (b"- " * 5000, "f is nested too deeply"),
+        (b"a: " + b"[" * 100 + b"]" * 100, "f is nested too deeply"),
+        (b"".join(b" " * deep + b"a:\n" for deep in range(500)), "f is nested too deeply"),
+        (b"a: [b, *x]\n", "f:1:8: aliases are not allowed"),
+        (b"a: &x [1, *x]\n", "f:1:11: aliases are not allowed"),
         (b"a" * (yamlfile.MAX_BYTES + 1), "f is larger than 1 MiB"),
     ],
 )
@@ -92,6 +97,11 @@ def test_refused(content: bytes, what: str) -> None:
     with pytest.raises(UserError) as caught:
         yamlfile.parse(content, "f")
     assert caught.value.what.startswith(what)
+
+
+def test_what_a_person_nests_is_read() -> None:
+    data = yamlfile.parse(b"a: " + b"[" * 99 + b"]" * 99, "f").data
+    assert repr(data) == "{'a': " + "[" * 99 + "]" * 99 + "}"
 
 
 def test_line_of_a_key_an_item_and_something_missing() -> None:

@@ -13,10 +13,12 @@ from toolkit.core.model.series import KnownFailure, PatchedFile, PatchedTree
 from toolkit.core.model.testing import BuiltSuite
 from toolkit.core.observer import Silent
 from toolkit.formats import elf
+from toolkit.formats.manifest import Manifest, load
 from toolkit.host.cache import Cache
 from toolkit.kernel import worktree
 from toolkit.kernel.kbuild import Builder
 from toolkit.testing import in_tree_suites, suites
+from toolkit.testing.suites import Allowed, AllowManifest, SuiteManifest
 
 SELFTESTS = in_tree_suites.FOLDER
 # What the toolkit asks of the tree's lib.mk, and no more.
@@ -232,3 +234,43 @@ def test_nothing_that_compiles_is_a_build_break(
     with pytest.raises(BuildError) as caught:
         shop.build(patched(broken, f"{SELFTESTS}/deep/good/Makefile", makefile))
     assert any("good.c:1:25: error" in line for line in caught.value.detail)
+
+
+def read_manifest(tmp_path: Path, model: type[Manifest], text: str) -> Manifest:
+    (tmp_path / "a.yaml").write_text(text)
+    return load(tmp_path / "a.yaml", model)
+
+
+def test_what_a_manifest_may_say(tmp_path: Path) -> None:
+    text = "upstream: net/lib\ntimeouts: {'vmx_*': 90, slow: 0.5}\n"
+    assert read_manifest(tmp_path, SuiteManifest, text) == SuiteManifest(
+        upstream="net/lib", timeouts={"vmx_*": 90, "slow": 0.5}
+    )
+    text = "allow:\n  - {test: 'vmx_*', reason: no VMX, accel: tcg}\n"
+    (entry,) = read_manifest(tmp_path, AllowManifest, text).allow  # type: ignore[attr-defined]
+    assert entry == Allowed(test="vmx_*", reason="no VMX", action="xfail", accel="tcg")
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "fault", "hint"),
+    [
+        (SuiteManifest, "upstrem: kvm\n", "a.yaml:1: unknown key 'upstrem'", "'upstream'"),
+        (SuiteManifest, "timeouts: {}\n", "key 'upstream' is missing", ""),
+        (SuiteManifest, "upstream: ../kvm\n", "upstream: '../kvm' is no path below", ""),
+        (SuiteManifest, "upstream: /kvm\n", "upstream: '/kvm' is no path below", ""),
+        (SuiteManifest, "upstream: kvm\ntimeouts: {a: 0}\n", "timeouts.a: ", ""),
+        (SuiteManifest, "upstream: kvm\ntimeouts: {a: .inf}\n", "timeouts.a: ", ""),
+        (AllowManifest, "allow:\n  - {test: a, reson: b}\n", "a.yaml:2: unknown key 'reson'", "n'"),
+        (AllowManifest, "allow:\n  - {test: a}\n", "'reason' is missing in allow[0]", ""),
+        (AllowManifest, "allow:\n  - {test: a, reason: ''}\n", "allow[0].reason: ", ""),
+        (AllowManifest, "allow:\n  - {test: a, reason: b, accel: hvf}\n", "allow[0].accel: ", ""),
+        (AllowManifest, "allow:\n  - {test: a, reason: b, action: no}\n", "allow[0].action", ""),
+    ],
+)
+def test_what_a_manifest_may_not_say(
+    tmp_path: Path, model: type[Manifest], text: str, fault: str, hint: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        read_manifest(tmp_path, model, text)
+    assert fault in caught.value.what
+    assert hint in (caught.value.hint or "")
