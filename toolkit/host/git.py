@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,8 @@ class Repository:
         form = "--format=%an <%ae>%n%aI%n%s"
         done = self._run(deadline, "rev-list", "--max-count=1", "--encoding=UTF-8", form, name)
         _, author, date, subject, *_ = (*done.text.split("\n"), "", "", "")
-        return Commit(name, author, date, subject)
+        # git 2.45 and later write Z for an offset of zero.
+        return Commit(name, author, re.sub("Z$", "+00:00", date), subject)
 
     def _resolve(self, revision: str, kind: str, deadline: Deadline) -> str:
         wanted = f"{revision}^{{{kind}}}"

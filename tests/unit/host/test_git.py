@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from tests.unit.fake_tree import git, soon
 from tests.unit.history import History, Parents, line, real
+from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.host.git import Change, Repository
+from toolkit.host.process import Completed
 
 FORK: Parents = [[], [0], [1], [1], [2, 3], [4]]
 
@@ -34,6 +37,19 @@ def test_a_commit_and_what_it_is_known_by(tmp_path: Path) -> None:
     assert commit.author == "A Thor <a@x>"
     assert commit.date == "1970-01-01T00:16:41+00:00"
     assert commit.subject == "subject 1"
+
+
+def test_a_date_in_utc_is_the_same_whatever_git_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def newer(repository: Repository, deadline: Deadline, *words: str, **rest: bool) -> Completed:
+        done = run(repository, deadline, *words, **rest)
+        return dataclasses.replace(done, stdout=done.stdout.replace(b"+00:00\n", b"Z\n"))
+
+    run = Repository._run
+    monkeypatch.setattr(Repository, "_run", newer)
+    real(tmp_path / "r", line(2))
+    assert Repository(tmp_path / "r").commit("c1", soon()).date == "1970-01-01T00:16:41+00:00"
 
 
 def test_an_unknown_revision_lists_the_nearest(tmp_path: Path) -> None:
