@@ -256,9 +256,10 @@ def _search(context: click.Context, good: tuple[str, ...], bad: str, given: dict
 def _repository(kernel: str) -> Repository:
     from toolkit.host.git import Repository
     from toolkit.kernel import source
+    from toolkit.kernel.source.git import Git
 
-    provider = source.provider(kernel)
-    if not isinstance(provider, source.Git):
+    provider = source.parse(kernel)
+    if not isinstance(provider, Git):
         raise UserError(
             f"{kernel} has no history to search", hint="name a repository: --kernel git:PATH"
         )

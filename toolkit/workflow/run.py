@@ -106,7 +106,7 @@ class Run:
         """The unpacked kernel source."""
 
         def work() -> tuple[KernelBase, bool, str]:
-            provider = source.provider(self.request.kernel)
+            provider = source.parse(self.request.kernel)
             base, found = provider.fetch(self.cache, self.observer, self.deadline)
             return base, found, f"{base.name}, Linux {base.release}"
 

@@ -18,8 +18,8 @@ from toolkit.core.errors import ToolFailedError
 from toolkit.host import git as host_git
 from toolkit.host import process
 from toolkit.host.git import Repository
-from toolkit.kernel import git_export
-from toolkit.kernel.git_export import Near
+from toolkit.kernel.source import git_export
+from toolkit.kernel.source.git_export import Near
 
 Files = Mapping[str, tuple[str, bytes]]  # mode and content by path
 

@@ -1,4 +1,4 @@
-"""Takes snapshots of a kernel tree that somebody works in, without ever writing to it.
+"""Take snapshots of a kernel tree that somebody works in, without ever writing to it.
 
 What a build left behind in the tree is no source, and would make kbuild refuse to build
 elsewhere ("The source tree is not clean"), so it stays out of the snapshot.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import ToolFailedError, ToolMissingError
+from toolkit.core.errors import ToolFailedError, ToolMissingError, UserError
 from toolkit.host import process
 
 # A file's size, time stamp (ns) and mode: what tells that it changed, as for make and rsync.
@@ -42,32 +42,41 @@ _PRODUCTS = (
 )
 _SOURCES = ("vmlinux.lds.S", "vmlinux.*.lds.S", "vmlinux.lds.h", "vmlinux.scr")
 _PRODUCT_FOLDERS = re.compile(r"include/(config|generated)|arch/[^/]+/include/generated|\.git")
+# git's words since 2.35.2 and since 2.38 (ensure_valid_ownership in setup.c).
+_FOREIGN = re.compile("unsafe repository|dubious ownership")
 _PRODUCT = re.compile("|".join(fnmatch.translate(pattern) for pattern in _PRODUCTS))
 
 
 def listing(tree: Path, deadline: Deadline) -> Listing:
-    """Return the source files and links below ``tree``, with what tells whether they change."""
-    paths: Iterable[str] | None = _known_to_git(tree, deadline)
+    """Return the source files and links below ``tree``, each with size, time stamp and mode.
+
+    Raises :class:`UserError` for another user's repository, which git refuses to read.
+    """
+    try:
+        paths: Iterable[str] | None = _listed_by_git(tree, deadline)
+    except ToolFailedError as error:
+        _refuse_foreign(tree, error)
+        paths = _walk(tree, built=True)  # in this one, too, there may be ignored files
     if paths is None:
         paths = _walk(tree, built=any((tree / trace).exists() for trace in _BUILT))
-    found = _stats(tree, paths)
+    files = _stats(tree, paths)
     deadline.check(f"listing {tree}")
-    return found
+    return files
 
 
 def _stats(tree: Path, paths: Iterable[str]) -> Listing:
-    found: Listing = {}
+    files: Listing = {}
     for path in paths:
         try:
             info = os.lstat(f"{tree}/{path}")  # a Path for each of 90,000 files takes a second
         except (FileNotFoundError, NotADirectoryError):
             continue  # git still lists a file that was just removed
         if stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
-            found[path] = (info.st_size, info.st_mtime_ns, stat.S_IMODE(info.st_mode))
-    return found
+            files[path] = (info.st_size, info.st_mtime_ns, stat.S_IMODE(info.st_mode))
+    return files
 
 
-def _known_to_git(tree: Path, deadline: Deadline) -> list[str] | None:
+def _listed_by_git(tree: Path, deadline: Deadline) -> list[str] | None:
     """Return what git tracks or does not ignore; None when ``tree`` is no git work tree."""
     if not (tree / ".git").exists():
         return None
@@ -75,13 +84,26 @@ def _known_to_git(tree: Path, deadline: Deadline) -> list[str] | None:
     environment = {"GIT_DIR": None, "GIT_WORK_TREE": None, "GIT_INDEX_FILE": None}
     try:
         done = process.run(argv, cwd=tree, env=environment, deadline=deadline)
-    except (ToolFailedError, ToolMissingError):  # another user's tree, for one
+    except ToolMissingError:
         return None
     names = [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
     # Debian's packaged tree ignores all of itself: there git knows only what was forced in.
     tops = {name.partition("/")[0] for name in names}
     whole = all(folder in tops for folder in _FOLDERS if (tree / folder).is_dir())
     return names if whole else None
+
+
+def _refuse_foreign(tree: Path, error: ToolFailedError) -> None:
+    """Raise :class:`UserError` if git refused because the repository is another user's.
+
+    Its configuration names programs that git would run, so only the caller can decide to trust it.
+    """
+    if _FOREIGN.search("\n".join(error.detail)):
+        raise UserError(
+            f"{tree} belongs to another user, so git does not say which of its files are ignored",
+            hint=f"if you trust it, run: git config --global --add safe.directory {tree}",
+            detail=error.detail[:1],
+        ) from error
 
 
 def _walk(tree: Path, *, built: bool) -> Iterator[str]:

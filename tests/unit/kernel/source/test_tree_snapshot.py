@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.fake_tree import git, make_tree, soon
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import DeadlineError
-from toolkit.kernel.tree_snapshot import Listing, listing, snapshot
+from toolkit.core.errors import DeadlineError, UserError
+from toolkit.kernel.source.tree_snapshot import Listing, listing, snapshot
 
 SOURCES = {
     "Makefile",
@@ -80,6 +80,25 @@ def test_a_repository_that_tracks_a_part_is_not_asked(tmp_path: Path) -> None:
     git(tree, "init", "-q")
     git(tree, "add", "-f", "virt")
     assert listing(tree, soon()).keys() == SOURCES
+
+
+def test_another_users_repository_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = make_tree(tmp_path / "tree", **{".gitignore": "*.o\n", "virt/kvm/old.o": "x\n"})
+    git(tree, "init", "-q")
+    git(tree, "add", ".")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # setup.c in git's source
+    with pytest.raises(UserError, match="belongs to another user") as caught:
+        listing(tree, soon())
+    assert f"safe.directory {tree}" in caught.value.hint
+
+
+def test_a_repository_that_git_cannot_read_gives_no_products(tmp_path: Path) -> None:
+    """Such as a work tree that was copied without its repository."""
+    tree = make_tree(tmp_path / "tree", **{"virt/kvm/old.o": "x\n"})
+    (tree / ".git").write_text("gitdir: /nowhere\n")
+    assert listing(tree, soon()).keys() == SOURCES | {".git"}
 
 
 def test_a_snapshot_keeps_content_times_modes_and_links(tmp_path: Path) -> None:
