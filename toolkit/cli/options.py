@@ -75,6 +75,14 @@ BUILD = several(
         help="debug (KASAN, lockdep, kmemleak, fault injection), faults (the last alone), or a "
         "file of kernel options.",
     ),
+    click.option(
+        "--no-replay",
+        "replay",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Run make after every edit, also where the commands that kbuild recorded would do.",
+    ),
     click.option("--jobs", "-j", type=click.IntRange(1), help="Parallel jobs; default: all cores."),
     click.option(
         "--run-dir",

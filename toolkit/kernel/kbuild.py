@@ -26,9 +26,7 @@ from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
 from toolkit.host import integrity, process
 from toolkit.host.cache import Cache, digest
-from toolkit.kernel import ccache, gcov_build, kconfig, kconfig_explain
-from toolkit.kernel.incremental import affected, replay
-from toolkit.kernel.incremental.change_log import Journal
+from toolkit.kernel import ccache, gcov_build, incremental, kconfig, kconfig_explain
 from toolkit.kernel.make import Make, Progress
 
 Materialise = Callable[[PatchedTree, Path, Deadline], object]
@@ -120,13 +118,17 @@ class WorkTree:
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds kernels into a cache. ``materialise`` lays a patched tree into a folder."""
+    """Builds kernels into a cache. ``materialise`` lays a patched tree into a folder.
+
+    Without ``replay`` make does every build, also where recorded commands would do.
+    """
 
     cache: Cache
     arch: Arch
     materialise: Materialise
     jobs: int
     observer: Observer
+    replay: bool = True
 
     @contextlib.contextmanager
     def work_tree(self, tree: PatchedTree, deadline: Deadline) -> Iterator[WorkTree]:
@@ -260,7 +262,7 @@ class Builder:
     ) -> None:
         source, output = work.source(), work.output(config)
         output.mkdir(exist_ok=True)
-        affected.claim(output, Journal(source))
+        incremental.claim(output, source)
         if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
             (output / ".config").write_text(config.text)
         image = self._image(config)
@@ -285,30 +287,15 @@ class Builder:
         self, make: Make, config: KernelConfig, image: str, words: Sequence[str]
     ) -> None:
         """Build what has changed: modules alone, or else whatever kbuild finds."""
-        output, journal = make.output, Journal(make.source)
-        identity = digest(config.text, self.compiler(make.deadline), image, list(words))
-        changes = affected.changes(output, identity, journal)
-        affected.forget(output)
-        if changes is None or not self._replay(make, config, changes):
-            progress = Progress(self.observer, output / ".toolkit-steps")
+
+        def whole() -> None:
+            progress = Progress(self.observer, make.output / ".toolkit-steps")
             make.run(image, "modules", "headers", *words, on_line=progress)
             progress.remember()
-        affected.remember(output, identity, journal)
 
-    def _replay(self, make: Make, config: KernelConfig, changes: dict[str, bool]) -> bool:
-        """Make modules alone; return whether that is enough, and went well.
-
-        Why it did not is for the whole build to say.
-        """
-        records = affected.in_modules(make.output, config.text, changes, make.deadline)
-        if records is None:
-            return False
-        names = affected.modules(make.output)
-        if replay.modules(make, config.text, names, records, Progress(self.observer)):
-            return all((make.output / name).is_file() for name in names)
-        if make.log:
-            make.log.unlink(missing_ok=True)
-        return False
+        identity = digest(config.text, self.compiler(make.deadline), image, list(words))
+        step = Progress(self.observer)
+        incremental.update(make, config.text, identity, whole, step, replay=self.replay)
 
     def make(self, source: Path, output: Path, deadline: Deadline) -> Make:
         """Return what runs make in a source with a build folder of its own."""

@@ -1,10 +1,9 @@
-"""Keeps a tree on disk that kbuild works from: a base with a series laid over it.
+"""Keep a tree on disk that kbuild works from: a base with a series laid over it.
 
 It is a hard-linked copy of the pristine base, and lives on from run to run. Only files whose
-content changes are touched, so that make's time stamps stay true. What the overlay is stands
-in a small file beside the tree. That file says what is about to change before it changes, so
-a run that is killed at any moment is repaired by the next. So does the tree's journal, which keeps
-it for those who build from the tree.
+content changes are touched, so that make's time stamps stay true. A small file beside the tree
+says what the overlay is, and what is about to change before it changes, so that a run that is
+killed at any moment is repaired by the next. The tree's change log keeps the same for builds.
 
 The caller holds the lock on the tree.
 """
@@ -24,7 +23,7 @@ from toolkit.core.errors import InfrastructureError, ToolFailedError
 from toolkit.core.model.series import PatchedTree
 from toolkit.host import integrity, process
 from toolkit.host.cache import Cache
-from toolkit.kernel.incremental.change_log import Journal
+from toolkit.kernel.incremental import ChangeLog
 
 # What a path holds: b"x" or b"-" for the right to execute and then the content, b"l" and then
 # where a symbolic link points to, or None for nothing.
@@ -36,13 +35,13 @@ _NONE = (0, 0, -1)  # device, inode and size of what is not there
 class _State:
     """What the last run left: the base, the overlay's files, and what it had not finished.
 
-    ``mark`` is where the journal stood: one that stands elsewhere does not know of every change.
+    ``position`` is where the change log ended: one that ends elsewhere has missed a change.
     """
 
     base: str = ""
     files: dict[str, list[Any]] = field(default_factory=dict)  # path: stat, digest
     dirty: list[str] = field(default_factory=list)
-    mark: str = ""
+    position: str = ""
 
 
 def materialise(tree: PatchedTree, target: Path, deadline: Deadline) -> list[str]:
@@ -70,7 +69,7 @@ class _Worktree:
         self.base = tree.base.path
         self.target = target
         self.deadline = deadline
-        self.journal = Journal(target)
+        self.log = ChangeLog(target)
         self.state_file = target.with_name(f".{target.name}.overlay.json")
         self.aside = target.with_name(f".{target.name}.new")
 
@@ -78,27 +77,27 @@ class _Worktree:
         if not self.target.is_dir():
             self._copy_base()
         state = self._load()
-        if state.mark != self._mark():
-            self.journal.begin(self.journal.name())
+        if state.position != self._position():
+            self.log.begin(self.log.tree_id())
         paths = {*self.tree.files, *state.files, *state.dirty}
         if state.base != self.tree.base.key:
             paths |= self._differences()
         now: dict[str, list[Any]] = {}
-        changes: dict[str, bool] = {}  # and whether just the content does
+        changes: dict[str, bool] = {}  # path: whether only its content changes
         for path in sorted(paths):
             wanted = self._wanted(path)
-            known = [_digest(wanted), _stamp(self.target / path)]
-            if state.files.get(path) != known and (held := _read(self.target / path)) != wanted:
+            unchanged = [_digest(wanted), _stamp(self.target / path)]
+            if state.files.get(path) != unchanged and (held := _read(self.target / path)) != wanted:
                 changes[path] = _kind(held) == _kind(wanted) != b""
             elif path in self.tree.files:
-                now[path] = known
+                now[path] = unchanged
         if changes:
-            self.journal.add(changes)
-            self._save(_State(state.base, now, list(changes), self._mark()))
+            self.log.add(changes)
+            self._save(_State(state.base, now, list(changes), self._position()))
             self._change(list(changes))
             for path in self.tree.files.keys() & set(changes):
                 now[path] = [_digest(self._wanted(path)), _stamp(self.target / path)]
-        final = _State(self.tree.base.key, now, mark=self._mark())
+        final = _State(self.tree.base.key, now, position=self._position())
         if final != state:
             self._save(final)
         return list(changes)
@@ -157,26 +156,26 @@ class _Worktree:
             Cache.remove_tree(partial)
             process.run(argv, deadline=self.deadline)
         # Both are true before the tree can be seen.
-        self.journal.begin()
-        self._save(_State(self.tree.base.key, mark=self._mark()))
+        self.log.begin()
+        self._save(_State(self.tree.base.key, position=self._position()))
         partial.rename(self.target)
 
     def _differences(self) -> set[str]:
         """Return the paths at which target and base differ; hard links are known to be equal."""
         ours, theirs = _identities(self.target), _identities(self.base)
-        found = set()
+        different = set()
         for path in ours.keys() | theirs.keys():
             (*file, size), (*base_file, base_size) = ours.get(path, _NONE), theirs.get(path, _NONE)
             if file != base_file:
                 self.deadline.check("comparing the work tree with its base")
                 if size != base_size or _read(self.target / path) != _read(self.base / path):
-                    found.add(path)
-        return found
+                    different.add(path)
+        return different
 
     # --- the state --------------------------------------------------------------------------
 
-    def _mark(self) -> str:
-        return self.journal.mark() or ""
+    def _position(self) -> str:
+        return self.log.position() or ""
 
     def _load(self) -> _State:
         try:
@@ -184,7 +183,7 @@ class _Worktree:
             state.files = dict(state.files)
             state.dirty = list(state.dirty)
         except (OSError, ValueError, TypeError):
-            return _State()  # nothing is known: every file gets compared
+            return _State()  # every file is compared then
         return state
 
     def _save(self, state: _State) -> None:
@@ -194,7 +193,7 @@ class _Worktree:
 
 
 def _identities(root: Path) -> dict[str, tuple[int, int, int]]:
-    """Return what identifies each file below ``root`` on the disk, and its size."""
+    """Return the device, inode and size of each file below ``root``."""
     return {path: (info.st_dev, info.st_ino, info.st_size) for path, info in integrity.walk(root)}
 
 
@@ -219,7 +218,7 @@ def _digest(wanted: _Wanted) -> str | None:
 
 
 def _stamp(file: Path) -> list[int] | None:
-    """Return what changes when anybody writes to ``file``."""
+    """Return what of a file's status changes when it is written to."""
     try:
         info = file.lstat()
     except (FileNotFoundError, NotADirectoryError):

@@ -35,6 +35,7 @@ class Request:
     isolation: Isolation = Isolation.PROGRAM
     machines: int = 0  # that work at a time; 0: as many as there are cores and memory for
     snapshots: bool = True
+    replay: bool = True  # kbuild's recorded commands where they are enough; else always make
     repeat: int = 1  # how often each test program runs
     baseline: bool = False  # run the same tests on the unpatched base, and compare
     each: bool = False  # the same, and after each patch

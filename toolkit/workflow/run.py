@@ -69,7 +69,9 @@ class Run:
         self.memory: ResultCache | None = None  # set by who runs again and again
         self._began = time.monotonic()
         self._started = datetime.datetime.now(datetime.UTC)
-        self.builder = Builder(self.cache, self.arch, worktree.materialise, request.jobs, observer)
+        self.builder = Builder(
+            self.cache, self.arch, worktree.materialise, request.jobs, observer, request.replay
+        )
 
         if request.saved:
             self._take(saved_build.load(request.saved))

@@ -284,6 +284,15 @@ def test_an_edit_of_a_module_s_file_builds_modules_alone(tmp_path: Path) -> None
     )
 
 
+def test_without_replay_make_builds_every_edit(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path)
+    shop.build()
+    replaying, shop.builder = shop.builder, replace(shop.builder, replay=False)
+    assert shop.build(**{"kvm.c": "one"}) == "all"
+    shop.builder = replaying
+    assert shop.build(**{"kvm.c": "two"}) == "modules"
+
+
 def test_modules_that_do_not_build_alone_are_left_to_the_whole_build(tmp_path: Path) -> None:
     shop = Workshop(tmp_path)
     shop.build()

@@ -11,7 +11,7 @@ from tests.unit.fake_tree import make_base, make_tree, soon
 from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.kernel import KernelBase
 from toolkit.core.model.series import PatchedFile, PatchedTree
-from toolkit.kernel.incremental.change_log import Journal
+from toolkit.kernel.incremental.change_log import ChangeLog
 from toolkit.kernel.worktree import materialise
 
 FILE = "virt/kvm/eventfd.c"
@@ -93,40 +93,40 @@ def test_only_what_changes_is_touched(base: KernelBase, tmp_path: Path) -> None:
     assert update(patched(base), target) == []
 
 
-def test_the_journal_tells_an_edit_from_a_file_that_came_or_went(
+def test_the_log_tells_an_edit_from_a_file_that_came_or_went(
     base: KernelBase, tmp_path: Path
 ) -> None:
     target = tmp_path / "src"
     update(patched(base, **{FILE: "one\n", "a.c": "a\n"}), target)
-    mark = Journal(target).mark()
-    assert mark
+    position = ChangeLog(target).position()
+    assert position
     update(
         patched(base, **{FILE: "two\n", "b.c": "b\n", "scripts/include": "a link no more"}), target
     )
     kinds = {FILE: True, "a.c": False, "b.c": False, "scripts/include": False}
-    assert Journal(target).since(mark) == kinds
+    assert ChangeLog(target).since(position) == kinds
     run = PatchedFile(b"two\n", executable=True)
-    mark = Journal(target).mark()
-    assert mark
+    position = ChangeLog(target).position()
+    assert position
     update(PatchedTree(base, None, {FILE: run}, "k"), target)
-    found = Journal(target).since(mark)
+    found = ChangeLog(target).since(position)
     assert found is not None
     assert found[FILE] is False
 
 
-def test_a_journal_that_missed_a_change_starts_anew(base: KernelBase, tmp_path: Path) -> None:
+def test_a_log_that_missed_a_change_starts_anew(base: KernelBase, tmp_path: Path) -> None:
     target = tmp_path / "src"
-    journal, state = Journal(target), target.with_name(".src.overlay.json")
+    log, state = ChangeLog(target), target.with_name(".src.overlay.json")
     update(patched(base, **{FILE: "one\n"}), target)
-    kept, mark = journal.file.read_text(), journal.mark()
-    assert mark
-    assert "mark" in state.read_text()
+    kept, position = log.file.read_text(), log.position()
+    assert position
+    assert "position" in state.read_text()
     update(patched(base, **{FILE: "two\n"}), target)
-    journal.file.write_text(kept)  # as if by a toolkit that keeps none
-    assert journal.since(mark) == {}
+    log.file.write_text(kept)  # as if by a toolkit that keeps none
+    assert log.since(position) == {}
     update(patched(base, **{FILE: "two\n"}), target)
-    assert journal.since(mark) is None
-    assert journal.name() == kept.split()[0]
+    assert log.since(position) is None
+    assert log.tree_id() == kept.split()[0]
 
 
 @pytest.mark.usefixtures("pristine")
@@ -230,7 +230,7 @@ def test_killed_at_any_moment_the_next_call_repairs(
             target = tmp_path / f"{after}-{step}"
             if not fresh:
                 materialise(old, target, soon())
-            mark = Journal(target).mark()
+            position = ChangeLog(target).position()
             with monkeypatch.context():
                 for name in names:
                     guard(name)
@@ -247,8 +247,8 @@ def test_killed_at_any_moment_the_next_call_repairs(
                         monkeypatch.setattr(Path, name, real[name])
             assert not target.exists() or fresh is False or (target / "scripts").is_dir()
             update(new if step % 2 else old, target)
-            if mark and step % 2:
-                known = Journal(target).since(mark)
+            if position and step % 2:
+                known = ChangeLog(target).since(position)
                 told.append(known is not None)
                 assert known is None or known == {
                     **{"Kconfig": False, "Makefile": False, "new/b.c": False, "old/a.c": False},

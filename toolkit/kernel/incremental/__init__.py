@@ -1,1 +1,64 @@
-"""Build an edit that reaches modules alone by the commands that kbuild recorded."""
+"""Build an edit that reaches modules alone by the commands that kbuild recorded.
+
+This is the whole entrance to the package: ``worktree`` writes a :class:`ChangeLog`, and ``kbuild``
+claims a build folder and brings it up to date. With ``replay=False`` make does all of it, and
+gives the same bytes (tests/vm/test_replay.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from toolkit.kernel.incremental import affected
+from toolkit.kernel.incremental import replay as recorded
+from toolkit.kernel.incremental.change_log import ChangeLog
+from toolkit.kernel.make import Make
+
+__all__ = ["ChangeLog", "claim", "update"]
+
+
+def claim(output: Path, source: Path) -> None:
+    """Keep the build folder ``output`` for the tree in ``source``, and empty it if it had another.
+
+    The files of a new tree may be older than objects that were made of others in their place.
+    """
+    affected.claim(output, ChangeLog(source))
+
+
+def update(
+    make: Make,
+    config: str,
+    identity: str,
+    whole: Callable[[], None],
+    step: Callable[[str], None],
+    *,
+    replay: bool = True,
+) -> None:
+    """Bring ``make.output`` up to date with ``make.source``: modules alone, or by ``whole``.
+
+    ``config`` is the configuration's text, ``identity`` a digest of everything that the build
+    depends on apart from the source, and ``step`` gets a line for each command that is replayed.
+    Raises what ``whole`` raises: why a replay failed is for make to say.
+    """
+    log = ChangeLog(make.source)
+    changes = affected.changes(make.output, identity, log) if replay else None
+    affected.forget(make.output)
+    if changes is None or not _modules_alone(make, config, changes, step):
+        whole()
+    affected.remember(make.output, identity, log)
+
+
+def _modules_alone(
+    make: Make, config: str, changes: dict[str, bool], step: Callable[[str], None]
+) -> bool:
+    """Build modules by recorded commands; return whether that was enough, and worked."""
+    records = affected.in_modules(make.output, config, changes, make.deadline)
+    if records is None:
+        return False
+    names = affected.modules(make.output)
+    if recorded.modules(make, config, names, records, step):
+        return all((make.output / name).is_file() for name in names)
+    if make.log:
+        make.log.unlink(missing_ok=True)  # make says it again, and better
+    return False

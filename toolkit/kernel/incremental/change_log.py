@@ -1,7 +1,7 @@
-"""Remembers, in order, which files of a work tree were changed.
+"""Which files of a work tree were changed, in order.
 
-So whoever built from the tree before can ask what has changed since, and whether it is the same
-tree. The journal lies beside it; whoever holds the tree's lock may write to it.
+Whoever built from the tree before can ask what has changed since, and whether it still is the same
+tree. The log lies beside the tree, and is written under the tree's lock.
 """
 
 from __future__ import annotations
@@ -12,56 +12,56 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST = 20_000  # changes; a longer journal starts anew, and who asks then has to look for himself
+MAX_CHANGES = 20_000  # a longer log starts anew, and older positions in it are no longer known
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
-    """The changes of the work tree ``tree``: a line that names it, then one for each change."""
+class ChangeLog:
+    """The changes of the work tree ``tree``: a line that identifies it, then one per change."""
 
     tree: Path
 
     @property
     def file(self) -> Path:
-        """Where it is written."""
+        """Where the log is written."""
         return self.tree.with_name(f".{self.tree.name}.changes")
 
-    def begin(self, name: str | None = None) -> None:
-        """Start anew, by default for a new tree: no older mark is good any more."""
+    def begin(self, tree_id: str | None = None) -> None:
+        """Start anew, by default for a new tree; positions from before are no longer known."""
         fresh = self.file.with_suffix(".tmp")
-        fresh.write_text(f"{name or secrets.token_hex(8)} {secrets.token_hex(8)}\n")
+        fresh.write_text(f"{tree_id or secrets.token_hex(8)} {secrets.token_hex(8)}\n")
         fresh.rename(self.file)
 
     def add(self, changes: Mapping[str, bool]) -> None:
-        """Note paths that are about to change, and of each whether just its content will."""
-        if not 0 < len(self._lines()) <= MOST:
-            self.begin(self.name())
+        """Note paths that are about to change, each with whether only its content will."""
+        if not 0 < len(self._lines()) <= MAX_CHANGES:
+            self.begin(self.tree_id())
         with self.file.open("a") as file:
-            file.writelines(json.dumps(each) + "\n" for each in changes.items())
+            file.writelines(json.dumps(change) + "\n" for change in changes.items())
 
-    def name(self) -> str | None:
-        """Return what no other tree is called, be it in the same place; None without a journal."""
+    def tree_id(self) -> str | None:
+        """Return an id that no other tree has, even in the same place; None without a log."""
         lines = self._lines()
         return lines[0].partition(" ")[0] if lines else None
 
-    def mark(self) -> str | None:
-        """Return what stands for the tree as it is now; None without a journal."""
+    def position(self) -> str | None:
+        """Return the present end of the log, for :meth:`since`; None without a log."""
         lines = self._lines()
         return json.dumps([lines[0], len(lines)]) if lines else None
 
-    def since(self, mark: str) -> dict[str, bool] | None:
-        """Return what was noted since ``mark`` was asked for; None when that is not known."""
+    def since(self, position: str) -> dict[str, bool] | None:
+        """Return what was noted after ``position``; None when that is not known."""
         lines = self._lines()
         try:
-            name, count = json.loads(mark)
-            if not lines or lines[0] != name or count > len(lines):
+            first, count = json.loads(position)
+            if not lines or lines[0] != first or count > len(lines):
                 return None
-            found: dict[str, bool] = {}
-            for path, edited in map(json.loads, lines[count:]):
-                found[path] = found.get(path, True) and edited
-        except (ValueError, TypeError):  # cut off where a run was killed
+            changes: dict[str, bool] = {}
+            for path, only_content in map(json.loads, lines[count:]):
+                changes[path] = changes.get(path, True) and only_content
+        except (ValueError, TypeError):  # a line was cut off where a run was killed
             return None
-        return found
+        return changes
 
     def _lines(self) -> list[str]:
         try:

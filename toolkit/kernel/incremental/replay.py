@@ -1,12 +1,12 @@
-"""Makes the modules of an edited source anew by the commands that kbuild has recorded.
+"""Make the modules of an edited source again by the commands that kbuild recorded.
 
-Before make compiles anything, it asks the compiler some fifty times what it can do, and looks at
-all that a build prepares (1.4 to 2.3 s of an edit's 2.5 to 3.4 s). Where only the text of known
-files has changed, neither gives anything new. kbuild writes each command beside what it makes
-(``.NAME.cmd``, scripts/Kbuild.include), and here they run in kbuild's own order: the objects
-(scripts/Makefile.build), modpost (scripts/Makefile.modpost), and the modules themselves
-(scripts/Makefile.modfinal). The records are written as kbuild writes them, so that make goes on
-from here.
+Before make compiles anything, it runs the compiler some fifty times to see what it can do, and
+checks everything that a build prepares (1.4 to 2.3 s of an edit's 2.5 to 3.4 s). Where only the
+content of files has changed, neither gives anything new. kbuild writes each command beside what
+it makes (``.NAME.cmd``, scripts/Kbuild.include), and here they run in kbuild's own order: the
+objects (scripts/Makefile.build), modpost (scripts/Makefile.modpost), and the modules themselves
+(scripts/Makefile.modfinal). The records are written as kbuild writes them, so that make goes
+on from here.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _MODPOST = Path(".Module.symvers.cmd")
 _FIXDEP = "scripts/basic/fixdep"
 
 
-class _UnknownError(Exception):
-    """A record that is not there, or does not look as it should."""
+class _RecordError(Exception):
+    """A .cmd file that does not look as it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +63,18 @@ class _Module:
 def modules(
     make: Make, config: str, names: Sequence[str], records: Collection[Path], step: Step
 ) -> bool:
-    """Make anew what of ``names`` depends on the objects of ``records``; return whether it is.
+    """Make those of ``names`` again that depend on ``records``; return whether that worked.
 
     ``names`` are all modules of a finished build in ``make.output`` (``arch/x86/kvm/kvm.ko``),
     ``records`` the .cmd files of those objects of theirs that have to be compiled, ``config`` the
-    configuration's text; ``step`` hears of each command. False: kbuild itself has to see to it, and
+    configuration's text; ``step`` gets a line for each command. After False make has to do it, and
     says what is wrong if something is. Raises :class:`DeadlineError` as the commands do.
     """
     if not set(_MORE).isdisjoint(config.splitlines()) or not (make.output / _FIXDEP).is_file():
         return False
     try:
         _Replay(make, step).run(names, records)
-    except (_UnknownError, ToolFailedError, OSError, UnicodeDecodeError):
+    except (_RecordError, ToolFailedError, OSError, UnicodeDecodeError):
         return False
     return True
 
@@ -83,38 +83,39 @@ def modules(
 class _Replay:
     make: Make
     step: Step
-    lock: threading.Lock = field(default_factory=threading.Lock)  # who is told has one caller
+    lock: threading.Lock = field(default_factory=threading.Lock)  # for ``step`` and the log
 
     def run(self, names: Sequence[str], records: Collection[Path]) -> None:
         if not records:
             return
-        every = [self._module(name.removesuffix(".ko")) for name in names]
-        described = {module.record(".mod.o") for module in every}
-        made = self._compiled([each for each in records if each not in described])
-        linked = [module for module in every if not made.isdisjoint(module.parts)]
+        modules = [self._module(name.removesuffix(".ko")) for name in names]
+        descriptions = {module.record(".mod.o") for module in modules}
+        compiled = self._compile_all([each for each in records if each not in descriptions])
+        linked = [module for module in modules if not compiled.isdisjoint(module.parts)]
         for module in linked:
             if f"{module.stem}.o" not in module.parts:
                 self._link(module.record(".o"))
-        before = {module: self._described(module) for module in every}
+        before = {module: self._description_time(module) for module in modules}
         self._link(_MODPOST)
-        told = [
+        described = [
             module
-            for module in every
-            if self._described(module) != before[module] or module.record(".mod.o") in records
+            for module in modules
+            if self._description_time(module) != before[module]
+            or module.record(".mod.o") in records
         ]
-        self._compiled([module.record(".mod.o") for module in told])
-        for module in every:
-            if module in linked or module in told:
+        self._compile_all([module.record(".mod.o") for module in described])
+        for module in modules:
+            if module in linked or module in described:
                 self._link(module.record(".ko"))
 
     def _module(self, stem: str) -> _Module:
         return _Module(stem, affected.objects(self.make.output, stem))
 
-    def _described(self, module: _Module) -> int:
-        """Return what changes when modpost writes what it has found of a module."""
+    def _description_time(self, module: _Module) -> int:
+        """Return when modpost last wrote a module's description (NAME.mod.c)."""
         return (self.make.output / f"{module.stem}.mod.c").stat().st_mtime_ns
 
-    def _compiled(self, records: Sequence[Path]) -> set[str]:
+    def _compile_all(self, records: Sequence[Path]) -> set[str]:
         """Compile objects, several at a time, and return their paths."""
         with ThreadPoolExecutor(self.make.jobs) as pool:
             return set(pool.map(self._compile, records))
@@ -124,26 +125,26 @@ class _Replay:
         text = place.read_text()
         match = _COMPILED.match(text)
         if not match or not (depends := _DEPENDENCIES.search(match["command"])):
-            raise _UnknownError(record)
+            raise _RecordError(record)
         target, command = match["target"], match["command"]
-        # Without its record an object is made again, whatever becomes of this.
+        # make compiles an object without a record again, whatever happens here.
         place.unlink()
         self._shell(f"  CC [M]  {os.path.normpath(target)}", command)
         dependencies = self.make.output / depends[1]
         argv = [str(self.make.output / _FIXDEP), depends[1], target, command]
-        told = process.run(argv, cwd=self.make.output, deadline=self.make.deadline)
+        fixdep = process.run(argv, cwd=self.make.output, deadline=self.make.deadline)
         # What follows the list of dependencies is not fixdep's.
-        _, found, rest = text.partition(f"\n$(deps_{target}):\n")
-        if not found:
-            raise _UnknownError(record)
+        _, end_of_list, rest = text.partition(f"\n$(deps_{target}):\n")
+        if not end_of_list:
+            raise _RecordError(record)
         dependencies.unlink()
-        place.write_bytes(told.stdout + rest.encode())
+        place.write_bytes(fixdep.stdout + rest.encode())
         return os.path.normpath(target)
 
     def _link(self, record: Path) -> None:
         match = _LINKED.match((self.make.output / record).read_text())
         if not match:
-            raise _UnknownError(record)
+            raise _RecordError(record)
         self._shell(f"  LD [M]  {match['target']}", match["command"])
 
     def _shell(self, step: str, recorded: str) -> None:

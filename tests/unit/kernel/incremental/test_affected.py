@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.fake_tree import soon
 from toolkit.kernel.incremental import affected
-from toolkit.kernel.incremental.change_log import Journal
+from toolkit.kernel.incremental.change_log import ChangeLog
 
 CONFIG = "CONFIG_MODULES=y\nCONFIG_KVM=m\n"
 FILES = {
@@ -101,42 +101,42 @@ def test_what_reaches_everything(output: Path) -> None:
 
 
 def test_a_build_folder_knows_what_it_was_built_from(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "src")
-    journal.begin()
-    assert affected.changes(tmp_path, "gcc 12", journal) is None
-    affected.remember(tmp_path, "gcc 12", journal)
-    journal.add({"a.c": True})
-    assert affected.changes(tmp_path, "gcc 12", journal) == {"a.c": True}
-    assert affected.changes(tmp_path, "gcc 13", journal) is None
+    log = ChangeLog(tmp_path / "src")
+    log.begin()
+    assert affected.changes(tmp_path, "gcc 12", log) is None
+    affected.remember(tmp_path, "gcc 12", log)
+    log.add({"a.c": True})
+    assert affected.changes(tmp_path, "gcc 12", log) == {"a.c": True}
+    assert affected.changes(tmp_path, "gcc 13", log) is None
     affected.forget(tmp_path)
-    assert affected.changes(tmp_path, "gcc 12", journal) is None
+    assert affected.changes(tmp_path, "gcc 12", log) is None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"identity": "i"}', '{"identity": "i", "mark": 1}']
+    "text", ["", "{}", "[]", '{"identity": "i"}', '{"identity": "i", "position": 1}']
 )
 def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
-    journal = Journal(tmp_path / "src")
-    journal.begin()
-    affected.remember(tmp_path, "i", journal)
+    log = ChangeLog(tmp_path / "src")
+    log.begin()
+    affected.remember(tmp_path, "i", log)
     (tmp_path / ".toolkit-built").write_text(text)
-    assert affected.changes(tmp_path, "i", journal) is None
+    assert affected.changes(tmp_path, "i", log) is None
 
 
 def test_a_build_folder_serves_one_tree(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "src")
+    log = ChangeLog(tmp_path / "src")
     output = tmp_path / "out"
     output.mkdir()
-    (output / "a.o").touch()  # from before there were journals
-    affected.claim(output, journal)
-    journal.begin()
+    (output / "a.o").touch()  # from before there were change logs
+    affected.claim(output, log)
+    log.begin()
     for _ in range(2):
-        affected.claim(output, journal)
+        affected.claim(output, log)
         assert (output / "a.o").exists()
-    journal.begin(journal.name())
-    affected.claim(output, journal)
+    log.begin(log.tree_id())
+    affected.claim(output, log)
     assert (output / "a.o").exists()
-    journal.begin()
-    affected.claim(output, journal)
+    log.begin()
+    affected.claim(output, log)
     assert not (output / "a.o").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"out", ".src.changes"}

@@ -1,0 +1,60 @@
+"""An edit that is built by kbuild's recorded commands gives the bytes that make gives."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+from pathlib import Path
+
+import platformdirs
+
+from tests.vm.conftest import PROJECT, Toolkit
+from toolkit.core.paths import APP
+
+_OBJECT = "virt/kvm/iosignalfd.o"
+_LINE = "(GFP_KERNEL_ACCOUNT | __GFP_NOWARN)"  # in a patch of v4
+
+
+def edited(folder: Path, flag: str) -> Path:
+    """Return a copy of v4 that allocates with another flag, so that its code differs."""
+    folder = folder / f"v4{flag}"
+    shutil.copytree(PROJECT / "patches/iosignalfd/v4", folder)
+    for patch in folder.glob("6.12/*.patch"):
+        patch.write_text(patch.read_text().replace(_LINE, f"{_LINE[:-1]} | {flag})"))
+    return folder
+
+
+def built(toolkit: Toolkit, series: Path, *words: str) -> tuple[Path, dict[str, str], str]:
+    """Build; return the entry, digests of all that was made for modules, and make's log."""
+    ended = toolkit.run("build", "--patch", str(series), *words)
+    assert ended.code == 0, ended
+    entry = Path(ended.out.splitlines()[0])
+    digests = {}
+    with tarfile.open(entry / "modules.tar") as archive:
+        for member in archive:
+            if content := archive.extractfile(member):
+                digests[member.name] = hashlib.sha256(content.read()).hexdigest()
+    records = platformdirs.user_cache_path(APP).glob("work/kernel/*/out-*/.toolkit-built")
+    output = max(records, key=lambda path: path.stat().st_mtime).parent
+    symvers = (output / "Module.symvers").read_bytes()
+    digests["Module.symvers"] = hashlib.sha256(symvers).hexdigest()
+    return entry, digests, (ended.folder / "build.log").read_text()
+
+
+def test_a_replayed_edit_has_the_bytes_of_one_that_make_built(
+    toolkit: Toolkit, tmp_path: Path
+) -> None:
+    one, other = edited(tmp_path, "__GFP_NORETRY"), edited(tmp_path, "__GFP_RETRY_MAYFAIL")
+    for series in (one, other):  # an earlier run of this test may have left it in the cache
+        shutil.rmtree(built(toolkit, series)[0])
+    entry, replayed, log = built(toolkit, one)
+    assert log.startswith(f"  CC [M]  arch/x86/kvm/../../../{_OBJECT}"), "nothing was replayed"
+    _, different, _ = built(toolkit, other)
+    assert different != replayed
+    shutil.rmtree(entry)
+    _, made, log = built(toolkit, one, "--no-replay")
+    assert log.startswith("$ make ")
+    assert _OBJECT in log
+    assert made == replayed
+    assert any(name.endswith("/kvm.ko") for name in made)
