@@ -49,7 +49,7 @@ def test_a_replayed_edit_has_the_bytes_of_one_that_make_built(
     for series in (one, other):  # an earlier run of this test may have left it in the cache
         shutil.rmtree(built(toolkit, series)[0])
     entry, replayed, log = built(toolkit, one)
-    assert log.startswith(f"  CC [M]  arch/x86/kvm/../../../{_OBJECT}"), "nothing was replayed"
+    assert log.startswith(f"  CC [M]  {_OBJECT}\n"), "nothing was replayed"
     _, different, _ = built(toolkit, other)
     assert different != replayed
     shutil.rmtree(entry)
