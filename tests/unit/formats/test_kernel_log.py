@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.linear import assert_linear
 from toolkit.core.model.machine import Splat
 from toolkit.formats import kernel_log
 from toolkit.formats.kernel_log import ConsoleScanner
@@ -125,6 +126,70 @@ def test_any_console_is_read(pieces: list[bytes]) -> None:
     assert [s.line for s in found] == [s.line for s in scanner.splats]
     for splat in scanner.splats:
         assert splat.kind
-        assert splat.title in splat.text
+        joined = " ".join(splat.text.split("\n"))
+        assert " ".join(splat.title.split()) in " ".join(joined.split())
         assert len(splat.text.splitlines()) <= kernel_log.MAX_LINES
         assert splat.fatal == ("Kernel panic" in splat.title and splat.kind == "panic")
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+def test_pieces_of_anything_do_not_matter(data: bytes, step: int) -> None:
+    assert scan(data, step)[0].splats == scan(data)[0].splats
+
+
+LONG = {
+    "no newline": b"x",
+    "empty lines": b"\n",
+    "open escapes": b"\x1b[",
+    "open stamps": b"[ 1",
+    "rules": b"[    1.000000] ==================\n",
+    "cut here": b"[    1.000000] ------------[ cut here ]------------\n",
+    "reports": b"[    1.000000] BUG: Bad page state in process x\n",
+    "almost an oops": b"[    1.000000] " + b": abcd" * 100 + b"\n",
+    "almost a warning": b"[    1.000000] WARNING: [" + b"] at " * 100 + b"\n",
+    "open out-of-memory reports": b"[    1.000000] x invoked oom-killer: y\n",
+}
+
+
+@pytest.mark.parametrize("piece", LONG.values(), ids=LONG.keys())
+def test_time_is_linear(piece: bytes) -> None:
+    def work(size: int) -> None:
+        scanner = ConsoleScanner()
+        data = piece * (size // len(piece) + 1)
+        for at in range(0, len(data), 4096):
+            scanner.feed(data[at : at + 4096])
+        scanner.close()
+
+    assert_linear(work, 1 << 17)
+
+
+def test_small_pieces_of_a_line_take_linear_time() -> None:
+    def work(size: int) -> None:
+        scanner = ConsoleScanner()
+        for _ in range(size):
+            scanner.feed(b"x")
+
+    assert_linear(work, 20_000)
+
+
+def test_flood_of_reports_is_bounded_and_hides_no_panic() -> None:
+    scanner = ConsoleScanner()
+    one = b"[    1.000000] BUG: KASAN: x\n[    1.000000] " + b"y" * 900 + b"\n"
+    for _ in range(20):
+        scanner.feed(one * 100)
+    assert len(scanner.splats) == kernel_log.MAX_SPLATS
+    (splat,) = scanner.feed(b"[    1.000000] Kernel panic - not syncing: bad\n")
+    assert splat.fatal
+    assert scanner.splats[-1].fatal
+    assert sum(len(splat.text) for splat in scanner.splats) < kernel_log.MAX_TEXT + 2**20
+
+
+def test_text_of_reports_is_bounded() -> None:
+    scanner = ConsoleScanner()
+    report = b"[    1.000000] BUG: KASAN: x\n" + (b"[    1.000000] " + b"y" * 900 + b"\n") * 248
+    for _ in range(100):
+        scanner.feed(report)
+    scanner.close()
+    assert len(scanner.splats) == 100
+    assert sum(len(splat.text) for splat in scanner.splats) < kernel_log.MAX_TEXT + 2**20
+    assert scanner.splats[-1].text == "BUG: KASAN: x"
