@@ -17,15 +17,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from toolkit.bench import runner
+from toolkit.bench import manifest, runner
 from toolkit.core import paths
 from toolkit.core.observer import Silent
-from toolkit.testing import guest_program
 from toolkit.vm.machine import Machine
 from toolkit.vm.ssh import GuestSession
 from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
 
+SUITE = "doorbell"
 # kselftests/lib/guest_layout.h: where the innermost guest has its code
 GUEST_CODE = range(0x8000, 0x9000)
 KERNEL_HALF = 1 << 47
@@ -35,26 +35,25 @@ Symbols = list[tuple[int, str]]
 
 def symbols(session: GuestSession, run: Run) -> Symbols:
     """Return the functions of the guest's kernel and modules, by address."""
-    found = []
+    functions = []
     for line in session.check("cat /proc/kallsyms", deadline=run.deadline).text.splitlines():
         address, kind, *name = line.split()
         if kind in "tTwW":
-            found.append((int(address, 16), "".join(name)))
-    return sorted(found)
+            functions.append((int(address, 16), "".join(name)))
+    return sorted(functions)
 
 
-def log_of(row: str, machine: Machine, session: GuestSession, run: Run, log: Path) -> None:
-    """Have QEMU log the instructions of some rings of a row."""
-    folder = f"{guest_program.FOLDER}/{runner.SUITE}"
-    start = f"cd {folder}; (./{runner.PROGRAM} -r 100000 '{row}' >/dev/null & echo $! >/tmp/pid)"
+def log_command(command: str, machine: Machine, session: GuestSession, run: Run, log: Path) -> None:
+    """Have QEMU log a second's instructions while the guest runs a command."""
+    start = f"({command} >/dev/null & echo $! >/tmp/pid)"
     session.check(start, deadline=run.deadline)
     time.sleep(1.5)  # until it is set up and warm
     monitor = machine._monitor
-    for command in (f"logfile {log}", "singlestep on", "log exec,nochain"):
-        monitor.human(command)
+    for line in (f"logfile {log}", "singlestep on", "log exec,nochain"):
+        monitor.human(line)
     time.sleep(1.0)
-    for command in ("log none", "singlestep off"):
-        monitor.human(command)
+    for line in ("log none", "singlestep off"):
+        monitor.human(line)
     session.check("kill -9 $(cat /tmp/pid)", deadline=run.deadline)
 
 
@@ -74,37 +73,40 @@ def rings(log: Path) -> Iterator[list[int]]:
             ring.append(pc)
 
 
-def function(pc: int, known: Symbols) -> str:
+def function(pc: int, functions: Symbols) -> str:
     if pc >= KERNEL_HALF:
-        return known[bisect.bisect_right(known, (pc, "\x7f")) - 1][1]
+        return functions[bisect.bisect_right(functions, (pc, "\x7f")) - 1][1]
     return "(the guest)" if pc in GUEST_CODE else "(user space)"
 
 
-def show(row: str, log: Path, known: Symbols) -> None:
-    every = list(rings(log))[1:]  # the log begins in the middle of one
-    if not every:
+def show(row: str, log: Path, functions: Symbols) -> None:
+    whole = list(rings(log))[1:]  # the log begins in the middle of one
+    if not whole:
         print(f"{row}: no ring was seen")
         return
-    length, count = Counter(map(len, every)).most_common(1)[0]
-    print(f"{row}: {length} instructions in {count} of {len(every)} rings, with the guest's loop")
-    chosen = next(ring for ring in every if len(ring) == length)
-    for name, number in Counter(function(pc, known) for pc in chosen).most_common():
+    length, count = Counter(map(len, whole)).most_common(1)[0]
+    print(f"{row}: {length} instructions in {count} of {len(whole)} rings, with the guest's loop")
+    chosen = next(ring for ring in whole if len(ring) == length)
+    for name, number in Counter(function(pc, functions) for pc in chosen).most_common():
         print(f"{number:7} {name}")
 
 
 def main(series: str, rows: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="toolkit-path-") as name:
         folder = Path(name)
-        request = Request(patch=series, suites=(runner.SUITE,), accel="tcg")
-        run = Run(request, paths.resolve(), folder, Silent())
-        plan = runner.Plan("insn")
-        with runner.testbed(run, plan).boot() as (machine, session):
-            runner.install(run, session)
-            known = symbols(session, run)
+        request = Request(patch=series, suites=(SUITE,), accel="tcg")
+        places = paths.resolve()
+        run = Run(request, places, folder, Silent())
+        plan = runner.Plan(SUITE, manifest.load(places.suites, SUITE), clock="insn")
+        with runner.pool(run, plan).boot() as (machine, session):
+            runner.install(run, plan, session)
+            functions = symbols(session, run)
+            guest = runner.guest_folder(plan)
             for row in rows:
                 log = folder / "exec.log"
-                log_of(row, machine, session, run, log)
-                show(row, log, known)
+                command = f"exec {guest}/{plan.about.program} -r 100000 '{row}'"
+                log_command(command, machine, session, run, log)
+                show(row, log, functions)
                 log.unlink()
 
 

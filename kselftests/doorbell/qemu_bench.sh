@@ -1,12 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# qemu_bench.sh ROUNDS [GLOB...]: the rows whose VMM is a real QEMU. Its machine has
+# qemu_bench.sh [-w] [-r ROUNDS] [GLOB...]: the rows whose VMM is a real QEMU. Its machine has
 # testdev.bin for firmware, which rings and prints; this picks what was asked for.
-# It prints no clock: in this guest, doorbell_bench does.
+# It prints no clock: in this guest, doorbell_bench does, whichever -w asks for.
 rows='qemu-pio/none qemu-pio/any qemu-pio/match qemu-mmio/none qemu-mmio/any qemu-mmio/match'
-rounds=$1
-shift
+rounds=15
+while getopts wr: option; do
+	case $option in
+	r) rounds=$OPTARG ;;
+	w) ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
 
 wanted() {
 	row=$1

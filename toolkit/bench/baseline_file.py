@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
 
@@ -13,11 +12,7 @@ from toolkit.core.errors import UserError
 
 FILE = "bench.json"
 VERSION = 1
-
-
-@functools.cache
-def _adapter() -> TypeAdapter[Benchmark]:
-    return TypeAdapter(Benchmark)
+_ADAPTER = TypeAdapter(Benchmark)
 
 
 def write(path: Path, bench: Benchmark) -> None:
@@ -27,7 +22,7 @@ def write(path: Path, bench: Benchmark) -> None:
 
 def to_json(bench: Benchmark) -> bytes:
     """Return the content of ``bench.json``, with each run of a row on a line of its own."""
-    text = _adapter().dump_json(bench, indent=1).decode()
+    text = _ADAPTER.dump_json(bench, indent=1).decode()
     text = re.sub(r"\[\s+(\d+),\s+(\d+),\s+(\d+)\s+\]", r"[\1,\2,\3]", text)
     text = re.sub(r"(\d\]),\s+(?=\[\d)", r"\1,", text)
     return text.encode() + b"\n"
@@ -41,7 +36,7 @@ def read(path: Path) -> Benchmark:
     file = path / FILE if path.is_dir() else path
     hint = "name a run folder of `toolkit bench`, or the bench.json in one"
     try:
-        bench = _adapter().validate_json(file.read_bytes())
+        bench = _ADAPTER.validate_json(file.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}", hint=hint) from error
     except ValidationError as error:

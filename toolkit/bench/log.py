@@ -1,4 +1,13 @@
-"""What ``doorbell_bench`` prints, parsed. Pure; its lines come from a guest and are not trusted."""
+"""What a benchmark prints, parsed. Pure; its lines come from a guest and are not trusted.
+
+One a line::
+
+    clock NAME UNITS-PER-TICK                   insn 0.5, or ns 0.4
+    skip ROW why                                this kernel or host cannot do it
+    fail ROW why                                it did not do what it should
+    sample ROW OPERATIONS TICKS IDLE-TICKS      a batch, and its loop without the operation
+    done
+"""
 
 from __future__ import annotations
 
@@ -11,8 +20,9 @@ from toolkit.core.errors import InfrastructureError
 from toolkit.core.text import visible
 
 MAX_LINES = 100_000
-MAX_TICKS = 1 << 62
 _NAME = re.compile(r"[a-z0-9][a-z0-9/_-]{0,47}")
+_COUNT = re.compile(r"[0-9]{1,18}")
+_UNIT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _SHOWN = 80  # characters of a line that an error repeats
 
 
@@ -49,26 +59,17 @@ def parse(lines: Iterable[str]) -> BenchLog:
 def _take(log: BenchLog, words: list[str]) -> bool:
     """Note one line; return whether it is well formed."""
     match words:
-        case ["clock", name, unit] if name in ("insn", "ns"):
-            log.clock, log.unit = name, _positive(unit)
+        case ["clock", "insn" | "ns" as name, unit] if _UNIT.fullmatch(unit):
+            log.clock, log.unit = name, float(unit)
             return log.unit > 0
-        case ["skip", row, *why] if _NAME.fullmatch(row):
-            log.skipped[row] = " ".join(why)
-        case ["fail", row, *why] if _NAME.fullmatch(row):
-            log.failed[row] = " ".join(why)
+        case ["skip" | "fail" as kind, row, *why] if _NAME.fullmatch(row):
+            (log.skipped if kind == "skip" else log.failed)[row] = " ".join(why)
         case ["sample", row, *numbers] if _NAME.fullmatch(row) and len(numbers) == 3:
-            if not all(n.isascii() and n.isdecimal() and int(n) < MAX_TICKS for n in numbers):
+            if not all(map(_COUNT.fullmatch, numbers)) or not int(numbers[0]):
                 return False
-            sample = Sample(*map(int, numbers))
-            if not sample.rings:
-                return False
-            log.samples.setdefault(row, []).append(sample)
+            log.samples.setdefault(row, []).append(Sample(*map(int, numbers)))
         case ["done"]:
             log.done = True
         case _:
             return False
     return True
-
-
-def _positive(word: str) -> float:
-    return float(word) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", word) else 0.0

@@ -1,4 +1,4 @@
-"""Runs the doorbell benchmark: in fresh machines, or on the host itself."""
+"""Runs a suite's benchmark: in fresh machines, or on the host itself."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import platform
 import re
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import toolkit
 from toolkit.bench import log
 from toolkit.bench.log import BenchLog
+from toolkit.bench.manifest import BenchManifest, Extra
 from toolkit.bench.samples import INSN, WALL, Benchmark, Row
 from toolkit.core.errors import InfrastructureError, KernelError, UserError
 from toolkit.core.model.testing import BuiltSuite
@@ -26,58 +27,52 @@ from toolkit.vm.pool import MachinePool
 from toolkit.vm.ssh import GuestSession
 from toolkit.workflow.run import Run
 
-SUITE = "doorbell"
-PROGRAM = "doorbell_bench"
-QEMU_PROGRAM = "qemu_bench.sh"  # for the rows that need a QEMU in the guest
-QEMU_ROWS = tuple(
-    f"qemu-{bus}/{how}" for bus in ("pio", "mmio") for how in ("none", "any", "match")
-)
 GUEST, HOST = "guest", "host"
-SHIFT = 1  # an instruction lasts 2**SHIFT ns of the guest's time
-RUN_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to measure, and how often: ``runs`` machines, and ``rounds`` batches in each."""
 
-    clock: str  # insn or wall
+    suite: str
+    about: BenchManifest
+    clock: str = ""  # insn or wall; "": what suits the accelerator
     where: str = GUEST
     runs: int = 5
     rounds: int = 15
     rows: tuple[str, ...] = ()  # globs; empty: all
 
-    def on(self, clock: str) -> Plan:
-        """Return the same plan for another clock."""
-        return dataclasses.replace(self, clock=clock)
+    @property
+    def extra(self) -> Extra | None:
+        """The second program, if a row of it is wanted; the host's is never run."""
+        extra = self.about.extra if self.where == GUEST else None
+        if extra and self.rows and not any(fnmatch.filter(extra.rows, glob) for glob in self.rows):
+            return None
+        return extra
 
     @property
-    def with_qemu(self) -> bool:
-        """Whether any row is wanted that needs a QEMU in the guest."""
-        return self.where == GUEST and (
-            not self.rows or any(fnmatch.filter(QEMU_ROWS, glob) for glob in self.rows)
-        )
-
-
-def default_clock(run: Run) -> str:
-    """Return the clock that suits the run's accelerator: time means nothing under emulation."""
-    return INSN if run.accelerator.name == "tcg" else WALL
+    def image(self) -> str:
+        """The guest image that has all that the wanted rows need."""
+        return self.extra.image if self.extra else self.about.image
 
 
 def measure(run: Run, plan: Plan) -> Benchmark:
     """Measure every row that is wanted and can be had.
 
-    Raises :class:`KernelError` when rings get lost or a row hangs, :class:`UserError` when there is
-    no row to measure, and whatever the stages of the run raise.
+    Raises :class:`KernelError` when a row fails or hangs, :class:`UserError` when there is no row
+    to measure, and whatever the stages of the run raise.
     """
     began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
+    if not plan.clock:  # time means nothing under emulation
+        plan = dataclasses.replace(plan, clock=INSN if run.accelerator.name == "tcg" else WALL)
     logs: list[BenchLog] = []
     command: tuple[str, ...] = ()
-    measure_once = _measurer(run, plan)
+    _built(run, plan)  # ahead of the clock
+    machines = pool(run, plan) if plan.where == GUEST else None
     for number in range(1, plan.runs + 1):
 
         def work() -> tuple[tuple[BenchLog, tuple[str, ...]], bool, str]:
-            result = measure_once()
+            result = _in_guest(run, plan, machines) if machines else (_on_host(run, plan), ())
             return result, False, f"{len(result[0].samples)} rows"
 
         log, command = run.stage(f"measure-{number}", work)
@@ -88,22 +83,23 @@ def measure(run: Run, plan: Plan) -> Benchmark:
         raise UserError(
             f"no row was measured; wanted: {', '.join(plan.rows) or 'all'}",
             hint="; ".join(f"{name}: {why}" for name, why in skipped.items())
-            or "docs/doorbell.md lists the rows",
+            or f"{plan.about.guide or plan.about.program} lists the rows",
         )
     in_guest = plan.where == GUEST
-    series = run.series
+    series = run.series if in_guest else None
     return Benchmark(
+        suite=plan.suite,
         clock=plan.clock,
         where=plan.where,
         rows=rows,
         skipped=skipped,
-        rate=float(2**SHIFT) if plan.clock == INSN else 0.0,
+        rate=float(2**plan.about.icount_shift) if plan.clock == INSN else 0.0,
         started=started.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - began, 3),
         toolkit=toolkit.__version__,
         command=run.request.command,
-        series=series.name if series and in_guest else "",
-        patches=tuple(patch.subject for patch in series.patches) if series and in_guest else (),
+        series=series.name if series else "",
+        patches=tuple(patch.subject for patch in series.patches) if series else (),
         kernel=run.base.name if in_guest else "",
         release=run.kernel.release if in_guest else platform.release(),
         config=digest(run.kernel.config.read_text())[:16] if in_guest else "",
@@ -127,8 +123,8 @@ def rows_of(logs: Sequence[BenchLog]) -> tuple[Row, ...]:
     )
 
 
-def _program(run: Run) -> BuiltSuite:
-    return next(suite for suite in run.built_suites if suite.name == SUITE)
+def _built(run: Run, plan: Plan) -> BuiltSuite:
+    return next(suite for suite in run.built_suites if suite.name == plan.suite)
 
 
 def _words(plan: Plan) -> list[str]:
@@ -136,33 +132,21 @@ def _words(plan: Plan) -> list[str]:
     return [*wall, "-r", str(plan.rounds), *plan.rows]
 
 
-def _measurer(run: Run, plan: Plan) -> Callable[[], tuple[BenchLog, tuple[str, ...]]]:
-    """Return what measures once; all that has to be made for it is there when this returns."""
-    program = _program(run)
-    if plan.where == HOST:
-        return lambda: (_on_host(run, plan, program), ())
-    machines = testbed(run, plan)
-    return lambda: _in_guest(run, plan, machines)
-
-
-# --- on the host -------------------------------------------------------------------------
-
-
-def _on_host(run: Run, plan: Plan, program: BuiltSuite) -> BenchLog:
+def _on_host(run: Run, plan: Plan) -> BenchLog:
     if plan.clock == INSN:
         raise UserError(
             "the host's clock does not count instructions",
             hint="use --clock wall with --where host",
         )
-    argv = [str(program.path / PROGRAM), *_words(plan)]
-    done = process.run(argv, deadline=run.deadline.sooner(RUN_SECONDS), check=False)
-    return checked(log.parse(done.text.splitlines()))
+    argv = [str(_built(run, plan).path / plan.about.program), *_words(plan)]
+    done = process.run(argv, deadline=run.deadline.sooner(plan.about.seconds), check=False)
+    return checked(log.parse(done.text.splitlines()), plan.about)
 
 
 # --- in a guest --------------------------------------------------------------------------
 
 
-def testbed(run: Run, plan: Plan) -> MachinePool:
+def pool(run: Run, plan: Plan) -> MachinePool:
     """Return where machines for a plan come from; to count instructions takes special ones."""
     image, accelerator = run.image, run.accelerator
     if plan.clock == INSN:
@@ -170,7 +154,7 @@ def testbed(run: Run, plan: Plan) -> MachinePool:
             raise UserError("only an emulated machine counts instructions", hint="add --accel tcg")
         # One processor: with two, which of them runs when is not for the guest to say.
         image = dataclasses.replace(image, cpus=1)
-        accelerator = dataclasses.replace(accelerator, icount=SHIFT)
+        accelerator = dataclasses.replace(accelerator, icount=plan.about.icount_shift)
     # Booted each time: a saved machine would repeat the state of its memory, and hide its spread.
     maker = dataclasses.replace(run.testbed.maker, image=image, accelerator=accelerator)
     return dataclasses.replace(run.testbed, maker=maker, snapshots=False)
@@ -189,44 +173,50 @@ def _in_guest(run: Run, plan: Plan, machines: MachinePool) -> tuple[BenchLog, tu
         return log, portable(qemu_argv.argv(machine.spec))
 
 
-def install(run: Run, session: GuestSession) -> None:
-    """Copy the programs into a guest, and load the module that counts."""
-    session.put(_program(run).path, f"{guest_program.FOLDER}/{SUITE}", deadline=run.deadline)
-    # A kernel without the series has none; its rows are counted in user space then.
-    session.run("modprobe -q doorbell", deadline=run.deadline)
+def install(run: Run, plan: Plan, session: GuestSession) -> None:
+    """Copy the programs into a guest, and load the modules that they want of its kernel."""
+    session.put(_built(run, plan).path, guest_folder(plan), deadline=run.deadline)
+    for module in plan.about.modules:
+        # Whatever needs one that this kernel does not have is skipped, or does without.
+        session.run(f"modprobe -q {shlex.quote(module)}", deadline=run.deadline)
+
+
+def guest_folder(plan: Plan) -> str:
+    """Return where the suite's programs lie in the guest."""
+    return f"{guest_program.FOLDER}/{plan.suite}"
 
 
 def _measure_in(run: Run, plan: Plan, session: GuestSession) -> BenchLog:
-    install(run, session)
+    install(run, plan, session)
     # It tells the clock, too, so it runs even where no row of its own is wanted.
-    text = _run_in(run, session, PROGRAM, _words(plan))
-    if plan.with_qemu:
-        text += _run_in(run, session, QEMU_PROGRAM, [str(plan.rounds), *plan.rows])
+    text = _run_in(run, plan, session, plan.about.program)
+    if plan.extra:
+        text += _run_in(run, plan, session, plan.extra.program)
     (run.folder / "bench.log").write_text("\n".join(text) + "\n")
-    return checked(log.parse(text))
+    return checked(log.parse(text), plan.about)
 
 
-def _run_in(run: Run, session: GuestSession, program: str, words: Sequence[str]) -> list[str]:
+def _run_in(run: Run, plan: Plan, session: GuestSession, program: str) -> list[str]:
+    command = shlex.join([f"./{program}", *_words(plan)])
     result = session.run(
-        f"cd {guest_program.FOLDER}/{SUITE} && exec {shlex.join([f'./{program}', *words])}",
-        deadline=run.deadline.sooner(RUN_SECONDS),
+        f"cd {shlex.quote(guest_folder(plan))} && exec {command}",
+        deadline=run.deadline.sooner(plan.about.seconds),
     )
-    lines = result.text.splitlines()
     if result.status not in (0, 1):  # 1: it says itself which rows failed
         ended = f"signal {result.signal}" if result.signal else f"exit status {result.status}"
         raise InfrastructureError(
             f"{program} failed in the guest with {ended}",
             detail=result.stderr.decode(errors="replace").splitlines()[-20:],
         )
-    return lines
+    return result.text.splitlines()
 
 
-def checked(log: BenchLog) -> BenchLog:
+def checked(log: BenchLog, about: BenchManifest) -> BenchLog:
     """Return a log with nothing amiss; raise for rows that failed, or an end that is missing."""
     if log.failed:
         raise KernelError(
             f"{len(log.failed)} rows of the benchmark failed",
-            hint="EBADMSG: rings got lost or came twice; EINTR: the guest hung",
+            hint="; ".join(f"{errno}: {meaning}" for errno, meaning in about.failures.items()),
             detail=[f"{name}: {why}" for name, why in log.failed.items()],
         )
     if not log.done or not log.unit:

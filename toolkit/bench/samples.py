@@ -1,7 +1,7 @@
 """What a benchmark gave: its samples, its rows, and what can be said of them. Pure.
 
-A sample is one batch of rings and the same loop without them; what a ring costs is their
-difference. Under the ``insn`` clock the unit is an instruction, under ``wall`` a nanosecond.
+A sample is one batch of operations and the same loop without them; what an operation costs is
+their difference. Under the ``insn`` clock the unit is an instruction, under ``wall`` a nanosecond.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import fnmatch
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 INSN, WALL = "insn", "wall"
-BASE = "vmm-mmio"  # the row that all others are set in relation to
 CONFIDENCE = 0.95
 
 
 class Sample(NamedTuple):
-    """One batch: how many rings, what they took, and what the loop alone took."""
+    """One batch: how many operations, what they took, and what the loop alone took."""
 
-    rings: int
+    operations: int
     ticks: int
     idle: int
 
@@ -57,8 +56,8 @@ class Benchmark:
     qemu: str = ""  # its version
     qemu_command: tuple[str, ...] = ()
     accelerator: str = ""
+    suite: str = "doorbell"  # the only one that there was when files did not say
     schema: int = 1
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unit(self) -> str:
@@ -68,7 +67,7 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one ring costs: the middle, and where the truth lies.
+    """What one operation costs: the middle, and where the truth lies.
 
     Under ``insn`` these bounds are the smallest and the largest run, under ``wall`` the 95 %
     confidence interval of the median over all samples.
@@ -87,32 +86,20 @@ class Cost:
 
 def costs(bench: Benchmark) -> dict[str, Cost]:
     """Return the cost of each row by its name, in the order of the rows."""
-    of = _by_run if bench.clock == INSN else _by_sample
-    return {row.name: of(row) for row in bench.rows}
+    return {row.name: _cost(row, by_run=bench.clock == INSN) for row in bench.rows}
 
 
-def per_ring(sample: Sample, unit: float) -> float:
-    """Return what one ring of a batch costs."""
-    return (sample.ticks - sample.idle) * unit / sample.rings
-
-
-def _by_run(row: Row) -> Cost:
-    # The median leaves out the batches that the timer interrupted: they are far less than half.
-    middles = [
-        statistics.median(per_ring(sample, unit) for sample in run)
+def _cost(row: Row, *, by_run: bool) -> Cost:
+    runs = [
+        [(sample.ticks - sample.idle) * unit / sample.operations for sample in run]
         for run, unit in zip(row.runs, row.units, strict=True)
     ]
-    return Cost(row.name, statistics.median(middles), min(middles), max(middles))
-
-
-def _by_sample(row: Row) -> Cost:
-    every = [
-        per_ring(sample, unit)
-        for run, unit in zip(row.runs, row.units, strict=True)
-        for sample in run
-    ]
-    low, high = median_interval(every)
-    return Cost(row.name, statistics.median(every), low, high)
+    if by_run:
+        # The median leaves out the batches that the timer interrupted: they are less than half.
+        medians = [statistics.median(run) for run in runs]
+        return Cost(row.name, statistics.median(medians), min(medians), max(medians))
+    values = [value for run in runs for value in run]
+    return Cost(row.name, statistics.median(values), *median_interval(values))
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -1,98 +1,123 @@
-"""A benchmark as lines of text: its table, the figures of 2009 beside it, a comparison. Pure."""
+"""A benchmark as lines of text: its table, the references beside it, a comparison. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from toolkit.bench.samples import BASE, INSN, Benchmark, Cost, Move, costs, differences
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """One figure of 2009: µs a ring, whether it was extrapolated, and our row for that path."""
-
-    name: str
-    micros: float
-    extrapolated: bool
-    row: str
+from toolkit.bench.manifest import Bar, BenchManifest, Reference
+from toolkit.bench.samples import INSN, Benchmark, Cost, Move, costs, differences
 
 
-# "[KVM PATCH v4 3/3] kvm: add iosignalfd support", May 2009. Its own path through the VMM, to
-# which its figures are set in relation, is qemu-mmio.
-PAST = (
-    Past("qemu-mmio", 9.09, False, "qemu-mmio/none"),
-    Past("qemu-pio", 6.53, True, "qemu-pio/none"),
-    Past("iosignalfd-mmio", 5.00, False, "iosignalfd-mmio/any/1"),
-    Past("iosignalfd-pio", 2.72, False, "iosignalfd-pio/any/1"),
-    Past("iosignalfd-hc", 2.37, True, "iosignalfd-hc/any/1"),
-)
-PAST_BASE = 9.09
+def table(bench: Benchmark, about: BenchManifest) -> list[str]:
+    """Return the table of a benchmark: cost, spread, relation to the scale's row, and time."""
+    skipped = [f"not measured: {name}: {why}" for name, why in bench.skipped.items()]
+    parts = (_head(bench, about), _rows(bench, about), _references(bench, about), skipped)
+    return "\n\n".join("\n".join(part) for part in map(list, parts) if part).split("\n")
 
 
-def table(bench: Benchmark) -> list[str]:
-    """Return the table of a benchmark: cost, spread, relation to ``vmm-mmio``, and time."""
-    return [*_head(bench), "", *_rows(bench), *_past(bench), *_skipped(bench)]
-
-
-def _head(bench: Benchmark) -> Iterator[str]:
+def _head(bench: Benchmark, about: BenchManifest) -> Iterator[str]:
     what = f"{bench.series or 'no patches'} on " if bench.where == "guest" else ""
     place = f"in a guest ({bench.accelerator})" if bench.where == "guest" else "on the host itself"
     runs = max((len(row.runs) for row in bench.rows), default=0)
     yield f"{what}Linux {bench.release}, {place}, {runs} runs"
     if bench.clock == INSN:
         yield (
-            f"instructions a ring, median of the runs; µs at {bench.rate:g} ns an instruction, "
-            "which is no real processor's time"
+            f"instructions a {about.operation}, median of the runs; µs at {bench.rate:g} ns an "
+            "instruction, which is no real processor's time"
         )
     else:
-        yield "ns a ring, median and its 95 % interval"
+        yield f"ns a {about.operation}, median and its 95 % interval"
 
 
-def _rows(bench: Benchmark) -> Iterator[str]:
-    found = costs(bench)
-    base = found.get(BASE)
-    width = max((len(name) for name in found), default=4)
+def _rows(bench: Benchmark, about: BenchManifest) -> Iterator[str]:
+    by_row = costs(bench)
+    width = max((len(name) for name in by_row), default=4)
     insn = bench.clock == INSN
+    scale = f"x {about.scale.row}" if about.scale else ""
+    # Two spaces before it, and none where nothing sets the rows in relation.
+    column = max(12, 2 + len(scale)) if scale else 0
     last = "µs" if insn else "95 %"
-    yield f"{'row':<{width}}  {bench.unit:>12}  {'spread':>7}  {'x ' + BASE:>10}  {last:>8}"
-    for name, cost in found.items():
-        ratio = f"{cost.value / base.value:.3f}" if base and base.value else "-"
+    yield f"{'row':<{width}}  {bench.unit:>12}  {'spread':>7}{scale:>{column}}  {last:>8}"
+    for name, cost in by_row.items():
+        part = ratio(by_row, name, about)
+        relation = ("-" if part is None else f"{part:.3f}") if scale else ""
         end = (
             f"{cost.value * bench.rate / 1000:8.3f}" if insn else f"{cost.low:.0f}-{cost.high:.0f}"
         )
-        yield f"{name:<{width}}  {cost.value:12.1f}  {cost.spread:7.3%}  {ratio:>10}  {end:>8}"
+        yield (
+            f"{name:<{width}}  {cost.value:12.1f}  {cost.spread:7.3%}{relation:>{column}}  {end:>8}"
+        )
 
 
-def past_ratios(bench: Benchmark) -> list[tuple[Past, float, float | None]]:
-    """Return for each figure of 2009 its relation to 2009's VMM, and what ours is today."""
-    found = costs(bench)
-    base = found.get(BASE)
-
-    def ours(past: Past) -> float | None:
-        cost = found.get(past.row)
-        return cost.value / base.value if cost and base and base.value else None
-
-    return [(past, past.micros / PAST_BASE, ours(past)) for past in PAST]
+def ratio(by_row: dict[str, Cost], name: str, about: BenchManifest) -> float | None:
+    """Return a row's relation to the row that is the scale; None where either is missing."""
+    scale = by_row.get(about.scale.row) if about.scale else None
+    cost = by_row.get(name)
+    return cost.value / scale.value if cost and scale and scale.value else None
 
 
-def _past(bench: Benchmark) -> Iterator[str]:
-    pairs = past_ratios(bench)
-    if all(now is None for _, _, now in pairs):
+def reference_ratios(
+    bench: Benchmark, about: BenchManifest
+) -> list[tuple[Reference, float, float | None]]:
+    """Return the references, each with its relation to their scale, and what ours is."""
+    by_row, figures = costs(bench), about.references.figures if about.references else ()
+    return [
+        (figure, figure.value / figures[0].value, ratio(by_row, figure.row, about))
+        for figure in figures
+    ]
+
+
+def _references(bench: Benchmark, about: BenchManifest) -> Iterator[str]:
+    ratios = reference_ratios(bench, about)
+    if not about.references or not about.scale or all(now is None for _, _, now in ratios):
         return
-    yield ""
-    yield "in relation to an MMIO exit to the VMM (2009: qemu-mmio); * never measured in 2009"
-    yield f"{'path':<16} {'2009':>5}  {'now':>6}"
-    for past, then, now in pairs:
-        mark = "*" if past.extrapolated else " "
-        yield f"{past.name:<16} {then:5.2f}{mark} {'-' if now is None else f'{now:.2f}':>6}"
+    name, scale = about.references.name, ratios[0][0].name
+    width = 1 + max(len(figure.name) for figure, _, _ in ratios)
+    column = max(5, len(name))
+    yield f"in relation to {about.scale.title} ({name}: {scale}); * never measured in {name}"
+    yield f"{'path':<{width}} {name:>{column}}  {'now':>6}"
+    for figure, then, now in ratios:
+        mark = "*" if figure.extrapolated else " "
+        ours = "-" if now is None else f"{now:.2f}"
+        yield f"{figure.name:<{width}} {then:{column}.2f}{mark} {ours:>6}"
 
 
-def _skipped(bench: Benchmark) -> Iterator[str]:
-    if bench.skipped:
-        yield ""
-    for name, why in bench.skipped.items():
-        yield f"not measured: {name}: {why}"
+# --- bars --------------------------------------------------------------------------------
+
+
+def bars(bench: Benchmark, about: BenchManifest) -> tuple[list[str], bool]:
+    """Return the suite's bars with what was measured, and whether each that was is met."""
+    by_row, all_met = costs(bench), True
+    width = max((len(bar.title) for bar in about.bars), default=3)
+    lines = [f"{'bar':<{width}}  {'at most':>7}  measured"]
+    for bar in about.bars:
+        values = sorted(_values(bar, by_row))
+        measured = "nothing"
+        if values:
+            met = values[-1] <= bar.at_most
+            all_met = all_met and met
+            low, high = f"{values[0]:.3f}", f"{values[-1]:.3f}"
+            verdict = "met" if met else "MISSED"
+            measured = f"{low if low == high else f'{low} to {high}'}  {verdict}"
+        lines.append(f"{bar.title:<{width}}  {bar.at_most:7g}  {measured}")
+    return lines, all_met
+
+
+def _values(bar: Bar, by_row: dict[str, Cost]) -> Iterator[float]:
+    pattern = re.compile(re.escape(bar.over).replace(r"\*", "(.*)", 1))
+    for name, cost in by_row.items():
+        if not (match := pattern.fullmatch(name)):
+            continue
+        if not bar.under:
+            yield cost.spread
+            continue
+        under = by_row.get(bar.under.replace("*", "".join(match.groups())))
+        if under and under.value:
+            yield cost.value / under.value
+
+
+# --- two benchmarks ----------------------------------------------------------------------
 
 
 def comparison(

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from toolkit.cli import open_run, options
-from toolkit.core.errors import EXIT_KERNEL
+from toolkit.core.errors import EXIT_KERNEL, InfrastructureError, ToolkitError
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for it.
 
 _BENCHMARK = click.Path(exists=True, path_type=Path)
-_IMAGE_WITH_QEMU, _IMAGE = "nested", "minimal"
+_ROWS = click.option("--row", "-r", "rows", multiple=True, metavar="GLOB", help="Only these rows.")
 
 
-@click.group()
+class _Suites(click.Group):
+    """A group that takes what is no command of its own for the name of a suite to measure."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        from toolkit.bench import manifest
+        from toolkit.core import paths
+
+        suites: list[str] = []
+        with contextlib.suppress(ToolkitError):
+            suites = manifest.names(paths.resolve(context.obj).suites)
+        return sorted({*super().list_commands(context), *suites})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command:
+        return super().get_command(context, name) or measure
+
+
+@click.group(cls=_Suites, subcommand_metavar="SUITE|COMMAND [OPTIONS]...")
 def bench() -> None:
-    """Measure what a doorbell costs, and compare measurements."""
+    """Measure what a suite's programs print, and compare measurements.
+
+    A suite can be measured if it has a bench.yaml.
+    """
 
 
-@bench.command()
+@click.command()
 @options.PATCH
 @options.RUN
-@click.option("--image", help="Default: nested, or minimal when no row needs a QEMU in the guest.")
+@click.option("--image", help="Default: the one that the suite's bench.yaml names for the rows.")
 @click.option(
     "--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto", show_default=True
 )
@@ -39,59 +59,60 @@ def bench() -> None:
     type=click.Choice(["guest", "host"]),
     default="guest",
     show_default=True,
-    help="host: on this machine's own /dev/kvm; the rows of the series are left out.",
+    help="host: on this machine's own kernel; rows that need a patched one are left out.",
 )
 @click.option("--runs", type=click.IntRange(1, 100), default=5, show_default=True)
 @click.option(
-    "--rounds", type=click.IntRange(1, 1000), help="Batches of each row in a run; default: 15."
+    "--rounds",
+    type=click.IntRange(1, 1000),
+    default=15,
+    show_default=True,
+    help="Batches of each row in a run.",
 )
-@click.option("--row", "-r", "rows", multiple=True, metavar="GLOB", help="Only these rows.")
+@_ROWS
 @click.option("--figure/--no-figure", default=True, help="Draw it, if matplotlib is there.")
-@click.pass_obj
-def doorbell(root: Path | None, /, patch: str | None, **given: Any) -> None:
-    """Measure each way from a guest's doorbell to whoever counts the rings.
+@click.pass_context
+def measure(context: click.Context, /, patch: str | None, figure: bool, **given: Any) -> None:
+    """Measure the rows of this suite.
 
-    Leaves bench.json, and doorbell.svg and .png, in the run folder. Exit code 1 when rings get
-    lost. docs/doorbell.md says what the rows are.
+    Leaves bench.json, and SUITE.svg and .png, in the run folder. Exit code 1 when a row fails. What
+    the rows are stands in the suite's bench.yaml, or in the guide that it names.
     """
-    from toolkit.bench import baseline_file, table
-    from toolkit.bench import runner as bench_
-    from toolkit.bench.samples import INSN, WALL
-    from toolkit.report.terminal import printable
+    from toolkit.bench import baseline_file, manifest, runner, table
+    from toolkit.bench import figure as drawing
+    from toolkit.core import paths
 
-    plan = bench_.Plan(
-        clock=given["clock"] or "",
+    root, suite = context.obj, str(context.info_name)
+    about = manifest.load(paths.resolve(root).suites, suite)
+    plan = runner.Plan(
+        suite=suite,
+        about=about,
+        clock=given["clock"] or about.clock or ("wall" if given["where"] == "host" else ""),
         where=given["where"],
         runs=given["runs"],
-        rounds=given["rounds"] or 15,
+        rounds=given["rounds"],
         rows=given["rows"],
     )
-    if plan.where == bench_.HOST:
-        plan = plan.on(given["clock"] or WALL)
-    given["image"] = given["image"] or (_IMAGE_WITH_QEMU if plan.with_qemu else _IMAGE)
-    given["suites"] = (*given["suites"], bench_.SUITE)
-    if plan.clock == INSN and given["accel"] == "auto":
+    given["image"] = given["image"] or plan.image
+    given["suites"] = (*given["suites"], suite)
+    if plan.clock == "insn" and given["accel"] == "auto":
         given["accel"] = "tcg"
     with open_run.open_run(root, patch, given) as (run, _):
-        if not plan.clock:
-            plan = plan.on(bench_.default_clock(run))
-        result = bench_.measure(run, plan)
+        result = runner.measure(run, plan)
         baseline_file.write(run.folder / baseline_file.FILE, result)
-        if given["figure"]:
-            _draw(run.folder, result, run.observer.notice)
-    for line in table.table(result):
+        if figure:
+            try:
+                drawing.draw(result, about, run.folder)
+            except InfrastructureError as error:  # all else is there
+                run.observer.notice(f"{error.what}: {error.hint}")
+    _print([*table.table(result, about), "", str(run.folder / baseline_file.FILE)])
+
+
+def _print(lines: list[str]) -> None:
+    from toolkit.report.terminal import printable
+
+    for line in lines:
         click.echo(printable(line))
-    click.echo(f"\n{run.folder / baseline_file.FILE}")
-
-
-def _draw(folder: Path, result: Any, notice: Any) -> None:
-    from toolkit.bench import figure
-    from toolkit.core.errors import InfrastructureError
-
-    try:
-        figure.draw(result, folder)
-    except InfrastructureError as error:
-        notice(f"{error.what}: {error.hint}")
 
 
 @bench.command()
@@ -105,7 +126,7 @@ def _draw(folder: Path, result: Any, notice: Any) -> None:
     metavar="PERCENT",
     help="How much a row may grow.",
 )
-@click.option("--row", "-r", "rows", multiple=True, metavar="GLOB", help="Only these rows.")
+@_ROWS
 @click.pass_context
 def compare(
     context: click.Context, before: Path, after: Path, tolerance: float, rows: tuple[str, ...]
@@ -116,12 +137,10 @@ def compare(
     the tolerance, too.
     """
     from toolkit.bench import baseline_file, samples, table
-    from toolkit.report.terminal import printable
 
     old, new = baseline_file.read(before), baseline_file.read(after)
     moves = samples.compare(old, new, rows)
-    for line in table.comparison(old, new, moves, tolerance / 100):
-        click.echo(printable(line))
+    _print(table.comparison(old, new, moves, tolerance / 100))
     if any(move.regressed(tolerance / 100) for move in moves):
         context.exit(EXIT_KERNEL)
 
@@ -133,15 +152,23 @@ def compare(
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="Draw it into this folder.",
 )
-def show(benchmark: Path, figure: Path | None) -> None:
+@click.option(
+    "--bars", is_flag=True, help="Hold it to the suite's bars; exit code 1 if one is missed."
+)
+@click.pass_context
+def show(context: click.Context, benchmark: Path, figure: Path | None, bars: bool) -> None:
     """Print the table of a bench.json again."""
-    from toolkit.bench import baseline_file, table
+    from toolkit.bench import baseline_file, manifest, table
     from toolkit.bench import figure as drawing
-    from toolkit.report.terminal import printable
+    from toolkit.core import paths
 
     result = baseline_file.read(benchmark)
-    for line in table.table(result):
-        click.echo(printable(line))
+    about = manifest.load(paths.resolve(context.obj).suites, result.suite)
+    _print(table.table(result, about))
     if figure:
-        for path in drawing.draw(result, figure):
+        for path in drawing.draw(result, about, figure):
             click.echo(path)
+    if bars:
+        lines, met = table.bars(result, about)
+        _print(["", *lines])
+        context.exit(0 if met else EXIT_KERNEL)

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import builtins
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.bench_samples import benchmark
-from toolkit.bench import figure
+from tests.unit.bench_samples import DOORBELL, benchmark
+from toolkit.bench import baseline_file, figure
+from toolkit.bench.manifest import BenchManifest
 from toolkit.core.errors import InfrastructureError
 
+PROJECT = Path(__file__).parents[3]
 BENCH = benchmark(
     {
         "vmm-mmio": [[5000]],
@@ -27,20 +30,39 @@ def test_the_same_figures_give_the_same_picture(tmp_path: Path) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
     for folder in (first, second):
         folder.mkdir()
-        files = figure.draw(BENCH, folder)
+        files = figure.draw(BENCH, DOORBELL, folder)
         assert [path.name for path in files] == ["doorbell.svg", "doorbell.png"]
-    for name in figure.NAMES:
+    for name in ("doorbell.svg", "doorbell.png"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
     text = (first / "doorbell.svg").read_text()
     assert "1,100" in text
     assert "extrapolated" in text
 
 
+def texts(svg: Path) -> list[str]:
+    return [text.strip() for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg.read_text())]
+
+
+def test_the_documentation_has_the_picture_of_its_baseline(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    bench = baseline_file.read(PROJECT / "benchmarks/iosignalfd-v5.json")
+    svg = figure.draw(bench, DOORBELL, tmp_path)[0]
+    assert len(texts(svg)) > 60
+    assert texts(svg) == texts(PROJECT / "docs/doorbell.svg")
+
+
+def test_without_a_word_on_figures_every_row_is_shown(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    svg = figure.draw(BENCH, BenchManifest(program="x", operation="call"), tmp_path)[0]
+    assert {"vmm-mmio", "iosignalfd-pio/any/1", "instructions a call"} <= set(texts(svg))
+    assert not any("2009" in text for text in texts(svg))
+
+
 def test_no_colour_is_used(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from matplotlib import image
 
-    pixels = image.imread(str(figure.draw(BENCH, tmp_path)[1]))
+    pixels = image.imread(str(figure.draw(BENCH, DOORBELL, tmp_path)[1]))
     assert abs(pixels[:, :, 0] - pixels[:, :, 1]).max() == 0
     assert abs(pixels[:, :, 0] - pixels[:, :, 2]).max() == 0
 
@@ -59,5 +81,5 @@ def test_without_matplotlib_it_says_what_to_install(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(InfrastructureError, match="matplotlib") as caught:
-        figure.draw(BENCH, tmp_path)
+        figure.draw(BENCH, DOORBELL, tmp_path)
     assert "pip install" in caught.value.hint

@@ -69,7 +69,7 @@ def test_any_lines_give_a_sound_log_or_an_error(lines: list[str]) -> None:
         parsed = log.parse(lines)
     except InfrastructureError:
         return
-    assert all(sample.rings > 0 for samples in parsed.samples.values() for sample in samples)
+    assert all(sample.operations > 0 for samples in parsed.samples.values() for sample in samples)
     assert parsed.unit >= 0
 
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
+from tests.unit.bench_samples import DOORBELL, SUITES
 from toolkit.bench import runner
 from toolkit.bench.log import BenchLog
-from toolkit.bench.samples import INSN, Sample
+from toolkit.bench.manifest import BenchManifest
+from toolkit.bench.samples import Sample
 from toolkit.core.errors import InfrastructureError, KernelError
 
 
@@ -21,28 +21,38 @@ from toolkit.core.errors import InfrastructureError, KernelError
     ],
 )
 def test_a_plan_knows_whether_it_needs_a_qemu(rows: tuple[str, ...], with_qemu: bool) -> None:
-    assert runner.Plan(INSN, rows=rows).with_qemu == with_qemu
+    plan = runner.Plan("doorbell", DOORBELL, rows=rows)
+    assert bool(plan.extra) == with_qemu
+    assert plan.image == ("nested" if with_qemu else "minimal")
 
 
 def test_there_is_no_guest_with_qemu_on_the_host() -> None:
-    assert not runner.Plan(INSN, where=runner.HOST).with_qemu
+    plan = runner.Plan("doorbell", DOORBELL, where=runner.HOST)
+    assert plan.extra is None
+    assert plan.image == "minimal"
+
+
+def test_a_suite_may_do_without_a_second_program() -> None:
+    assert runner.Plan("x", BenchManifest(program="x")).extra is None
 
 
 def test_the_rows_of_qemu_are_those_of_its_script() -> None:
-    script = Path(__file__).parents[3] / "kselftests" / runner.SUITE / runner.QEMU_PROGRAM
+    assert DOORBELL.extra
+    script = SUITES / "doorbell" / DOORBELL.extra.program
     (line,) = [line for line in script.read_text().splitlines() if line.startswith("rows=")]
-    assert set(line.removeprefix("rows=").strip("'").split()) == set(runner.QEMU_ROWS)
+    assert set(line.removeprefix("rows=").strip("'").split()) == set(DOORBELL.extra.rows)
 
 
 def test_a_failed_row_is_the_kernels_fault() -> None:
     with pytest.raises(KernelError, match="1 rows") as caught:
-        runner.checked(BenchLog(failed={"vmm-pio": "EBADMSG"}, done=True))
+        runner.checked(BenchLog(failed={"vmm-pio": "EBADMSG"}, done=True), DOORBELL)
     assert caught.value.detail == ("vmm-pio: EBADMSG",)
+    assert "EBADMSG: rings got lost" in caught.value.hint
 
 
 def test_a_program_that_ended_early_is_not() -> None:
     with pytest.raises(InfrastructureError, match="ended early"):
-        runner.checked(BenchLog(clock="insn", unit=0.5))
+        runner.checked(BenchLog(clock="insn", unit=0.5), DOORBELL)
 
 
 def test_the_runs_of_a_row_keep_their_clocks() -> None:

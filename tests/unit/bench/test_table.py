@@ -1,7 +1,12 @@
 from __future__ import annotations
 
-from tests.unit.bench_samples import benchmark
-from toolkit.bench import samples, table
+from pathlib import Path
+
+from tests.unit.bench_samples import DOORBELL, benchmark
+from toolkit.bench import baseline_file, samples, table
+from toolkit.bench.manifest import Bar, BenchManifest
+
+PROJECT = Path(__file__).parents[3]
 
 BENCH = benchmark(
     {
@@ -14,7 +19,7 @@ BENCH = benchmark(
 
 
 def test_the_whole_table() -> None:
-    assert table.table(BENCH) == [
+    assert table.table(BENCH, DOORBELL) == [
         "iosignalfd/v5 on Linux 6.12.117, in a guest (tcg), 2 runs",
         "instructions a ring, median of the runs; µs at 2 ns an instruction, which is no real"
         " processor's time",
@@ -36,15 +41,64 @@ def test_the_whole_table() -> None:
     ]
 
 
+def test_the_baseline_and_the_documentation_have_one_table() -> None:
+    bench = baseline_file.read(PROJECT / "benchmarks/iosignalfd-v5.json")
+    shown = "\n".join(table.table(bench, DOORBELL)) + "\n"
+    assert shown == (PROJECT / "tests/data/bench/iosignalfd-v5.txt").read_text()
+    (rows,) = [part for part in shown.split("\n\n") if part.startswith("row ")]
+    assert f"```\n{rows}\n```" in (PROJECT / "docs/doorbell.md").read_text()
+
+
+def test_a_suite_without_scale_and_references_has_costs_alone() -> None:
+    bench = benchmark({"getppid": [[200]], "pipe-round-trip": [[4000]]})
+    assert table.table(bench, BenchManifest(program="x", operation="call"))[1:] == [
+        "instructions a call, median of the runs; µs at 2 ns an instruction, which is no real"
+        " processor's time",
+        "",
+        "row              instructions   spread        µs",
+        "getppid                 200.0   0.000%     0.400",
+        "pipe-round-trip        4000.0   0.000%     8.000",
+    ]
+
+
+def held(over: str, under: str, at_most: float) -> tuple[list[str], bool]:
+    bar = Bar.model_validate({"title": "x", "over": over, "under": under, "at-most": at_most})
+    lines, met = table.bars(BENCH, BenchManifest(program="x", bars=(bar,)))
+    return [line.split("  ", 1)[1].strip() for line in lines[1:]], met
+
+
+def test_a_bar_is_held_against_the_worst_of_its_rows() -> None:
+    rows = ("iosignalfd-*/any/1", "vmm-mmio")
+    assert held(*rows, 0.6) == (["0.6  0.200 to 0.600  met"], True)
+    assert held(*rows, 0.59) == (["0.59  0.200 to 0.600  MISSED"], False)
+
+
+def test_a_star_stands_for_the_same_text_on_both_sides() -> None:
+    assert held("iosignalfd-*/1", "iosignalfd-*/1", 1) == (["1  1.000  met"], True)
+    assert held("iosignalfd-*", "ioeventfd-*", 1) == (["1  nothing"], True)
+
+
+def test_a_bar_without_a_second_row_is_one_for_the_spread() -> None:
+    assert held("*", "", 0.0005) == (["0.0005  0.000 to 0.001  MISSED"], False)
+
+
+def test_the_baseline_meets_the_bars_of_the_doorbell() -> None:
+    bench = baseline_file.read(PROJECT / "benchmarks/iosignalfd-v5.json")
+    lines, met = table.bars(bench, DOORBELL)
+    assert met
+    assert len(lines) == 7
+    assert not any("nothing" in line for line in lines)
+
+
 def test_real_time_has_an_interval_and_no_rate() -> None:
     bench = benchmark({"vmm-mmio": [[5, 6, 7, 8, 9, 10]]}, clock=samples.WALL)
-    lines = table.table(bench)
+    lines = table.table(bench, DOORBELL)
     assert "ns a ring, median and its 95 % interval" in lines
     assert any(line.endswith("5-10") for line in lines)
 
 
 def test_a_row_alone_has_no_relation() -> None:
-    lines = table.table(benchmark({"syscall": [[200]]}))
+    lines = table.table(benchmark({"syscall": [[200]]}), DOORBELL)
     assert any(line.split() == ["syscall", "200.0", "0.000%", "-", "0.400"] for line in lines)
     assert not any("2009" in line for line in lines)
 
