@@ -20,7 +20,7 @@ from toolkit.core.model.provenance import Environment
 from toolkit.core.model.result import RunResult, StageRecord, Verdict
 from toolkit.core.model.series import Blame, Mailing
 from toolkit.core.model.testing import Leaf, Status
-from toolkit.report import coverage_text
+from toolkit.report import coverage_view
 
 ENVIRONMENT = Environment(
     host="Debian GNU/Linux 12 (bookworm), Linux 6.1.0-28-amd64",
@@ -226,7 +226,7 @@ def covered() -> RunResult:
     return passed(
         verdict=Verdict.FAIL,
         exit_code=1,
-        message=coverage_text.below(COVERAGE),
+        message=coverage_view.below(COVERAGE),
         coverage=COVERAGE,
     )
 
@@ -277,42 +277,48 @@ def without_tests() -> RunResult:
     return passed(verdict=Verdict.NO_TESTS, exit_code=1, leaves=found)
 
 
+_ARGS, _MATCH = "kvm/iosignalfd_args_test/case_03", "kvm/iosignalfd_match_test/case_01"
+_FLAKE, _MENDED = "kvm/iosignalfd_stress_test/case_09", "kvm/iosignalfd_limit_test/case_02"
+_ALWAYS = Repeats(0, 6, 6, 6, 0.00108, 0.002, established=True)
+_RARELY = Repeats(2, 48, 3, 48, 0.5, 0.002, established=False)
+
+
 def patch_by_patch() -> RunResult:
     """Return a run that was compared with its base, patch by patch: one patch broke two leaves."""
-    args, match = "kvm/iosignalfd_args_test/case_03", "kvm/iosignalfd_match_test/case_01"
-    flake, mended = "kvm/iosignalfd_stress_test/case_09", "kvm/iosignalfd_limit_test/case_02"
-    never = Repeats(0, 6, 6, 6, 0.00108, 0.002, established=True)
-    rare = Repeats(2, 48, 3, 48, 0.5, 0.002, established=False)
-    often = f"in 6 of 6 runs, before in 0 of 6 (p = {never.p})"
+    often = f"in 6 of 6 runs, before in 0 of 6 (p = {_ALWAYS.p})"
     bad = {
-        args: Leaf(args, Status.FAIL, f"{often}\nExpected EINVAL (22) == errno (0)", 0.04),
-        match: Leaf(match, Status.FAIL, f"{often}\nExpected 1 == count (0)", 0.2),
-        flake: Leaf(flake, Status.XFAIL, "lost a write", 4.1, "flaky: in 3 of 48 runs"),
+        _ARGS: Leaf(_ARGS, Status.FAIL, f"{often}\nExpected EINVAL (22) == errno (0)", 0.04),
+        _MATCH: Leaf(_MATCH, Status.FAIL, f"{often}\nExpected 1 == count (0)", 0.2),
+        _FLAKE: Leaf(_FLAKE, Status.XFAIL, "lost a write", 4.1, "flaky: in 3 of 48 runs"),
     }
-    found = tuple(bad.get(leaf.id, leaf) for leaf in leaves())
-    classes = {
-        args: LeafClass.REGRESSION,
-        match: LeafClass.REGRESSION,
-        flake: LeafClass.FLAKY,
-        mended: LeafClass.FIXED,
-    }
-    points = []
-    for leaf in found:
-        skipped = LeafClass.UNTESTABLE if leaf.status is Status.SKIP else LeafClass.UNCHANGED
-        leaf_class = classes.get(leaf.id, skipped)
-        fixed = leaf_class is LeafClass.FIXED
-        points.append(
-            ComparedLeaf(
-                leaf.id,
-                leaf_class,
-                Status.FAIL if fixed else Status.SKIP if skipped.value != "unchanged" else _PASS,
-                leaf.status,
-                leaf.message,
-                rare if leaf.id == flake else never if leaf.id in classes else None,
-            )
-        )
-    new = [leaf.id for leaf in leaves() if "limit" in leaf.id and leaf.id != mended]
-    steps = (
+    with_series = tuple(bad.get(leaf.id, leaf) for leaf in leaves())
+    return passed(
+        verdict=Verdict.FAIL,
+        exit_code=1,
+        leaves=with_series,
+        comparison=Comparison(
+            "unpatched debian:6.12, Linux 6.12.117", 0.99, tuple(map(_compared, with_series))
+        ),
+        steps=_steps(),
+    )
+
+
+def _compared(leaf: Leaf) -> ComparedLeaf:
+    kind, before, repeats = {
+        _ARGS: (LeafClass.REGRESSION, _PASS, _ALWAYS),
+        _MATCH: (LeafClass.REGRESSION, _PASS, _ALWAYS),
+        _FLAKE: (LeafClass.FLAKY, _PASS, _RARELY),
+        _MENDED: (LeafClass.FIXED, Status.FAIL, _ALWAYS),
+    }.get(leaf.id, (LeafClass.UNCHANGED, _PASS, None))
+    if leaf.status is Status.SKIP:
+        kind, before = LeafClass.UNTESTABLE, Status.SKIP
+    return ComparedLeaf(leaf.id, kind, before, leaf.status, leaf.message, repeats)
+
+
+def _steps() -> tuple[PatchStep, ...]:
+    new = [leaf.id for leaf in leaves() if "limit" in leaf.id and leaf.id != _MENDED]
+    other_way = "Expected 0 == errno (17)"
+    return (
         PatchStep(0, "", StepState.TESTED, 31.2, {_PASS: 47, Status.SKIP: 13}),
         PatchStep(
             1,
@@ -320,7 +326,7 @@ def patch_by_patch() -> RunResult:
             StepState.TESTED,
             33.0,
             {Status.FAIL: 1, _PASS: 46, Status.SKIP: 13},
-            (LeafChange(args, _PASS, Status.FAIL, "Expected EINVAL (22)", "", never),),
+            (LeafChange(_ARGS, _PASS, Status.FAIL, "Expected EINVAL (22)", "", _ALWAYS),),
             ("virt/kvm/kvm_main.c: unused variable 'i' [-Wunused-variable]",),
         ),
         PatchStep(
@@ -330,22 +336,13 @@ def patch_by_patch() -> RunResult:
             40.5,
             {Status.FAIL: 2, _PASS: 53, Status.SKIP: 5},
             (
-                LeafChange(
-                    args, Status.FAIL, Status.FAIL, "Expected 0 == errno (17)", "(22)", never
-                ),
-                LeafChange(match, _PASS, Status.FAIL, "Expected 1 == count (0)", "", never),
-                LeafChange(mended, Status.FAIL, _PASS, "", "Expected 2"),
+                LeafChange(_ARGS, Status.FAIL, Status.FAIL, other_way, "(22)", _ALWAYS),
+                LeafChange(_MATCH, _PASS, Status.FAIL, "Expected 1 == count (0)", "", _ALWAYS),
+                LeafChange(_MENDED, Status.FAIL, _PASS, "", "Expected 2"),
                 *(LeafChange(name, Status.SKIP, _PASS) for name in new),
             ),
         ),
         PatchStep(3, PATCHES[2], StepState.SAME, 0.4, {Status.FAIL: 2, _PASS: 53, Status.SKIP: 5}),
-    )
-    return passed(
-        verdict=Verdict.FAIL,
-        exit_code=1,
-        leaves=found,
-        comparison=Comparison("unpatched debian:6.12, Linux 6.12.117", 0.99, tuple(points)),
-        steps=steps,
     )
 
 

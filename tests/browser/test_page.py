@@ -15,7 +15,7 @@ import pytest
 
 from tests import a_result
 from toolkit.core.model.result import RunResult
-from toolkit.report import html_page
+from toolkit.report import html_page, view
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.by import By  # noqa: E402
@@ -55,7 +55,7 @@ def show(driver: Any, tmp_path: Path) -> Callable[..., Any]:
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
         _size(driver, width, 900)
         page = tmp_path / "report.html"
-        page.write_bytes(html_page.render(result))
+        page.write_bytes(html_page.render(view.of(result)))
         driver.get_log("browser")
         driver.get(page.as_uri())
         return driver

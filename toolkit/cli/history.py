@@ -30,11 +30,12 @@ def reproduce(root: Path | None, /, run: str, leaf: str, output: Path | None) ->
     folder has the kernel, an initramfs with the test in it and a script, and needs no toolkit.
     """
     from toolkit.core import paths
-    from toolkit.report import artifacts, run_folders
+    from toolkit.report import artifacts
+    from toolkit.report import history as history_
     from toolkit.testing import leaf_ids
     from toolkit.workflow import reproducer as reproduce_
 
-    folder = run_folders.locate(run, paths.resolve(root).runs)
+    folder = history_.locate(run, paths.resolve(root).runs)
     result = artifacts.read_result(folder)
     chosen = reproduce_.choose(result, leaf)
     program = leaf_ids.split(chosen.id)[1] or "boot"
@@ -125,13 +126,12 @@ def compare(root: Path | None, /, before: str, after: str) -> None:
     Each is a run folder, a part of its name, or "last".
     """
     from toolkit.core import paths
-    from toolkit.report import artifacts, run_folders
+    from toolkit.report import artifacts
     from toolkit.report import diff_runs as compare_
+    from toolkit.report import history as history_
 
     folder = paths.resolve(root).runs
-    one, other = (
-        artifacts.read_result(run_folders.locate(name, folder)) for name in (before, after)
-    )
+    one, other = (artifacts.read_result(history_.locate(name, folder)) for name in (before, after))
     for line in compare_.lines(one, other):
         click.echo(line)
 

@@ -27,7 +27,7 @@ def open_run(
     ``command`` repeats the run; by default that is how the toolkit was called.
     """
     from toolkit.core import paths
-    from toolkit.report import terminal
+    from toolkit.report import terminal, terminal_summary
     from toolkit.workflow.run import Run
 
     request = _request(patch, given, command or repeatable(sys.argv))
@@ -38,7 +38,7 @@ def open_run(
         outcome: list[Any] = []
         yield run, outcome.append
     if outcome:
-        terminal.summary(outcome[0], place)
+        terminal_summary.summary(outcome[0], place)
         click.get_current_context().exit(outcome[0].exit_code)
 
 

@@ -1,7 +1,7 @@
-"""The files that a run leaves for its readers, above all ``result.json``, from which they are made.
+"""The files that a run leaves for its readers, above all ``result.json``, which has all of it.
 
 ``result.json`` is :class:`~toolkit.core.model.result.RunResult`, written out. Its JSON Schema is
-``schemas/result-v1.json`` in this package; ``python -m toolkit.report.artifacts`` makes it anew.
+``schemas/result-v1.json`` in this package; ``python -m toolkit.report.artifacts`` writes it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from toolkit.core.errors import UserError
 from toolkit.core.model.result import RunResult
-from toolkit.report import html_page, junit, kcidb, mail, markdown, wording
+from toolkit.report import html_page, junit, kcidb, mail, markdown, view
 
 RESULT = "result.json"
 JUNIT = "junit.xml"
@@ -37,18 +37,19 @@ def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) ->
     is appended to it. Raises :class:`OSError` where something cannot be written.
     """
     _replace(run_dir / RESULT, to_json(result))
-    text = markdown.render(result)
-    _replace(run_dir / JUNIT, junit.render(result))
-    _replace(run_dir / KCIDB, kcidb.render(result))
+    seen = view.of(result)
+    text = markdown.render(seen)
+    _replace(run_dir / JUNIT, junit.render(seen))
+    _replace(run_dir / KCIDB, kcidb.render(seen))
     _replace(run_dir / SUMMARY, text)
-    _replace(run_dir / REPLY, mail.render(result))
+    _replace(run_dir / REPLY, mail.render(seen))
     logs = [
         f"tests/{program.id}{suffix}"
-        for program in wording.failed_programs(result, html_page.MAX_FAILURES)
+        for program in seen.failed_programs(html_page.MAX_FAILURES)
         for suffix in (".log", ".stderr.log", ".console.log")
     ]
     beside = [name for name in (*_LINKED, *logs) if (run_dir / name).is_file()]
-    _replace(run_dir / HTML, html_page.render(result, beside))
+    _replace(run_dir / HTML, html_page.render(seen, beside))
     if step_summary:
         with step_summary.open("ab") as file:
             file.write(text + b"\n")

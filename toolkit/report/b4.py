@@ -19,12 +19,14 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolkitError, UserError
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.series import Blame
+from toolkit.core.model.testing import Leaf
 from toolkit.core.text import visible
 from toolkit.formats import patchfile
 from toolkit.formats.patchfile import Mail
 from toolkit.host import process
-from toolkit.report import wording
+from toolkit.report import view, wording
 from toolkit.series import reader
+from toolkit.testing import verdicts
 
 TOOL = "toolkit"
 MAX_DETAILS = 60  # lines
@@ -104,43 +106,40 @@ def of_result(result: RunResult, folder: Path) -> list[Answer]:
 
 def _of_result(result: RunResult) -> Iterator[Answer]:
     done = {stage.name for stage in result.stages}
-    said = "\n".join(result.detail[:MAX_DETAILS])
+    evidence = "\n".join(result.detail[:MAX_DETAILS])
     if result.verdict in (Verdict.USER_ERROR, Verdict.INFRASTRUCTURE, Verdict.INTERRUPTED):
         # The series may be at fault where it does not apply, the host is never the series' fault.
         status = "fail" if result.verdict is Verdict.USER_ERROR else "warn"
-        yield _answer("apply", status, result.message or result.verdict.value, said)
+        yield _answer("apply", status, result.message or result.verdict.value, evidence)
         return
     if result.verdict is Verdict.BUILD_BREAK:
-        details = "\n".join([*map(_blamed, result.blames), said])
+        details = "\n".join([*map(_blamed, result.blames), evidence])
         yield _answer("build", "fail", result.message, details)
         return
     yield _answer("build", "pass", f"Linux {result.release} builds")
     if result.verdict is Verdict.BOOT_FAILURE:
-        yield _answer("boot", "fail", result.message, said)
+        yield _answer("boot", "fail", result.message, evidence)
         return
     if "test" not in done and not result.leaves:
         return
-    suites: dict[str, list[wording.Program]] = {}
-    for program in wording.programs(result.leaves):
-        suites.setdefault(program.suite, []).append(program)
-    for suite, programs in suites.items():
-        yield _suite(result, suite, programs)
+    suites: dict[str, list[Leaf]] = {}
+    for program in view.programs(result.leaves):
+        suites.setdefault(program.suite, []).extend(program.leaves)
+    for suite, leaves in suites.items():
+        yield _suite(result, suite, leaves)
     if not suites:
         yield _answer("test", "warn", "no test ran")
 
 
-def _suite(result: RunResult, suite: str, programs: list[wording.Program]) -> Answer:
-    whole = wording.Program(suite, "", [leaf for each in programs for leaf in each.leaves])
+def _suite(result: RunResult, suite: str, leaves: list[Leaf]) -> Answer:
     details = [
-        f"{leaf.status.value}: {leaf.id}: {leaf.message}"
-        for leaf in whole.leaves
-        if leaf.status.bad
+        f"{leaf.status.value}: {leaf.id}: {leaf.message}" for leaf in leaves if leaf.status.bad
     ]
+    status = "fail" if details else "pass"
     details += [_blamed(blame) for blame in result.blames] if details else []
-    status = "fail" if whole.bad else "pass"
     if result.verdict is Verdict.NO_TESTS:
         status = "warn"
-    return _answer(suite, status, wording.tally(whole.counts), "\n".join(details))
+    return _answer(suite, status, wording.tally(verdicts.counts(leaves)), "\n".join(details))
 
 
 def _blamed(blame: Blame) -> str:

@@ -1,8 +1,8 @@
-"""Every run in one embedded database, so that a test or a stage can be followed over runs.
+"""The runs there were: their folders, and a database in which a test is followed over runs.
 
-SQLite in its write-ahead mode: two runs may end at once, and a reader never waits. The file is
-bounded: the oldest runs go when there are more than :data:`MAX_RUNS` of them, or their cases are
-more than :data:`MAX_OUTCOMES`.
+The database is SQLite in its write-ahead mode: two runs may end at once, and a reader never waits.
+It is bounded: the oldest runs go when there are more than :data:`MAX_RUNS` of them, or their cases
+are more than :data:`MAX_OUTCOMES`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from toolkit.testing import verdicts
 VERSION = 1  # PRAGMA user_version
 MAX_RUNS = 2000
 MAX_OUTCOMES = 1_000_000
+LAST = "last"
+_RESULT = "result.json"
 _BUSY_SECONDS = 20.0  # that one run may wait for another's few milliseconds
 _AGAIN_SECONDS = 0.05
 
@@ -89,6 +91,33 @@ class Point:
     release: str
     status: str  # of the leaf; for a stage: done or found
     seconds: float | None
+
+
+def locate(name: str, folder: Path) -> Path:
+    """Return the run folder that ``name`` means, in ``folder`` unless it is a path.
+
+    ``last`` is the newest; otherwise a part of one folder's name will do. Raises
+    :class:`UserError` for none and for several.
+    """
+    path = Path(name).expanduser()
+    if (path / _RESULT).is_file():
+        return path
+    if path.is_file() and path.name == _RESULT:
+        return path.parent
+    recorded = sorted(each.parent for each in folder.glob(f"*/{_RESULT}"))
+    if name == LAST and recorded:
+        return recorded[-1]
+    matching = [each for each in recorded if name in each.name]
+    if len(matching) == 1:
+        return matching[0]
+    recent = ", ".join(each.name for each in (matching or recorded)[-5:]) or "none"
+    problem = "may be one of several runs" if matching else "is no run"
+    raise UserError(
+        f"{name!r} {problem}", hint=f"name a run folder, or one of those in {folder}: {recent}"
+    )
+
+
+# --- the database --------------------------------------------------------------------------
 
 
 def record(path: Path, result: RunResult, folder: Path) -> None:

@@ -10,27 +10,27 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.core.text import visible
-from toolkit.report import wording
-from toolkit.report.wording import Program
+from toolkit.report.view import Program, ReportView
 from toolkit.testing import leaf_ids, verdicts
 
 _FAILURES = (Status.FAIL, Status.XPASS)
 _SKIPS = (Status.SKIP, Status.XFAIL)
 
 
-def render(result: RunResult) -> bytes:
+def render(view: ReportView) -> bytes:
     """Return ``junit.xml``: a suite for each test suite, in it one for each program.
 
     A run that did not come to a verdict on tests gets a case of its own with an error, since
     a page that shows JUnit files shows an empty one as good.
     """
+    result = view.result
     document = JUnitXml(_text(f"toolkit {result.series or result.kernel}"))
-    for suite_name, programs in _by_suite(result).items():
+    for suite_name, programs in _by_suite(view).items():
         suite = TestSuite(suite_name)
         for program in programs:
             inner = TestSuite(_text(program.name or program.suite))
             inner.timestamp = result.started
-            inner.add_testcases([_case(result, leaf) for leaf in program.leaves])
+            inner.add_testcases([_case(view, leaf) for leaf in program.leaves])
             suite.add_testsuite(inner)  # type: ignore[no-untyped-call]
             _count(inner, program.leaves)
         _count(suite, [leaf for program in programs for leaf in program.leaves])
@@ -45,14 +45,14 @@ def render(result: RunResult) -> bytes:
     return stream.getvalue()
 
 
-def _by_suite(result: RunResult) -> dict[str, list[Program]]:
+def _by_suite(view: ReportView) -> dict[str, list[Program]]:
     suites: dict[str, list[Program]] = {}
-    for program in wording.programs(result.leaves):
+    for program in view.programs:
         suites.setdefault(_text(program.suite), []).append(program)
     return suites
 
 
-def _case(result: RunResult, leaf: Leaf) -> TestCase:
+def _case(view: ReportView, leaf: Leaf) -> TestCase:
     suite, program, _ = leaf_ids.split(leaf.id)
     classname = _text(f"{suite}.{program or suite}")
     case = TestCase(_text(leaf_ids.case_name(leaf.id)), classname, leaf.seconds)
@@ -63,10 +63,10 @@ def _case(result: RunResult, leaf: Leaf) -> TestCase:
         case.result = [Skipped(why, leaf.status.value)]
     elif leaf.status.bad:
         entry = (Failure if leaf.status in _FAILURES else Error)(first, leaf.status.value)
-        entry.text = f"{message}\n\nrepeat: {wording.repeat(result, leaf.id)}"
+        entry.text = f"{message}\n\nrepeat: {view.repeat(leaf)}"
         case.result = [entry]
-    if said := wording.splats_of(result, leaf):
-        case.system_err = _text("\n\n".join(splat.decoded or splat.text for splat in said))
+    if splats := view.splats_of(leaf):
+        case.system_err = _text("\n\n".join(splat.decoded or splat.text for splat in splats))
     return case
 
 
@@ -82,11 +82,11 @@ def _verdict_suite(result: RunResult) -> TestSuite:
 
 def _count(suite: TestSuite | JUnitXml, leaves: Iterable[Leaf]) -> int:
     """Set the totals, those of inner suites included; return the errors."""
-    found = verdicts.counts(leaves)
-    failures = sum(found[status] for status in _FAILURES)
-    skipped = sum(found[status] for status in _SKIPS)
-    errors = sum(number for status, number in found.items() if status.bad) - failures
-    suite.tests = sum(found.values())
+    counts = verdicts.counts(leaves)
+    failures = sum(counts[status] for status in _FAILURES)
+    skipped = sum(counts[status] for status in _SKIPS)
+    errors = sum(number for status, number in counts.items() if status.bad) - failures
+    suite.tests = sum(counts.values())
     suite.failures = failures
     suite.skipped = skipped
     suite.errors = errors

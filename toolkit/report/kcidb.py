@@ -16,7 +16,7 @@ from typing import Any
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.core.text import visible
-from toolkit.report import wording
+from toolkit.report.view import ReportView
 
 ORIGIN = "kernel_toolkit"
 VERSION = {"major": 5, "minor": 0}
@@ -35,13 +35,14 @@ _STATUSES = {
 _NOT_IN_PATH = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
-def render(result: RunResult) -> bytes:
+def render(view: ReportView) -> bytes:
     """Return ``kcidb.json``: one checkout, its build where it came to that, and its tests."""
+    result = view.result
     run = _digest(result.started, *result.command, result.series, result.kernel, result.seconds)
-    data: dict[str, Any] = {"version": VERSION, "checkouts": [_checkout(result, run)]}
+    data: dict[str, Any] = {"version": VERSION, "checkouts": [_checkout(view, run)]}
     if build := _build(result, run):
         data["builds"] = [build]
-        data["tests"] = [_test(result, leaf, run) for leaf in result.leaves]
+        data["tests"] = [_test(view, leaf, run) for leaf in result.leaves]
         if result.verdict is Verdict.BOOT_FAILURE:
             data["tests"].append(_boot(result, run))
         known = [leaf for leaf in result.leaves if leaf.known]
@@ -72,13 +73,14 @@ def _excerpt(lines: Iterable[str]) -> str:
     return visible("\n".join(lines), keep="\n\t")[:MAX_EXCERPT]
 
 
-def _checkout(result: RunResult, run: str) -> dict[str, Any]:
+def _checkout(view: ReportView, run: str) -> dict[str, Any]:
+    result = view.result
     valid = not (result.verdict is Verdict.USER_ERROR and not _seconds(result, "build"))
     return {
         "id": _id(run),
         "origin": ORIGIN,
         "tree_name": result.kernel,
-        "comment": wording.subject(result),
+        "comment": view.subject,
         "message_id": result.mailing.message_id.strip("<>") if result.mailing else "",
         "start_time": result.started,
         "valid": valid,
@@ -112,8 +114,9 @@ def _build(result: RunResult, run: str) -> dict[str, Any] | None:
     }
 
 
-def _test(result: RunResult, leaf: Leaf, run: str) -> dict[str, Any]:
-    said = [leaf.message, *(each.decoded or each.text for each in wording.splats_of(result, leaf))]
+def _test(view: ReportView, leaf: Leaf, run: str) -> dict[str, Any]:
+    result = view.result
+    excerpts = [leaf.message, *(each.decoded or each.text for each in view.splats_of(leaf))]
     return {
         "build_id": _id(run),
         "id": _id(run, leaf.id),
@@ -123,12 +126,12 @@ def _test(result: RunResult, leaf: Leaf, run: str) -> dict[str, Any]:
         "duration": leaf.seconds,
         "start_time": result.started,
         "comment": leaf.id,
-        "log_excerpt": _excerpt(filter(None, said)),
+        "log_excerpt": _excerpt(filter(None, excerpts)),
         "environment": _environment(result),
         "misc": {
             "status": leaf.status.value,
             "known_failure": leaf.known,
-            "repeat": wording.repeat(result, leaf.id) if leaf.status.bad else "",
+            "repeat": view.repeat(leaf) if leaf.status.bad else "",
         },
     }
 

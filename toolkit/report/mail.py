@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import email.header
 import email.utils
+import functools
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from toolkit.core.model.result import RunResult, Verdict
-from toolkit.core.model.series import Blame
-from toolkit.core.model.testing import Leaf
 from toolkit.core.text import visible
-from toolkit.report import wording
+from toolkit.report import templates
+from toolkit.report.view import ReportView
 from toolkit.report.wording import duration
-from toolkit.testing import verdicts
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 COLUMNS = 72
 MAX_LINE = 200
@@ -39,23 +42,45 @@ _OPENINGS = {
 }
 
 
-def render(result: RunResult) -> bytes:
+def render(view: ReportView) -> bytes:
     """Return the mail: headers, an empty line, and the text."""
-    lines = [*_headers(result), "", *_body(result)]
-    return ("\n".join(lines) + "\n").encode(errors="replace")
+    result = view.result
+    what = ("series" if len(result.patches) != 1 else "patch") if result.series else "kernel"
+    text = _template().render(
+        view=view,
+        result=result,
+        author=_author(result),
+        opening=_OPENINGS[result.verdict].format(what=what),
+        detail=evidence(line for line in result.detail if not line.startswith("make")),
+    )
+    return "\n".join([*_headers(view), "", text, ""]).encode(errors="replace")
+
+
+@functools.cache
+def _template() -> Template:
+    functions = (prose, wrapped, quoted, evidence, duration, visible)
+    helpers = {function.__name__: function for function in functions}
+    limits = {"MAX_FAILURES": MAX_FAILURES}
+    return templates.load("report.txt.j2", templates.printed, {**helpers, **limits})
+
+
+def _author(result: RunResult) -> str:
+    sender = result.mailing.sender if result.mailing else ""
+    return email.utils.parseaddr(sender)[0] or sender
 
 
 # --- headers -----------------------------------------------------------------------------
 
 
-def _headers(result: RunResult) -> Iterator[str]:
-    mail = result.mailing
+def _headers(view: ReportView) -> Iterator[str]:
+    mail = view.result.mailing
     if mail is None:
-        subject = f"{result.verdict.value}: {wording.subject(result)}"
+        subject = f"{view.result.verdict.value}: {view.subject}"
         yield f"Subject: {_header('Subject', subject)}"
     else:
-        told = mail.subject if mail.subject.lower().startswith("re:") else f"Re: {mail.subject}"
-        yield f"Subject: {_header('Subject', told)}"
+        answered = mail.subject.lower().startswith("re:")
+        subject = mail.subject if answered else f"Re: {mail.subject}"
+        yield f"Subject: {_header('Subject', subject)}"
         yield from _addresses("To", [mail.sender])
         yield from _addresses("Cc", [mail.to, mail.cc])
         yield f"In-Reply-To: {visible(mail.message_id)}"
@@ -74,132 +99,47 @@ def _header(name: str, text: str) -> str:
 
 def _addresses(name: str, headers: Iterable[str]) -> Iterator[str]:
     """Yield a header with the addresses in ``headers``, names encoded; none without any."""
-    found = []
+    formatted = []
     for person, address in email.utils.getaddresses(list(headers)):
         if "@" in address and address.isascii() and visible(address) == address:
-            found.append(email.utils.formataddr((visible(person), address)))
-    if found:
-        yield f"{name}: " + ",\n ".join(dict.fromkeys(found))
+            formatted.append(email.utils.formataddr((visible(person), address)))
+    if formatted:
+        yield f"{name}: " + ",\n ".join(dict.fromkeys(formatted))
 
 
 # --- text --------------------------------------------------------------------------------
 
 
-def _body(result: RunResult) -> Iterator[str]:
-    if result.mailing and result.mailing.sender:
-        who = email.utils.parseaddr(result.mailing.sender)[0] or result.mailing.sender
-        when = f"On {result.mailing.date}, " if result.mailing.date else ""
-        yield from _prose(f"{when}{who} wrote:")
-        yield from _quoted([result.mailing.subject])
-        yield ""
-    what = "series" if len(result.patches) != 1 else "patch"
-    yield from _prose(_OPENINGS[result.verdict].format(what=what if result.series else "kernel"))
-    tally = wording.tally(verdicts.counts(result.leaves))
-    if tally:
-        yield from _prose(f"{tally}.".capitalize() if tally[0].isalpha() else f"{tally}.")
-    if result.message and not result.blames:
-        yield ""
-        yield from _prose(result.message)
-    yield ""
-    yield from _pairs(result)
-    for blame in result.blames:
-        yield from _blame(blame)
-    if result.detail:
-        yield ""
-        yield from _log(line for line in result.detail if not line.startswith("make"))
-    yield from _failures(result)
-    yield from _splats(result)
-    yield from _repeat(result)
-    yield ""
-    yield "-- "
-    yield f"kernel-toolkit {visible(result.toolkit)}"
+def prose(text: str) -> str:
+    """Return text wrapped at :data:`COLUMNS`."""
+    return "\n".join(filter(None, map(wrapped, visible(text, keep="\n").split("\n"))))
 
 
-def _pairs(result: RunResult) -> Iterator[str]:
-    made = result.environment
-    tested = f"QEMU {result.qemu}, {result.accelerator}" if result.qemu else ""
-    for name, value in (
-        ("base", ", Linux ".join(dict.fromkeys(filter(None, (result.kernel, result.release))))),
-        ("compiler", made.compiler),
-        ("config", made.config),
-        ("machine", ", ".join(filter(None, (tested, made.machine)))),
-        ("time", duration(result.seconds)),
-    ):
-        if value:
-            yield from _wrapped(value, f"{name + ':':<10}", " " * 10)
-
-
-def _blame(blame: Blame) -> Iterator[str]:
-    yield ""
-    yield from _prose(f"In patch {blame.patch}, {blame.subject}:")
-    yield ""
-    yield from _quoted([f"--- {blame.file}", *blame.hunk[: blame.at + 1]])
-    yield ""
-    yield from _log([blame.said])
-    if rest := blame.hunk[blame.at + 1 :]:
-        yield ""
-        yield from _quoted(rest)
-
-
-def _failures(result: RunResult) -> Iterator[str]:
-    for program in wording.failed_programs(result, MAX_FAILURES):
-        splats = wording.splats_during(result, program)
-        yield ""
-        for leaf in program.leaves:
-            yield f"{leaf.status.value.upper()} {visible(leaf.id)}"
-            if said := wording.said_besides(leaf, splats):
-                yield from _log(said.split("\n"))
-        for splat in splats:
-            yield from _log((splat.decoded or splat.text).split("\n"))
-    if (left := len(wording.failures(result)) - MAX_FAILURES) > 0:
-        yield ""
-        yield f"… and {left} more."
-
-
-def _splats(result: RunResult) -> Iterator[str]:
-    for splat in wording.stray_splats(result):
-        yield ""
-        yield f"The kernel said{f', during {visible(splat.during)}' if splat.during else ''}:"
-        yield from _log((splat.decoded or splat.text).split("\n"))
-
-
-def _repeat(result: RunResult) -> Iterator[str]:
-    bad: list[Leaf] = wording.failures(result)
-    if bad:
-        yield ""
-        yield from _prose("To repeat the first failure:" if len(bad) > 1 else "To repeat it:")
-        yield f"  {wording.repeat(result, bad[0].id)}"
-    elif result.command:
-        yield ""
-        yield "To repeat it:"
-        yield f"  {wording.command(result)}"
-
-
-def _prose(text: str) -> Iterator[str]:
-    for line in visible(text, keep="\n").split("\n"):
-        yield from _wrapped(line, "", "")
-
-
-def _wrapped(text: str, first: str, then: str) -> list[str]:
-    return textwrap.wrap(
+def wrapped(text: str, title: str = "") -> str:
+    """Return one paragraph, indented below its title where it has one."""
+    return textwrap.fill(
         visible(text),
         COLUMNS,
-        initial_indent=first,
-        subsequent_indent=then,
+        initial_indent=f"{title:<10}" if title else "",
+        subsequent_indent=" " * 10 if title else "",
         break_long_words=True,
         break_on_hyphens=False,
     )
 
 
-def _quoted(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
-        yield f"> {visible(line, keep=chr(9))[:MAX_LINE]}".rstrip()
+def quoted(lines: Iterable[str]) -> str:
+    """Return lines as a mail quotes them."""
+    return "\n".join(f"> {visible(line, keep=chr(9))[:MAX_LINE]}".rstrip() for line in lines)
 
 
-def _log(lines: Iterable[str]) -> Iterator[str]:
-    """Yield evidence, indented, so that no line of it looks like one of the mail's own."""
-    shown = [line for line in lines if line.strip() and not _REGISTERS.match(line)]
-    for line in shown[:MAX_LINES]:
-        yield f"  {visible(line, keep=chr(9))[:MAX_LINE]}"
-    if len(shown) > MAX_LINES:
-        yield f"  … {len(shown) - MAX_LINES} more lines"
+def evidence(text: str | Iterable[str]) -> str:
+    """Return the lines of a log that say something, bounded.
+
+    They are indented, so that none looks like a line of the mail's own.
+    """
+    lines = text.split("\n") if isinstance(text, str) else text
+    telling = [line for line in lines if line.strip() and not _REGISTERS.match(line)]
+    shown = [visible(line, keep="\t")[:MAX_LINE] for line in telling[:MAX_LINES]]
+    if (left := len(telling) - MAX_LINES) > 0:
+        shown.append(f"… {left} more lines")
+    return "\n".join(f"  {line}" for line in shown)

@@ -1,21 +1,19 @@
-"""What every report says of a result, in whichever form: its words, its groups, its commands.
+"""The words that all reports share: counts, times, verdicts, and the commands that repeat a run.
 
-Pure functions over :class:`~toolkit.core.model.result.RunResult`. What comes from outside passes
-:func:`~toolkit.core.text.visible` where a form is made of it, not here.
+Pure functions. Text from outside passes :func:`~toolkit.core.text.visible` where a report is
+rendered, not here; only commands are made harmless at once.
 """
 
 from __future__ import annotations
 
 import glob
+import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
-from toolkit.core.model.machine import Splat
 from toolkit.core.model.result import RunResult, Verdict
-from toolkit.core.model.testing import Leaf, Status
+from toolkit.core.model.testing import Status
 from toolkit.core.text import visible
-from toolkit.testing import verdicts
 from toolkit.testing.leaf_ids import BOOT, OF_PATCH, split
 
 VERDICTS = {
@@ -38,7 +36,6 @@ _PLURAL = {
     Status.XFAIL: "failed as expected",
     Status.SKIP: "skipped",
 }
-_ORDER = {status: number for number, status in enumerate(Status)}
 # options that a repetition replaces or does without
 _CHOOSING = ("--test", "-t", "--suite", "-s", "--coverage-fail-under")
 
@@ -56,6 +53,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 9.95 else f"{seconds:.2f} s"
 
 
+def percent(number: float) -> str:
+    """Return a percentage in words. It is never rounded up: 100.0 % means all."""
+    return f"{math.floor(number * 10) / 10:.1f} %"
+
+
 def subject(result: RunResult) -> str:
     """Return what was tested: "iosignalfd/v4 on Linux 6.12.117"."""
     kernel = f"Linux {result.release}" if result.release else result.kernel
@@ -64,91 +66,10 @@ def subject(result: RunResult) -> str:
 
 def why(result: RunResult) -> str:
     """Return in words what a verdict rests on, where it is not the tests."""
-    said, message = VERDICTS[result.verdict], result.message
+    words, message = VERDICTS[result.verdict], result.message
     if result.verdict in (Verdict.USER_ERROR, Verdict.INFRASTRUCTURE):
-        return "\n".join(dict.fromkeys(filter(None, (said, message))))
-    return "" if message == result.verdict.value else message or said
-
-
-# --- groups ------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Program:
-    """The leaves of one test program, or of a boot, in the order in which they came."""
-
-    suite: str
-    name: str  # "" for leaves that belong to no program
-    leaves: list[Leaf] = field(default_factory=list)
-
-    @property
-    def id(self) -> str:
-        """``suite/program``."""
-        return f"{self.suite}/{self.name}" if self.name else self.suite
-
-    @property
-    def counts(self) -> Mapping[Status, int]:
-        """How many of its leaves have each status."""
-        return verdicts.counts(self.leaves)
-
-    @property
-    def bad(self) -> int:
-        """How many of its leaves fail the run."""
-        return sum(leaf.status.bad for leaf in self.leaves)
-
-    @property
-    def worst(self) -> Status:
-        """The status of its worst leaf."""
-        return min((leaf.status for leaf in self.leaves), key=_ORDER.__getitem__)
-
-    @property
-    def seconds(self) -> float:
-        """What its leaves took, as far as that is known."""
-        return sum(leaf.seconds or 0.0 for leaf in self.leaves)
-
-
-def programs(leaves: Iterable[Leaf]) -> list[Program]:
-    """Return the leaves by program, programs in the order in which they ran."""
-    found: dict[tuple[str, str], Program] = {}
-    for leaf in leaves:
-        suite, name, _ = split(leaf.id)
-        found.setdefault((suite, name), Program(suite, name)).leaves.append(leaf)
-    return list(found.values())
-
-
-def failures(result: RunResult) -> list[Leaf]:
-    """Return the leaves that fail the run, in the order in which they came."""
-    return [leaf for leaf in result.leaves if leaf.status.bad]
-
-
-def failed_programs(result: RunResult, limit: int) -> list[Program]:
-    """Return the leaves that fail the run by program: ``limit`` of them, in their order."""
-    return programs(failures(result)[:limit])
-
-
-def splats_during(result: RunResult, program: Program) -> list[Splat]:
-    """Return what the kernel complained of while a program ran."""
-    return [splat for splat in result.splats if splat.during == program.id]
-
-
-def splats_of(result: RunResult, leaf: Leaf) -> list[Splat]:
-    """Return the complaints that a leaf stands for: a program's are those of its dmesg leaf."""
-    suite, name, case = split(leaf.id)
-    if not leaf.status.bad or case != "dmesg":
-        return []
-    return splats_during(result, Program(suite, name))
-
-
-def stray_splats(result: RunResult) -> list[Splat]:
-    """Return the complaints that belong to no program with a failure."""
-    failed = {program.id for program in programs(failures(result))}
-    return [splat for splat in result.splats if splat.during not in failed]
-
-
-def said_besides(leaf: Leaf, splats: Iterable[Splat]) -> str:
-    """Return a leaf's message, or nothing where it only names ``splats``."""
-    titles = {visible(splat.title) for splat in splats}
-    return "" if set(leaf.message.split("\n")) <= titles else leaf.message
+        return "\n".join(dict.fromkeys(filter(None, (words, message))))
+    return "" if message == result.verdict.value else message or words
 
 
 # --- commands ----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from toolkit.core.model.series import PatchSeries
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.formats.compiler_log import diagnostics
 from toolkit.kernel import build_identity
-from toolkit.report import comparison_text
+from toolkit.report import comparison_view
 from toolkit.series import catalog as series_
 from toolkit.testing import classify, verdicts
 from toolkit.testing.classify import Side
@@ -226,7 +226,7 @@ def _mended_later(run: Run, steps: Sequence[_Step]) -> list[Leaf]:
     base = steps[0].side.worst()
     found = []
     for step in steps[1:]:
-        for change in comparison_text.broken(_record(step)):
+        for change in comparison_view.broken(_record(step)):
             was, final = base.get(change.id), now.get(change.id)
             shown = final is not None and (final.status.bad or final.status is Status.XFAIL)
             if shown or (was and was.status is not Status.PASS):

@@ -18,7 +18,7 @@ from toolkit.core.errors import (
 from toolkit.core.model.coverage import Coverage
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.kernel import stacktrace
-from toolkit.report import artifacts, coverage_text, history
+from toolkit.report import artifacts, coverage_view, history
 from toolkit.series import blame
 from toolkit.testing import coverage, verdicts
 from toolkit.testing.gcda import BOOT
@@ -39,7 +39,7 @@ def build_and_test(run: Run) -> RunResult:
         _test(run)
         covered = _coverage(run)
         verdict, code = verdicts.verdict(run.leaves)
-        short = coverage_text.below(covered) if covered and verdict is Verdict.PASS else ""
+        short = coverage_view.below(covered) if covered and verdict is Verdict.PASS else ""
         if short:
             verdict, code = Verdict.FAIL, KernelError.exit_code
         return _concluded(run, replace(run.result(verdict, code, short), coverage=covered))
@@ -82,7 +82,7 @@ def _coverage(run: Run) -> Coverage | None:
             lost=counters.lost,
             deadline=run.deadline,
         )
-        return found, False, coverage_text.headline(found.coverage)
+        return found, False, coverage_view.headline(found.coverage)
 
     measured = run.stage("coverage", work)
     if not run.request.tests:

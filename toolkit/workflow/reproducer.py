@@ -25,7 +25,7 @@ from toolkit.core.model.result import RunResult
 from toolkit.core.model.testing import BuiltSuite, Leaf, TestProgram
 from toolkit.core.text import visible
 from toolkit.formats import cpio
-from toolkit.report import wording
+from toolkit.report import view, wording
 from toolkit.testing import guest_program, leaf_ids
 from toolkit.vm.qemu_argv import NETDEV
 from toolkit.workflow import saved_build
@@ -108,9 +108,9 @@ def choose(result: RunResult, wanted: str) -> Leaf:
         return ids[wanted]
     found = [leaf for leaf in result.leaves if fnmatch.fnmatchcase(leaf.id, wanted)]
     found = found or [leaf for leaf in result.leaves if wanted in leaf.id]
-    programs = wording.programs(found)
+    programs = view.programs(found)
     if len(programs) != 1:
-        some = [program.id for program in programs or wording.failed_programs(result, 10)]
+        some = [program.id for program in programs or view.of(result).failed_programs(10)]
         fault = "fits several programs" if programs else "is no test of this run"
         raise UserError(f"{wanted!r} {fault}", hint=f"there is: {', '.join(some[:10]) or 'none'}")
     return min(programs[0].leaves, key=lambda leaf: not leaf.status.bad)

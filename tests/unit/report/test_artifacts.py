@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import a_result, golden_reports
 from toolkit.core.errors import UserError
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.provenance import Environment
 from toolkit.core.model.result import RunResult, StageRecord, Verdict
 from toolkit.core.model.series import Mailing
 from toolkit.core.model.testing import Leaf, Status
-from toolkit.report import artifacts, html_page, junit, kcidb, mail, markdown
+from toolkit.report import artifacts, html_page, junit, kcidb, mail, markdown, view
 
 SPLAT = Splat("warning", "WARNING: CPU: 0 PID: 1 at a.c:1", "cut here\nWARNING\n<end>", False, 7)
 LEAVES = (
@@ -91,6 +92,13 @@ def test_the_summary_is_appended_to_the_page_of_the_job(tmp_path: Path) -> None:
     assert page.read_text() == f"before\n{text}\n"
 
 
+@pytest.mark.parametrize("form", golden_reports.FORMS)
+@pytest.mark.parametrize("state", a_result.STATES)
+def test_every_state_reads_as_it_did(state: str, form: str) -> None:
+    text = golden_reports.FORMS[form](a_result.STATES[state]())
+    assert text.decode() == (golden_reports.FOLDER / state / form).read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -141,9 +149,9 @@ def test_any_text_survives(name: str, said: str, status: Status, verdict: Verdic
     )
     assert json.loads(artifacts.to_json(made))["leaves"][0]["status"] == status
     extra = verdict not in (Verdict.PASS, Verdict.FAIL)
-    assert junitparser.JUnitXml.fromstring(junit.render(made)).tests == 2 + extra
+    assert junitparser.JUnitXml.fromstring(junit.render(view.of(made))).tests == 2 + extra
     for form in (html_page, kcidb, mail, markdown):
-        form.render(made).decode()
+        form.render(view.of(made)).decode()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,7 +12,7 @@ from tests import a_result
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.result import RunResult
 from toolkit.core.model.testing import Leaf, Status
-from toolkit.report import html_page
+from toolkit.report import html_page, view
 
 _VOID = {"meta", "link", "input", "br", "img", "rect"}
 
@@ -22,7 +22,7 @@ class Page(HTMLParser):
 
     def __init__(self, result: RunResult) -> None:
         super().__init__()
-        self.html = html_page.render(result).decode()
+        self.html = html_page.render(view.of(result)).decode()
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text: list[str] = []
@@ -84,7 +84,7 @@ def test_what_a_failed_program_wrote_is_linked() -> None:
         "tests/kvm/iosignalfd_args_test.log",
         "tests/kvm/iosignalfd_match_test.log",  # it passed
     )
-    html = html_page.render(a_result.failed(), beside).decode()
+    html = html_page.render(view.of(a_result.failed()), beside).decode()
     assert '<a href="tests/kvm/iosignalfd_args_test.log">iosignalfd_args_test.log</a>' in html
     assert "iosignalfd_match_test.log" not in html
     assert 'Beside this file: <a href="result.json">result.json</a></p>' in html
@@ -121,7 +121,7 @@ def test_any_text_stays_text(name: str, said: str, status: Status) -> None:
 
 
 def test_the_policy_names_the_script_that_is_there() -> None:
-    html = html_page.render(a_result.passed()).decode()
+    html = html_page.render(view.of(a_result.passed())).decode()
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
     assert policy
     assert policy[1].startswith("default-src 'none'; style-src 'sha256-")
@@ -129,7 +129,7 @@ def test_the_policy_names_the_script_that_is_there() -> None:
 
 
 def test_ten_thousand_cases_stay_below_the_bound() -> None:
-    assert len(html_page.render(a_result.huge())) < 5_000_000
+    assert len(html_page.render(view.of(a_result.huge()))) < 5_000_000
 
 
 def test_the_longest_messages_stay_below_the_bound() -> None:
@@ -139,4 +139,4 @@ def test_the_longest_messages_stay_below_the_bound() -> None:
     splats = tuple(
         Splat("bug", "t" * 1000, "x" * 250_000, False, 1, during=f"s/p{n}") for n in range(80)
     )
-    assert len(html_page.render(a_result.passed(leaves=leaves, splats=splats))) < 5_000_000
+    assert len(html_page.render(view.of(a_result.passed(leaves=leaves, splats=splats)))) < 5_000_000

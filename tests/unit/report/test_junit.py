@@ -9,7 +9,7 @@ from tests import a_result
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.result import Verdict
 from toolkit.core.model.testing import Leaf, Status
-from toolkit.report import junit
+from toolkit.report import junit, view
 
 SPLAT = Splat(
     "warning", "WARNING: at a.c:1", "cut here\nWARNING\n<end>", False, 7, during="kvm/access"
@@ -28,7 +28,7 @@ RESULT = a_result.passed(verdict=Verdict.FAIL, leaves=LEAVES, splats=(SPLAT,), s
 
 
 def test_suites_hold_programs_and_programs_hold_cases() -> None:
-    document = junitparser.JUnitXml.fromstring(junit.render(RESULT))
+    document = junitparser.JUnitXml.fromstring(junit.render(view.of(RESULT)))
     assert (document.tests, document.failures, document.errors, document.skipped) == (8, 4, 1, 2)
     assert document.time == 61.5
     kvm, boot = document
@@ -59,7 +59,7 @@ def test_a_run_without_tests_is_not_green(verdict: Verdict) -> None:
     result = dataclasses.replace(
         RESULT, verdict=verdict, leaves=(), message="it broke", detail=("x.c:1: error",)
     )
-    document = junitparser.JUnitXml.fromstring(junit.render(result))
+    document = junitparser.JUnitXml.fromstring(junit.render(view.of(result)))
     assert (document.tests, document.errors) == (1, 1)
     (case,) = next(iter(document))
     assert case.result[0].type == verdict.value

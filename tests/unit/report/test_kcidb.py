@@ -12,11 +12,11 @@ from kcidb_io.schema import LATEST, V5_0
 from tests import a_result
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.testing import Leaf, Status
-from toolkit.report import kcidb
+from toolkit.report import kcidb, view
 
 
 def rendered(result: RunResult) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(kcidb.render(result))
+    data: dict[str, Any] = json.loads(kcidb.render(view.of(result)))
     assert V5_0.is_compatible_exactly(data)
     assert LATEST.is_compatible(data)
     return data

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tests import a_result
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.series import Mailing
-from toolkit.report import mail
+from toolkit.report import mail, view
 
 
 def parsed(result: RunResult) -> EmailMessage:
-    message = email.message_from_bytes(mail.render(result), policy=email.policy.default)
+    message = email.message_from_bytes(mail.render(view.of(result)), policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     return message
 
@@ -48,7 +48,7 @@ def test_prose_keeps_to_72_columns() -> None:
     result = dataclasses.replace(
         a_result.broken(), blames=(), message="a word " * 40, series="topic/" + "x" * 90
     )
-    for line in mail.render(result).decode().partition("\n\n")[2].split("\n"):
+    for line in mail.render(view.of(result)).decode().partition("\n\n")[2].split("\n"):
         assert len(line) <= mail.COLUMNS or line.startswith((">", "  "))
 
 
@@ -68,7 +68,7 @@ def test_a_stranger_adds_no_header() -> None:
 @given(st.text(), st.text(), st.text())
 def test_any_headers_make_a_mail(subject: str, sender: str, recipients: str) -> None:
     mailing = Mailing("<a@b>", subject, sender, recipients, recipients, subject)
-    data = mail.render(a_result.passed(mailing=mailing, series=subject))
+    data = mail.render(view.of(a_result.passed(mailing=mailing, series=subject)))
     head = data.decode().partition("\n\n")[0]
     names = [line.split(":")[0] for line in head.split("\n") if not line.startswith(" ")]
     assert set(names) <= {

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from tests import a_result
 from toolkit.core.model.testing import Leaf, Status
-from toolkit.report import markdown
+from toolkit.report import markdown, view
 
 
 def test_the_verdict_comes_first_and_each_failure_has_its_command() -> None:
-    text = markdown.render(a_result.failed()).decode()
+    text = markdown.render(view.of(a_result.failed())).decode()
     assert text.startswith("### ❌ FAIL: `iosignalfd/v4 on Linux 6.12.117`\n")
     assert "1 timed out, 2 failed, 52 passed" in text.split("\n")[2]
     assert "toolkit build-and-test --patch v4 --suite kvm --test iosignalfd_args_test" in text
@@ -25,13 +25,13 @@ def test_the_verdict_comes_first_and_each_failure_has_its_command() -> None:
 
 
 def test_a_pass_is_short() -> None:
-    text = markdown.render(a_result.passed()).decode()
+    text = markdown.render(view.of(a_result.passed())).decode()
     assert text.startswith("### ✅ PASS")
     assert "<details>" not in text
 
 
 def test_coverage_is_one_table() -> None:
-    text = markdown.render(a_result.covered()).decode()
+    text = markdown.render(view.of(a_result.covered())).decode()
     assert "Coverage: 90.4 % of the 21 lines that the series adds were run" in text
     assert "| 2: `KVM: add iosignalfd` | 77.7 % | 7/9 | 88.8 % |" in text
 
@@ -41,7 +41,7 @@ def test_it_is_bounded_whatever_failed() -> None:
         Leaf(f"s/p{number}/{'c' * 200}", Status.FAIL, "x" * 4000 + "\ny" * 2000)
         for number in range(3000)
     )
-    text = markdown.render(a_result.passed(leaves=leaves))
+    text = markdown.render(view.of(a_result.passed(leaves=leaves)))
     assert len(text) < 300_000  # GitHub shows a mebibyte
     assert f"… and {3000 - markdown.MAX_FAILURES} more failures." in text.decode()
 
@@ -51,7 +51,7 @@ def test_words_from_outside_end_no_block_and_no_span(words: str) -> None:
     result = a_result.passed(
         series=words, leaves=(Leaf(f"s/p/{words}", Status.FAIL, words),), detail=(words,)
     )
-    text = markdown.render(result).decode()
+    text = markdown.render(view.of(result)).decode()
     assert "\x1b" not in text
     assert "\u202e" not in text
     fence = ""

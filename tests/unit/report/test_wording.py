@@ -6,7 +6,6 @@ import pytest
 
 from tests import a_result
 from toolkit.core.model.result import Verdict
-from toolkit.core.model.testing import Leaf, Status
 from toolkit.report import wording
 from toolkit.testing import leaf_ids
 
@@ -61,36 +60,6 @@ def test_a_repetition_asks_for_no_percentage() -> None:
     assert wording.repeat(result, "boot/dmesg") == "toolkit boot -p v4"
 
 
-def test_programs_keep_the_order_in_which_they_ran() -> None:
-    programs = wording.programs(
-        [
-            Leaf("k/b/1", Status.PASS, seconds=1.0),
-            Leaf("k/a/1", Status.FAIL),
-            Leaf("k/b/2", Status.SKIP, seconds=0.5),
-        ]
-    )
-    assert [(each.id, each.bad, each.seconds) for each in programs] == [
-        ("k/b", 0, 1.5),
-        ("k/a", 1, 0.0),
-    ]
-    assert [each.worst for each in programs] == [Status.PASS, Status.FAIL]
-
-
-def test_a_splat_is_told_once() -> None:
-    result = a_result.failed()
-    (program,) = (p for p in wording.programs(result.leaves) if p.id == a_result.WARNING.during)
-    assert wording.splats_during(result, program) == [a_result.WARNING]
-    assert wording.stray_splats(result) == []
-    told = [leaf.id for leaf in result.leaves if wording.splats_of(result, leaf)]
-    assert told == ["kvm/iosignalfd_deassign_test/dmesg"]
-    assert wording.said_besides(result.leaves[-1], [a_result.WARNING]) == ""
-
-
-def test_a_splat_of_a_program_that_passed_is_a_stray_one() -> None:
-    result = a_result.passed(splats=(a_result.WARNING,))
-    assert wording.stray_splats(result) == [a_result.WARNING]
-
-
 def test_why_says_what_failed_and_whose_fault_it_is() -> None:
     assert wording.why(a_result.broken()) == "the kernel does not build"
     lost = a_result.passed(verdict=Verdict.INFRASTRUCTURE, message="no space left")
@@ -115,3 +84,10 @@ def test_why_says_what_failed_and_whose_fault_it_is() -> None:
 )
 def test_duration(seconds: float, words: str) -> None:
     assert wording.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(100.0, "100.0 %"), (99.99, "99.9 %"), (0.0, "0.0 %"), (66.66, "66.6 %")]
+)
+def test_only_all_is_a_hundred(number: float, words: str) -> None:
+    assert wording.percent(number) == words

@@ -16,7 +16,7 @@ from toolkit.core.model.coverage import LineRun
 from toolkit.core.model.kernel import KernelBase
 from toolkit.core.model.series import Explained, Patch, PatchedFile, PatchedTree, PatchSeries
 from toolkit.kernel.gcov_build import Profiled
-from toolkit.report import coverage_text
+from toolkit.report import coverage_view
 from toolkit.testing import coverage
 
 BEFORE = """int main(int argc, char **argv)
@@ -166,7 +166,7 @@ def test_each_line_is_its_patch_s_with_the_programs_that_ran_it(kernel: Kernel) 
     assert by_text["+\treturn twice(argc - 1);"].number == 8
     assert by_text["+\t(void)argv;"].number == 0
     assert by_text["+\treturn 2 * x;"].ran == (0,)  # of a header
-    assert coverage_text.is_unrun(by_text["+\t\tabort();"])
+    assert coverage_view.is_unrun(by_text["+\t\tabort();"])
     first, second = found.coverage.patches
     assert (first.patch, first.lines - first.ran) == (1, 1)
     assert (second.patch, second.lines, second.ran) == (2, 1, 1)
@@ -180,7 +180,7 @@ def test_each_line_is_its_patch_s_with_the_programs_that_ran_it(kernel: Kernel) 
 
 def test_without_any_counters_nothing_ran(kernel: Kernel) -> None:
     found = measure(kernel, "kvm/one", lost={"kvm/one": "the guest hung"})
-    total = coverage_text.total(found.coverage)
+    total = coverage_view.total(found.coverage)
     assert (total.lines > 5, total.ran) == (True, 0)
     assert found.coverage.lost == ("kvm/one: the guest hung",)
 
@@ -216,7 +216,7 @@ def test_a_line_is_explained_by_its_text_or_its_function(kernel: Kernel) -> None
     assert lines(found)["+\t\treturn 3;"].explained == "three more words"
     assert lines(found)["+\t\tabort();"].explained == "never"
     assert found.stale == (both, ran)
-    total = coverage_text.total(found.coverage)
+    total = coverage_view.total(found.coverage)
     assert (total.explained, total.ran + total.explained) == (2, total.lines)
 
 

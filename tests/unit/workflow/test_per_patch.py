@@ -12,7 +12,7 @@ from toolkit.core.errors import BuildError, UserError
 from toolkit.core.model.comparison import StepState
 from toolkit.core.model.result import Verdict
 from toolkit.core.model.testing import Status
-from toolkit.report import comparison_text
+from toolkit.report import comparison_view
 from toolkit.testing import verdicts
 from toolkit.workflow import per_patch
 from toolkit.workflow.run import Run
@@ -31,9 +31,9 @@ def gone_through(laboratory: Laboratory, *words: str) -> Run:
 
 def broke(run: Run) -> dict[int, list[str]]:
     return {
-        step.patch: [change.id.removeprefix("kvm/") for change in comparison_text.broken(step)]
+        step.patch: [change.id.removeprefix("kvm/") for change in comparison_view.broken(step)]
         for step in run.steps
-        if comparison_text.broken(step)
+        if comparison_view.broken(step)
     }
 
 
@@ -48,9 +48,9 @@ def test_the_patch_that_breaks_a_leaf_and_the_one_that_breaks_it_differently(
         laboratory, "comment", "skip gamma", "fail beta", "warn b_test", "fail beta > other beta"
     )
     assert broke(run) == {3: ["a_test/beta"], 4: ["b_test/dmesg"], 5: ["a_test/beta"]}
-    assert "in another way" in comparison_text.how_broken(comparison_text.broken(run.steps[5])[0])
-    assert "in another way" not in comparison_text.how_broken(
-        comparison_text.broken(run.steps[3])[0]
+    assert "in another way" in comparison_view.how_broken(comparison_view.broken(run.steps[5])[0])
+    assert "in another way" not in comparison_view.how_broken(
+        comparison_view.broken(run.steps[3])[0]
     )
     assert verdicts.verdict(run.leaves)[0] is Verdict.FAIL
 

@@ -6,30 +6,33 @@ from pathlib import Path
 from tests import a_result
 from toolkit.core.model.comparison import LeafClass
 from toolkit.core.model.testing import Status
-from toolkit.report import comparison_text, html_page, markdown, terminal, wording
+from toolkit.report import (
+    comparison_view,
+    html_page,
+    markdown,
+    terminal_summary,
+    view,
+    wording,
+)
 
 RESULT = a_result.patch_by_patch()
 
 
 def test_classes_are_counted_the_worst_first() -> None:
     assert RESULT.comparison is not None
-    assert comparison_text.tally(RESULT.comparison) == (
-        "2 regressions, 1 flaky, 1 fixed, 51 unchanged, 5 not testable here"
-    )
-    found = comparison_text.notable(RESULT.comparison)
-    assert [point.leaf_class for point in found] == [
+    seen = comparison_view.of_comparison(RESULT.comparison)
+    assert seen.tally == "2 regressions, 1 flaky, 1 fixed, 51 unchanged, 5 not testable here"
+    assert [row.leaf_class for row in seen.rows] == [
         LeafClass.REGRESSION,
         LeafClass.REGRESSION,
         LeafClass.FLAKY,
         LeafClass.FIXED,
     ]
-    assert comparison_text.told(found[0]) == (
-        "pass -> fail, in 6 of 6 runs, before in 0 of 6 (p = 0.0011)"
-    )
+    assert seen.rows[0].change == "pass -> fail, in 6 of 6 runs, before in 0 of 6 (p = 0.0011)"
 
 
 def test_the_matrix_has_what_broke_by_itself_and_the_rest_together() -> None:
-    rows = comparison_text.matrix(RESULT.steps)
+    rows = comparison_view.matrix(RESULT.steps)
     assert [row.name for row in rows] == [
         "kvm/iosignalfd_args_test/case_03",
         "kvm/iosignalfd_match_test/case_01",
@@ -37,35 +40,36 @@ def test_the_matrix_has_what_broke_by_itself_and_the_rest_together() -> None:
         "kvm/iosignalfd_limit_test: 11 cases",
     ]
     fail, good, skip = Status.FAIL, Status.PASS, Status.SKIP
-    assert rows[0].cells == (good, fail, fail, fail)
+    assert rows[0].statuses == (good, fail, fail, fail)
     assert rows[0].changed == (False, True, True, False)
-    assert rows[2].cells == (fail, fail, good, good)
-    assert rows[3].cells == (skip, skip, good, good)
+    assert rows[2].statuses == (fail, fail, good, good)
+    assert rows[3].statuses == (skip, skip, good, good)
 
 
 def test_a_patch_that_breaks_in_another_way_is_named_as_well() -> None:
     assert [
-        [change.id[-7:] for change in comparison_text.broken(step)] for step in RESULT.steps
+        [change.id[-7:] for change in comparison_view.broken(step)] for step in RESULT.steps
     ] == [
         [],
         ["case_03"],
         ["case_03", "case_01"],
         [],
     ]
-    assert comparison_text.how_broken(RESULT.steps[2].changes[0]).startswith(
+    assert comparison_view.how_broken(RESULT.steps[2].changes[0]).startswith(
         "fail -> fail, in another way,"
     )
 
 
 def test_every_form_names_the_patch_and_the_leaf(tmp_path: Path) -> None:
     out = io.StringIO()
-    terminal.summary(RESULT, tmp_path, out)
+    terminal_summary.summary(RESULT, tmp_path, out)
     shown = out.getvalue()
     assert "BROKE kvm/iosignalfd_args_test/case_03: pass -> fail, in 6 of 6" in shown
     assert "the same kernel as before, not run again" in shown
     assert "flaky: kvm/iosignalfd_stress_test/case_09: pass -> xfail, in 3 of 48" in shown
     assert "warning: virt/kvm/kvm_main.c: unused variable" in shown
-    for text in (markdown.render(RESULT).decode(), html_page.render(RESULT).decode()):
+    seen = view.of(RESULT)
+    for text in (markdown.render(seen).decode(), html_page.render(seen).decode()):
         assert "2 regressions, 1 flaky, 1 fixed" in text
         assert "kvm/iosignalfd_args_test/case_03" in text
         assert "11 skip" in text

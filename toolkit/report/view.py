@@ -1,0 +1,177 @@
+"""What the reports show of a result, worked out once; each report only gives it a form.
+
+Pure. Text from outside passes :func:`~toolkit.core.text.visible` where a report is rendered.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from toolkit.core.model.machine import Splat
+from toolkit.core.model.result import RunResult, Verdict
+from toolkit.core.model.testing import Leaf, Status
+from toolkit.core.text import visible
+from toolkit.report import comparison_view, coverage_view, wording
+from toolkit.report.comparison_view import ComparisonView, MatrixRow, StepView
+from toolkit.report.coverage_view import CoverageView
+from toolkit.testing import leaf_ids, verdicts
+
+_ORDER = {status: number for number, status in enumerate(Status)}
+_DMESG = "dmesg"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Leaves of one test program, or of a boot, in the order in which they came."""
+
+    suite: str
+    name: str  # "" for leaves that belong to no program
+    leaves: tuple[Leaf, ...]
+    splats: tuple[Splat, ...] = ()  # that the kernel printed while it ran
+
+    @property
+    def id(self) -> str:
+        """``suite/program``."""
+        return f"{self.suite}/{self.name}" if self.name else self.suite
+
+    @property
+    def tally(self) -> str:
+        """How many of its leaves have each status, in words."""
+        return wording.tally(verdicts.counts(self.leaves))
+
+    @property
+    def bad(self) -> int:
+        """How many of its leaves fail the run."""
+        return sum(leaf.status.bad for leaf in self.leaves)
+
+    @property
+    def worst(self) -> Status:
+        """The status of its worst leaf."""
+        return min((leaf.status for leaf in self.leaves), key=_ORDER.__getitem__)
+
+    @property
+    def seconds(self) -> float:
+        """What its leaves took, as far as that is known."""
+        return sum(leaf.seconds or 0.0 for leaf in self.leaves)
+
+    def message(self, leaf: Leaf) -> str:
+        """Return a leaf's message, or nothing where it only names the program's splats."""
+        titles = {visible(splat.title) for splat in self.splats}
+        return "" if set(leaf.message.split("\n")) <= titles else leaf.message
+
+
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """A result as its readers see it."""
+
+    result: RunResult
+    subject: str  # what was tested
+    why: str  # what the verdict rests on, where it is not the tests
+    counts: Mapping[Status, int]
+    programs: tuple[Program, ...]  # in the order in which they ran
+    failures: tuple[Leaf, ...]  # the leaves that fail the run
+    stray_splats: tuple[Splat, ...]  # those that belong to no program with a failure
+    skip_reasons: tuple[tuple[str, int], ...]  # where no test ran; the most frequent first
+    comparison: ComparisonView | None
+    steps: tuple[StepView, ...]
+    matrix: tuple[MatrixRow, ...]
+    coverage: CoverageView | None
+    environment: tuple[tuple[str, str], ...]
+    command: str  # repeats the run
+
+    @property
+    def passed(self) -> bool:
+        """Whether the verdict is a pass."""
+        return self.result.verdict is Verdict.PASS
+
+    @property
+    def tally(self) -> str:
+        """How many leaves have each status, in words."""
+        return wording.tally(self.counts)
+
+    @property
+    def programs_bad_first(self) -> list[Program]:
+        """The programs, those with failures first."""
+        return sorted(self.programs, key=lambda program: not program.bad)
+
+    def failed_programs(self, limit: int) -> list[Program]:
+        """Return the first ``limit`` failures by program, without its other leaves."""
+        return programs(self.failures[:limit], self.result.splats)
+
+    def splats_of(self, leaf: Leaf) -> tuple[Splat, ...]:
+        """Return the splats that a leaf stands for: a program's are those of its dmesg leaf."""
+        if not leaf.status.bad or leaf_ids.split(leaf.id)[2] != _DMESG:
+            return ()
+        return programs([leaf], self.result.splats)[0].splats
+
+    def repeat(self, leaf: Leaf) -> str:
+        """Return the command that repeats a leaf's program and nothing else."""
+        return wording.repeat(self.result, leaf.id)
+
+
+def of(result: RunResult) -> ReportView:
+    """Return what reports show of ``result``."""
+    failures = tuple(leaf for leaf in result.leaves if leaf.status.bad)
+    failed = {program.id for program in programs(failures)}
+    none_ran = result.verdict is Verdict.NO_TESTS
+    return ReportView(
+        result=result,
+        subject=wording.subject(result),
+        why=wording.why(result),
+        counts=verdicts.counts(result.leaves),
+        programs=tuple(programs(result.leaves, result.splats)),
+        failures=failures,
+        stray_splats=tuple(splat for splat in result.splats if splat.during not in failed),
+        skip_reasons=tuple(_skip_reasons(result.leaves)) if none_ran else (),
+        comparison=(
+            comparison_view.of_comparison(result.comparison) if result.comparison else None
+        ),
+        steps=tuple(map(comparison_view.of_step, result.steps)),
+        matrix=tuple(comparison_view.matrix(result.steps)),
+        coverage=coverage_view.of(result.coverage) if result.coverage else None,
+        environment=tuple((name, value) for name, value in _environment(result) if value),
+        command=wording.command(result),
+    )
+
+
+def programs(leaves: Iterable[Leaf], splats: Iterable[Splat] = ()) -> list[Program]:
+    """Return leaves by program, programs in the order of their first leaves."""
+    during: dict[str, list[Splat]] = {}
+    for splat in splats:
+        during.setdefault(splat.during, []).append(splat)
+    by_name: dict[tuple[str, str], list[Leaf]] = {}
+    for leaf in leaves:
+        suite, name, _ = leaf_ids.split(leaf.id)
+        by_name.setdefault((suite, name), []).append(leaf)
+    return [
+        Program(
+            suite, name, tuple(group), tuple(during.get(f"{suite}/{name}" if name else suite, ()))
+        )
+        for (suite, name), group in by_name.items()
+    ]
+
+
+def _skip_reasons(leaves: Iterable[Leaf]) -> list[tuple[str, int]]:
+    return Counter(
+        leaf.message.partition("\n")[0] or "no reason given" for leaf in leaves
+    ).most_common()
+
+
+def _environment(result: RunResult) -> Iterator[tuple[str, str]]:
+    """Yield where and with what the run was made; a value that is not known is empty."""
+    made = result.environment
+    memory = f"{made.memory_mib / 1024:.1f} GiB" if made.memory_mib else ""
+    cpus = f"{made.cpus} CPUs" if made.cpus else ""
+    yield "Kernel", ", ".join(dict.fromkeys(filter(None, (result.kernel, result.release))))
+    yield "Configuration", made.config
+    yield "Build", made.build
+    yield "Compiler", made.compiler
+    yield "Image", made.image
+    yield "Machine", made.machine
+    yield "QEMU", result.qemu
+    yield "Accelerator", result.accelerator and f"{result.accelerator}: {result.accelerator_reason}"
+    yield "Host", made.host
+    yield "Processor", ", ".join(filter(None, (made.processor, cpus, memory)))
+    yield "Toolkit", f"{result.toolkit}, Python {made.python}" if made.python else result.toolkit
