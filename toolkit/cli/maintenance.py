@@ -23,11 +23,11 @@ def doctor(root: Path | None, probe: bool) -> None:
     """
     from toolkit.core import paths
     from toolkit.core.deadline import Deadline
-    from toolkit.host.cache import Cache, free_bytes
+    from toolkit.host.cache import Cache
     from toolkit.workflow import doctor as doctor_
 
     places = paths.resolve(root)
-    findings = list(doctor_.examine_host(places.cache, free_bytes(places.cache)))
+    findings = list(doctor_.examine_host(places))
     findings += doctor_.examine_accelerator(Cache(places.cache), Deadline.after(60), again=probe)
     for finding in findings:
         mark, colour = _MARKS[finding.good]

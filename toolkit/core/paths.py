@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,8 @@ class Paths:
 def resolve(root: Path | None = None) -> Paths:
     """Return the folders; ``root`` overrides $TOOLKIT_ROOT, which overrides the checkout.
 
-    Raises :class:`UserError` when the root does not hold the three folders.
+    Raises :class:`UserError` when the root does not hold the three folders, and when there is no
+    home folder for what the XDG variables do not place elsewhere.
     """
     chosen = root or Path(os.environ.get("TOOLKIT_ROOT", "") or Path(__file__).parents[2])
     missing = [name for name in _PARTS if not (chosen / name).is_dir()]
@@ -52,12 +54,40 @@ def resolve(root: Path | None = None) -> Paths:
             f"{chosen} is no checkout of the toolkit: it lacks {', '.join(missing)}",
             hint="run from a checkout, or name one with --root or TOOLKIT_ROOT",
         )
+    state = _absolute(platformdirs.user_state_path, "XDG_STATE_HOME")
     return Paths(
         root=chosen.resolve(),
-        cache=platformdirs.user_cache_path(APP),
-        runs=platformdirs.user_state_path(APP) / "runs",
-        history=platformdirs.user_state_path(APP) / "history.sqlite",
+        cache=_absolute(platformdirs.user_cache_path, "XDG_CACHE_HOME"),
+        runs=state / "runs",
+        history=state / "history.sqlite",
     )
+
+
+def _absolute(folder: Callable[[str], Path], variable: str) -> Path:
+    try:
+        path = folder(APP)
+    except RuntimeError:  # newer releases of platformdirs; older ones return ~/… as it is
+        path = Path("~")
+    if not path.is_absolute():
+        raise UserError(
+            f"there is no place for the toolkit's files: {variable} is no absolute path, and "
+            f"neither HOME nor the password database has a home folder for user {os.getuid()}",
+            hint=f"set HOME, or {variable}, to the absolute path of a folder that you may write",
+        )
+    return path
+
+
+def expand(name: str) -> Path:
+    """Return the path ``name``, a leading ``~`` or ``~USER`` replaced by that home folder.
+
+    Raises :class:`UserError` where there is no such folder.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{name}: no home folder is known for it", hint="write the path without ~"
+        ) from error
 
 
 def new_run_dir(runs: Path, name: str) -> Path:

@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -264,8 +263,16 @@ def tree_size(path: Path, seen: set[tuple[int, int]] | None = None) -> int:
     return total
 
 
-def free_bytes(path: Path) -> int:
-    """Return how many bytes may still be written below ``path`` or its nearest parent."""
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free
+def why_unwritable(folder: Path) -> str:
+    """Return why no file can be made and filled in ``folder``, or "" where one can.
+
+    The folder is made where it is absent, as its first user would.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

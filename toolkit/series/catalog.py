@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.core import paths
 from toolkit.core.errors import UserError
 from toolkit.core.model.series import Explained, KnownFailure, PatchSeries
 from toolkit.formats import yamlfile
@@ -136,7 +137,7 @@ def prefixes(series: PatchSeries) -> list[PatchSeries]:
 
 
 def _locate(name: str, root: Path) -> Path:
-    path = Path(name).expanduser()
+    path = paths.expand(name)
     if name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
         if not path.exists():
             raise UserError(f"there is no {path}", hint=_listing(name, root))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,30 @@ from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import MachineLostError
+from toolkit.core.errors import MachineLostError, UserError
 
+SOCKET = "qmp.sock"
+_SOCKET_BYTES = 107  # a socket's path may have, the kernel's UNIX_PATH_MAX without its NUL
 _RETRY = 0.01  # seconds between attempts while QEMU sets its socket up
 _ANSWER = 30.0  # seconds a command may take
 
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
+
+
+def check_folder(temporary: str) -> None:
+    """Raise :class:`UserError` when a socket below the folder ``temporary`` has too long a path.
+
+    QEMU says so only when it starts, after the build: a run asks here before anything long.
+    """
+    # As tempfile names the folder of a machine.
+    path = os.path.join(temporary, "toolkit-12345678", SOCKET)  # noqa: PTH118 - bytes are counted
+    length = len(os.fsencode(path))
+    if length > _SOCKET_BYTES:
+        raise UserError(
+            f"the path of the temporary folder is {length - _SOCKET_BYTES} bytes too long for "
+            f"QEMU's monitor, a socket below it: {temporary}",
+            hint="set TMPDIR to a folder with a shorter path, such as /tmp",
+        )
 
 
 class Monitor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -9,11 +11,12 @@ from pathlib import Path
 
 from toolkit.core.arch import host_arch
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import ToolMissingError
+from toolkit.core.errors import ToolMissingError, UserError
+from toolkit.core.paths import Paths
 from toolkit.host import process
-from toolkit.host.cache import Cache
+from toolkit.host.cache import Cache, why_unwritable
 from toolkit.kernel.kbuild import KERNEL
-from toolkit.vm import accelerator
+from toolkit.vm import accelerator, qmp
 
 _NEEDED_BYTES = 8 << 30  # one base unpacked twice, one build folder, what it left in the store
 
@@ -74,11 +77,8 @@ def examine_accelerator(cache: Cache, deadline: Deadline, *, again: bool) -> Ite
     yield Finding(None, f"accelerator: {chosen.name} ({chosen.reason}; {when})")
 
 
-def examine_host(cache: Path, free: int) -> Iterator[Finding]:
-    """Yield a finding for each program and for the disk.
-
-    ``free`` is how many bytes may still be written below ``cache``.
-    """
+def examine_host(places: Paths) -> Iterator[Finding]:
+    """Yield a finding for each program, for the folders the toolkit writes to and for the disk."""
     lacking = []
     for program in programs():
         where = program.found()
@@ -91,7 +91,27 @@ def examine_host(cache: Path, free: int) -> Iterator[Finding]:
         yield Finding(bool(where), f"{program.name}: {where or 'missing'} ({program.purpose})")
     if lacking:
         yield Finding(False, f"install: apt-get install {' '.join(sorted(set(lacking)))}")
-    yield Finding(
-        free >= _NEEDED_BYTES,
-        f"{free >> 30} GiB free below {cache} (a first run takes about {_NEEDED_BYTES >> 30})",
-    )
+    yield from _examine_folder(places.cache, "XDG_CACHE_HOME", _NEEDED_BYTES)
+    yield from _examine_folder(places.runs, "XDG_STATE_HOME")
+    temporary = tempfile.gettempdir()
+    yield from _examine_folder(Path(temporary), "TMPDIR")
+    try:
+        qmp.check_folder(temporary)
+    except UserError as error:
+        yield Finding(False, f"{error.what}; {error.hint}")
+
+
+def _examine_folder(folder: Path, variable: str, needed: int = 0) -> Iterator[Finding]:
+    """Yield whether ``folder``, which ``variable`` places, can be written and has ``needed`` bytes.
+
+    How much is free is not told where nothing can be written.
+    """
+    if reason := why_unwritable(folder):
+        hint = f"set {variable} to a folder that you may write"
+        yield Finding(False, f"{folder}: cannot be written: {reason}; {hint}")
+    elif needed:
+        free = shutil.disk_usage(folder).free
+        text = f"{free >> 30} GiB free below {folder} (a first run takes about {needed >> 30})"
+        yield Finding(free >= needed, text)
+    else:
+        yield Finding(True, f"{folder}: can be written")

@@ -9,7 +9,7 @@ import pytest
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError
-from toolkit.host.cache import Cache, digest, tree_size
+from toolkit.host.cache import Cache, digest, tree_size, why_unwritable
 
 
 def soon() -> Deadline:
@@ -200,3 +200,11 @@ def test_a_seal_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
         told: list[str] = []
         assert Cache(tmp_path, on_damage=told.append).find("build", "key") is None
         assert len(told) == 1
+
+
+def test_why_a_folder_cannot_be_written(tmp_path: Path) -> None:
+    assert why_unwritable(tmp_path / "a/b") == ""
+    assert list((tmp_path / "a/b").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    assert why_unwritable(tmp_path / "file") == "File exists"
+    assert why_unwritable(tmp_path / "file/b") == "Not a directory"

@@ -1,11 +1,67 @@
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from toolkit.core.paths import Paths
 from toolkit.workflow import doctor
 from toolkit.workflow.doctor import Program
+
+
+def places(folder: Path) -> Paths:
+    return Paths(root=folder, cache=folder / "c", runs=folder / "r", history=folder / "h")
+
+
+def faults(places: Paths) -> list[str]:
+    return [each.text for each in doctor.examine_host(places) if each.good is False]
+
+
+@pytest.fixture
+def complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a host with every program, room enough and a short TMPDIR."""
+    monkeypatch.setattr(doctor, "programs", lambda: (Program("/dev/null", "a", "is there"),))
+    monkeypatch.setattr(doctor, "_NEEDED_BYTES", 1)
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+
+
+@pytest.mark.usefixtures("complete")
+def test_nothing_is_wrong_on_a_complete_host(tmp_path: Path) -> None:
+    assert faults(places(tmp_path)) == []
+    # The folders of a first run were made and left empty.
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "c", tmp_path / "r"]
+
+
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize(
+    ("folder", "variable"), [("cache", "XDG_CACHE_HOME"), ("runs", "XDG_STATE_HOME")]
+)
+def test_a_folder_that_cannot_be_written(tmp_path: Path, folder: str, variable: str) -> None:
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file/below"
+    (text,) = faults(dataclasses.replace(places(tmp_path), **{folder: place}))
+    assert text.startswith(f"{place}: cannot be written: Not a directory; set {variable}")
+
+
+@pytest.mark.usefixtures("complete")
+def test_too_little_room_for_a_first_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_NEEDED_BYTES", 1 << 62)
+    (text,) = faults(places(tmp_path))
+    assert f"GiB free below {tmp_path}/c (a first run takes about 4294967296)" in text
+
+
+@pytest.mark.usefixtures("complete")
+def test_a_temporary_folder_too_deep_for_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    (text,) = faults(places(tmp_path))
+    assert "too long for QEMU's monitor" in text
+    assert "set TMPDIR" in text
 
 
 def test_an_optional_program_that_is_absent_is_told_and_no_fault(
@@ -16,7 +72,7 @@ def test_an_optional_program_that_is_absent_is_told_and_no_fault(
         Program("/none/extra", "b-package", "it would be nice", optional=True),
     )
     monkeypatch.setattr(doctor, "programs", lambda: listed)
-    findings = [(each.good, each.text) for each in doctor.examine_host(tmp_path, 1 << 40)]
+    findings = [(each.good, each.text) for each in doctor.examine_host(places(tmp_path))]
     assert findings[0] == (False, "/none/needed: missing (it is needed)")
     good, text = findings[1]
     assert good is None

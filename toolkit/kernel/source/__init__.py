@@ -14,9 +14,9 @@ What a provider returns is shared between runs and must not be written to.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
+from toolkit.core import paths
 from toolkit.core.errors import UserError
 from toolkit.kernel.source import debian, git, tarball, tree
 from toolkit.kernel.source.provider import Provider
@@ -46,6 +46,6 @@ def parse(spec: str) -> Provider:
     if module and colon and rest:
         return module.parse(spec, rest)
     hint = f"the forms are {', '.join(module.FORM for module in SCHEMES.values())}"
-    if not colon and Path(spec).expanduser().is_dir():
+    if not colon and paths.expand(spec).is_dir():
         hint = f"did you mean tree:{spec}? {hint}"
     raise UserError(f"{spec!r} names no kernel source", hint=hint)

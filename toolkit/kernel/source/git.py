@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from toolkit.core import paths
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import KernelBase
@@ -32,10 +33,10 @@ def parse(spec: str, rest: str) -> Provider:
     """Return the repository and revision; whether they exist is seen when they are fetched."""
     # Both a folder and a revision (HEAD@{1}) may contain an @: the shortest existing folder wins.
     for match in re.finditer("@", rest):
-        path = Path(rest[: match.start()]).expanduser()
+        path = paths.expand(rest[: match.start()])
         if path.is_dir():
             return Git(spec, path, rest[match.end() :] or "HEAD")
-    return Git(spec, Path(rest).expanduser(), "HEAD")
+    return Git(spec, paths.expand(rest), "HEAD")
 
 
 @dataclass(frozen=True, slots=True)

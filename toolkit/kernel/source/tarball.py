@@ -7,6 +7,7 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.core import paths
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import KernelBase
@@ -59,7 +60,7 @@ class Tarball:
                 unpack.unpack(file, tree, report, deadline)
                 file.unlink()
                 return
-            file = Path(self.place).expanduser()
+            file = paths.expand(self.place)
             try:
                 check(str(file), sha256_of(file), self.sha256)
             except OSError as error:

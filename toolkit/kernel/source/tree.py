@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from toolkit.core import paths
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, UserError
 from toolkit.core.model.kernel import KernelBase
@@ -29,7 +30,7 @@ _ATTEMPTS = 3
 
 def parse(spec: str, rest: str) -> Provider:
     """Return the folder; whether it is a kernel is seen when it is fetched."""
-    return Tree(spec, Path(rest).expanduser())
+    return Tree(spec, paths.expand(rest))
 
 
 @dataclass(frozen=True, slots=True)
