@@ -177,10 +177,10 @@ def _print(line: str) -> None:
     print(line, flush=True)
 
 
-def remove(root: Path) -> None:
+def remove(root: Path, mounts: Path = Path("/proc/self/mountinfo")) -> None:
     """Remove a distribution's folder; raise :class:`InfrastructureError` if a mount is in it."""
-    mounts = Path("/proc/self/mountinfo").read_text()
-    if f" {root}/" in mounts:
+    escaped = str(root).replace(" ", "\\040")  # as proc(5) has it
+    if f" {escaped}/" in mounts.read_text():
         raise InfrastructureError(f"something is mounted below {root}", hint="unmount it by hand")
     shutil.rmtree(root)
 

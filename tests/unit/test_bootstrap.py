@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-TOOLS = ("sh", "dirname", "cut", "sort", "cat", "cksum", "id", "env")
+TOOLS = ("sh", "dirname", "cut", "sort", "cat", "cksum", "id", "env", "touch")
 
 
 @pytest.fixture
@@ -62,16 +62,66 @@ def test_without_a_command_it_says_how_it_is_used(checkout: Path) -> None:
     assert "name a command to run" in done.stderr
 
 
-def test_with_nothing_to_do_it_runs_the_command_and_passes_its_status(checkout: Path) -> None:
+@pytest.fixture
+def environment(checkout: Path) -> Path:
+    """Make a virtual environment whose pip writes down what it is asked for."""
     (checkout / ".venv/bin").mkdir(parents=True)
     python = checkout / "bin/python3"
     pyproject = (checkout / "pyproject.toml").read_bytes()
     checksum = subprocess.run(["cksum"], input=pyproject, capture_output=True, check=True).stdout
-    stamp = f"{python}\n{checkout}\n{checksum.decode()}"
-    (checkout / ".venv/.bootstrap").write_text(stamp)
-    done = call(checkout, "sh  dash  is there\n", "sh", "-c", "echo $PATH; exit 7")
+    (checkout / ".venv/.bootstrap").write_text(f"{python}\n{checkout}\n{checksum.decode()}")
+    pip = checkout / ".venv/bin/pip"
+    pip.write_text(f'#!/bin/sh\necho "$@" >>{checkout}/asked\n')
+    for program in ("toolkit", "tox"):
+        shutil.copy(shutil.which("true") or "", checkout / ".venv/bin" / program)
+    pip.chmod(0o755)
+    return checkout
+
+
+def asked(checkout: Path, *words: str) -> list[str]:
+    """Return what pip is asked for, for the sake of a command."""
+    shutil.rmtree(checkout / "bin", ignore_errors=True)
+    log = checkout / "asked"
+    log.unlink(missing_ok=True)
+    done = call(checkout, "", *words)
+    assert done.returncode == 0, done.stderr
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_a_command_gets_the_packages_that_it_needs_and_once(environment: Path) -> None:
+    toolkit = f"install --quiet --editable {environment}"
+    assert asked(environment, "toolkit", "build") == [toolkit]
+    assert asked(environment, "toolkit", "build") == []
+    assert asked(environment, "toolkit", "bench") == [f"{toolkit}[bench]"]
+    assert asked(environment, "tox") == ["install --quiet tox"]
+    assert asked(environment, "sh", "-c", "true") == [
+        "install --quiet pip>=25.1",
+        "install --quiet --editable . --group developer",
+    ]
+    assert asked(environment, "sh", "-c", "true") == []
+
+
+def test_what_a_developer_has_does_for_toolkit_and_tox(environment: Path) -> None:
+    assert len(asked(environment, "sh", "-c", "true")) == 2
+    assert asked(environment, "tox") == asked(environment, "toolkit", "build") == []
+
+
+def test_packages_that_pip_could_not_install_are_tried_again(environment: Path) -> None:
+    pip = environment / ".venv/bin/pip"
+    working = pip.read_text()
+    pip.write_text("#!/bin/sh\nexit 1\n")
+    done = call(environment, "", "tox")
+    assert done.returncode == 3
+    assert "pip could not install" in done.stderr
+    pip.write_text(working)
+    assert asked(environment, "tox") == ["install --quiet tox"]
+
+
+def test_with_nothing_to_do_it_runs_the_command_and_passes_its_status(environment: Path) -> None:
+    (environment / ".venv/.bootstrap-developer").touch()
+    done = call(environment, "sh  dash  is there\n", "sh", "-c", "echo $PATH; exit 7")
     assert done.returncode == 7, done.stderr
-    assert done.stdout.startswith(f"{checkout}/.venv/bin:")
+    assert done.stdout.startswith(f"{environment}/.venv/bin:")
     assert done.stderr == ""
 
 

@@ -70,9 +70,9 @@ def _absolute(folder: Callable[[str], Path], variable: str) -> Path:
         path = Path("~")
     if not path.is_absolute():
         raise UserError(
-            f"there is no place for the toolkit's files: {variable} is no absolute path, and "
-            f"neither HOME nor the password database has a home folder for user {os.getuid()}",
-            hint=f"set HOME, or {variable}, to the absolute path of a folder that you may write",
+            f"there is no home folder for the toolkit's files: HOME is not set, user {os.getuid()} "
+            f"is unknown to the password database, and {variable} names no other place",
+            hint="set HOME, or XDG_CACHE_HOME and XDG_STATE_HOME, to absolute paths",
         )
     return path
 

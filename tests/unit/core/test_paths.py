@@ -31,7 +31,7 @@ def test_without_a_home_the_user_is_told_what_to_set(
 ) -> None:
     if home is not None:
         monkeypatch.setenv("HOME", home)
-    with pytest.raises(UserError, match="no place for the toolkit's files") as caught:
+    with pytest.raises(UserError, match="no home folder for the toolkit's files") as caught:
         paths.resolve()
     assert "HOME" in caught.value.hint
 
