@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.core import paths
 from toolkit.core.errors import InfrastructureError, UserError
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.testing import Status
@@ -99,7 +100,7 @@ def locate(name: str, folder: Path) -> Path:
     ``last`` is the newest; otherwise a part of one folder's name will do. Raises
     :class:`UserError` for none and for several.
     """
-    path = Path(name).expanduser()
+    path = paths.expand(name)
     if (path / _RESULT).is_file():
         return path
     if path.is_file() and path.name == _RESULT:
