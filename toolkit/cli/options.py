@@ -83,7 +83,12 @@ BUILD = several(
         default=True,
         help="Run make after every edit, also where the commands that kbuild recorded would do.",
     ),
-    click.option("--jobs", "-j", type=click.IntRange(1), help="Parallel jobs; default: all cores."),
+    click.option(
+        "--jobs",
+        "-j",
+        type=click.IntRange(1),
+        help="Parallel jobs; default: one for each usable CPU.",
+    ),
     click.option(
         "--run-dir",
         type=click.Path(file_okay=False, path_type=Path),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from toolkit.core.model.machine import GuestImage
+from toolkit.host import limits
 
 _OWN_MIB = 256  # what QEMU takes beside the guest's memory: its translated code, above all
 _LOCKDEP = "CONFIG_PROVE_LOCKING=y"
-_MEMINFO = Path("/proc/meminfo")
 
 
 def machines(image: GuestImage, accelerator: str, config: str) -> int:
@@ -21,10 +18,10 @@ def machines(image: GuestImage, accelerator: str, config: str) -> int:
     others spin. Two such machines of two CPUs on two cores took twice as long as one after the
     other.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = limits.cpus()
     if accelerator == "tcg" and _LOCKDEP in config.splitlines():
         cores = at_once(image)
-    return max(1, min(cores, available_mib() // (image.memory_mib + _OWN_MIB)))
+    return max(1, min(cores, limits.available_mib() // (image.memory_mib + _OWN_MIB)))
 
 
 def at_once(image: GuestImage) -> int:
@@ -32,12 +29,4 @@ def at_once(image: GuestImage) -> int:
 
     On two cores, two at a time took 0.89 s to their sessions, and one 0.56 s.
     """
-    return max(1, len(os.sched_getaffinity(0)) // image.cpus)
-
-
-def available_mib() -> int:
-    """Return how much memory new processes can have without swapping (proc(5), MemAvailable)."""
-    for line in _MEMINFO.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) >> 10
-    return 0
+    return max(1, limits.cpus() // image.cpus)

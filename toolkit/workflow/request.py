@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit.core.model.kernel import Fragment
+from toolkit.host import limits
 from toolkit.testing.scheduler import Isolation
 from toolkit.testing.significance import CONFIDENCE
 
@@ -24,7 +24,7 @@ class Request:
     image: str = DEFAULT_IMAGE
     profile: Fragment | None = None  # further options, stronger than all others
     accel: str = "auto"
-    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    jobs: int = field(default_factory=limits.cpus)
     cold: bool = False
     tests: tuple[str, ...] = ()  # globs over program names; empty: all
     slow: bool = False

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from toolkit.core.model.machine import GuestImage
+from toolkit.host import limits
 from toolkit.vm import capacity
 
 
@@ -31,30 +29,21 @@ def test_as_many_machines_as_there_is_room_for(
     *,
     lockdep: bool,
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
-    monkeypatch.setattr(capacity, "available_mib", lambda: 4000)
+    monkeypatch.setattr(limits, "cpus", lambda: 4)
+    monkeypatch.setattr(limits, "available_mib", lambda: 4000)
     word = "CONFIG_PROVE_LOCKING=y" if lockdep else "# CONFIG_PROVE_LOCKING is not set"
     config = f"CONFIG_SMP=y\n{word}\nCONFIG_KVM=m\n"
     assert capacity.machines(an_image(memory=memory), accelerator, config) == machines
 
 
 def test_there_is_always_room_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr(limits, "cpus", lambda: 1)
     assert capacity.machines(an_image(cpus=4), "tcg", "CONFIG_PROVE_LOCKING=y\n") == 1
-
-
-@pytest.mark.parametrize(("text", "mib"), [("MemAvailable:    2048 kB\n", 2), ("", 0)])
-def test_memory_that_is_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mib: int
-) -> None:
-    (tmp_path / "meminfo").write_text(f"MemTotal:       9999 kB\n{text}")
-    monkeypatch.setattr(capacity, "_MEMINFO", tmp_path / "meminfo")
-    assert capacity.available_mib() == mib
 
 
 @pytest.mark.parametrize(("cpus", "machines"), [(1, 4), (2, 2), (3, 1), (8, 1)])
 def test_as_many_are_restored_at_a_time_as_their_cpus_have_cores(
     monkeypatch: pytest.MonkeyPatch, cpus: int, machines: int
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(limits, "cpus", lambda: 4)
     assert capacity.at_once(an_image(cpus=cpus)) == machines
