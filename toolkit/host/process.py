@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +80,15 @@ def find(program: str, package: str = "") -> str:
     return found
 
 
-def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
+def environment(
+    extra: Mapping[str, str | None] | None = None, inherit: Collection[str] | None = None
+) -> dict[str, str]:
     """Return the environment for a child: the caller's, with messages in plain English.
 
-    ``extra`` is added to it; a variable whose value is None is taken away.
+    With ``inherit`` the child gets only the variables of these names from the caller. ``extra`` is
+    added; a variable whose value is None is removed.
     """
-    env = dict(os.environ)
+    env = {name: value for name, value in os.environ.items() if inherit is None or name in inherit}
     for name in [name for name in env if name.startswith("LC_")]:
         del env[name]
     # What a shell or an outer make left behind must not steer a kernel build.
@@ -142,6 +145,7 @@ def start(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str | None] | None = None,
+    inherit: Collection[str] | None = None,
     stdin: IO[bytes] | int = subprocess.DEVNULL,
     stdout: IO[bytes] | int = subprocess.DEVNULL,
     stderr: IO[bytes] | int = subprocess.DEVNULL,
@@ -149,7 +153,7 @@ def start(
 ) -> Child:
     """Start ``argv`` and return at once; the caller stops it with :func:`stop`.
 
-    ``env`` is applied to the caller's environment, see :func:`environment`. ``death_signal`` is
+    ``env`` and ``inherit`` are as in :func:`environment`. ``death_signal`` is
     what the child gets when the toolkit dies. Raises :class:`ToolMissingError` when the program
     does not exist and :class:`InfrastructureError` when it cannot be started.
     """
@@ -165,7 +169,7 @@ def start(
             lambda: subprocess.Popen(
                 full,
                 cwd=cwd,
-                env=environment(env),
+                env=environment(env, inherit),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
@@ -225,6 +229,7 @@ def run(
     deadline: Deadline,
     cwd: Path | None = None,
     env: Mapping[str, str | None] | None = None,
+    inherit: Collection[str] | None = None,
     input: bytes | None = None,
     log: Path | None = None,
     on_line: Callable[[str], None] | None = None,
@@ -251,6 +256,7 @@ def run(
             argv,
             cwd=cwd,
             env=env,
+            inherit=inherit,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merge else subprocess.PIPE,

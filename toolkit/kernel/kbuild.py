@@ -26,8 +26,8 @@ from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
 from toolkit.host import integrity, process
 from toolkit.host.cache import Cache, digest
-from toolkit.kernel import ccache, gcov_build, incremental, kconfig, kconfig_explain
-from toolkit.kernel.make import Make, Progress
+from toolkit.kernel import gcov_build, incremental, kconfig, kconfig_explain
+from toolkit.kernel.make import Make, Progress, ccache_environment
 
 Materialise = Callable[[PatchedTree, Path, Deadline], object]
 
@@ -169,7 +169,7 @@ class Builder:
 
         def fill(folder: Path) -> None:
             with self.work_tree(tree, deadline) as work:
-                text = self._resolve(work.source(), work.folder / "conf", asked, work.deadline)
+                text = self._resolve(work, asked)
                 missing = kconfig.dropped(text, merged)
                 why = kconfig_explain.reasons(
                     work.source(),
@@ -208,10 +208,11 @@ class Builder:
         path, _ = self.cache.make("kconfig", base.key, fill, deadline=deadline, label=base.name)
         return (path / "key").read_text()
 
-    def _resolve(self, source: Path, folder: Path, asked: str, deadline: Deadline) -> str:
+    def _resolve(self, work: WorkTree, asked: str) -> str:
         """Run Kconfig: everything off, then what is asked, then what that selects."""
+        folder = work.folder / "conf"
         folder.mkdir(exist_ok=True)
-        make = self.make(source, folder, deadline)
+        make = self.make(work.source(), folder, work.deadline, work.tree)
         make.run("tinyconfig")
         config = folder / ".config"
         config.write_text(config.read_text() + asked)
@@ -268,8 +269,8 @@ class Builder:
         image = self._image(config)
         counting = gcov_build.wanted(work.tree, config.text)
         # What the compiler writes beside an object that counts its lines names the build folder.
-        reuse = {} if gcov_build.is_on(config.text) else ccache.environment(self.cache)
-        make = replace(self.make(source, output, work.deadline), log=log, env=reuse)
+        reuse = {} if gcov_build.is_on(config.text) else ccache_environment(self.cache)
+        make = replace(self.make(source, output, work.deadline, work.tree), log=log, env=reuse)
         self._bring_up_to_date(make, config, Path(image).name, gcov_build.words(counting))
         release = (output / "include/config/kernel.release").read_text().strip()
         shutil.copyfile(output / image, folder / KERNEL)
@@ -297,9 +298,9 @@ class Builder:
         step = Progress(self.observer)
         incremental.update(make, config.text, identity, whole, step, replay=self.replay)
 
-    def make(self, source: Path, output: Path, deadline: Deadline) -> Make:
-        """Return what runs make in a source with a build folder of its own."""
-        return Make(source, output, self.arch.name, self.jobs, deadline)
+    def make(self, source: Path, output: Path, deadline: Deadline, tree: PatchedTree) -> Make:
+        """Return what runs make in ``source``, which holds ``tree``, with a build folder."""
+        return Make(source, output, self.arch.name, self.jobs, deadline, tree=tree)
 
 
 def _names(root: Path) -> Iterator[str]:

@@ -1,18 +1,23 @@
-"""Runs make on a kernel tree, tells how far it is, and says why it failed."""
+"""Run make on a kernel tree, and report how far it is."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import BuildError, InfrastructureError, ToolFailedError
+from toolkit.core.errors import ToolFailedError
+from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
 from toolkit.host import process
+from toolkit.host.cache import Cache
+from toolkit.kernel.build_failure import Build, explain_failure
 
 # The same input gives the same kernel, whoever builds it and when.
 REPRODUCIBLE = {
@@ -22,18 +27,11 @@ REPRODUCIBLE = {
     "KBUILD_BUILD_VERSION": "1",  # not a count of links: the same objects give the same kernel
 }
 _STEP = re.compile(r"  ([A-Z][A-Z0-9_+ -]*?) (?:\[M\])? +(\S+)$")
-_DIAGNOSTIC = re.compile(
-    r"(:\d+(:\d+)?: (fatal )?error\b|\berror: |undefined reference|multiple definition"
-    r"|^ERROR: modpost|^ld: |No rule to make target|: Error \d|\*\*\* )"
-)
-_CONTEXT = re.compile(r"^ +(\d+ )?\||^In file included from|: In function ")
-_HOST_FAULTS = {
-    "No space left on device": "free some disk space (toolkit cache prune) and run again",
-    "Cannot allocate memory": "free some memory, or lower --jobs, and run again",
-    "Killed signal terminated program": "the compiler was killed: free some memory or lower --jobs",
-    "virtual memory exhausted": "free some memory, or lower --jobs, and run again",
-}
-_DETAIL_LINES = 30
+# All that make and the compilers get of the caller's environment. kbuild takes its settings from
+# there as well (KCFLAGS, LLVM, W, INSTALL_MOD_STRIP …), and none of them stands in a cache key.
+INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR")
+_COMPILER = "gcc"
+_CCACHE_LIMIT = "3G"  # what ccache keeps; a kernel of the minimal image takes about 20 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,9 @@ class Make:
     """make in the folder ``source``, with ``output`` as its build folder.
 
     ``arch`` is what kbuild calls ARCH, ``log`` gets each command and all that make says, and
-    ``env`` is added to its environment.
+    ``env`` is added to its environment, which has :data:`INHERITED` of the caller's alone.
+    ``tree`` is what ``source`` holds, where that is known: it tells the series' faults from the
+    host's.
     """
 
     source: Path
@@ -51,11 +51,13 @@ class Make:
     deadline: Deadline
     log: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    tree: PatchedTree | None = None
 
     def run(self, *words: str, on_line: Callable[[str], None] | None = None) -> None:
-        """Run make with targets and settings; ``on_line`` hears each line that it prints.
+        """Run make with targets and settings; ``on_line`` gets each line that it prints.
 
-        Raises as :func:`explain_failure` says.
+        Raises what :func:`explain_failure` returns, and :class:`ToolFailedError` if make itself
+        was killed.
         """
         argv = ["make", f"-j{self.jobs}", "-C", str(self.source), f"O={self.output}"]
         argv += [f"ARCH={self.arch}", *words]
@@ -67,6 +69,7 @@ class Make:
                 argv,
                 deadline=self.deadline,
                 env={**REPRODUCIBLE, **self.env},
+                inherit=INHERITED,
                 log=self.log,
                 merge=True,
                 on_line=on_line,
@@ -74,46 +77,54 @@ class Make:
                 death_signal="TERM",
             )
         except ToolFailedError as error:
-            said = self.log.read_text(errors="replace") if self.log else None
-            lines = list(error.detail) if said is None else said.splitlines()
-            raise explain_failure(lines, self.log) from error
+            if error.status < 0:
+                raise
+            output = self.log.read_text(errors="replace") if self.log else None
+            lines = list(error.detail) if output is None else output.splitlines()
+            build = Build(self.tree, self.source) if self.tree else None
+            raise explain_failure(lines, self.log, build=build) from error
 
 
-def explain_failure(
-    lines: Sequence[str], log: Path | None, *, what: str = "the kernel does not build"
-) -> BuildError | InfrastructureError:
-    """Return the error for a failed make: the compiler's own lines, or the host's fault."""
-    for line in lines[-200:]:
-        for words, hint in _HOST_FAULTS.items():
-            if words in line:
-                return InfrastructureError(f"the build stopped: {words}", hint=hint, detail=[line])
-        if match := re.search(
-            r"(?:/bin/sh: \d+: |make.*: )([\w.-]+): (?:command )?not found", line
-        ):
-            return InfrastructureError(
-                f"the build needs {match[1]}, which is not installed on this host",
-                hint="install it, or run ./bootstrap",
-                detail=[line],
-            )
-    named = [bool(_DIAGNOSTIC.search(line)) for line in lines]
-    detail = [
-        line
-        for index, line in enumerate(lines)
-        if named[index] or (_CONTEXT.search(line) and any(named[max(0, index - 3) : index + 4]))
-    ]
-    return BuildError(
-        what,
-        hint="mend the lines above; the whole output is in the build log",
-        detail=detail[:_DETAIL_LINES] or list(lines[-_DETAIL_LINES:]),
-        log=log,
-    )
+def ccache_environment(cache: Cache) -> dict[str, str]:
+    """Return what to set for a build so that ccache keeps what was compiled; maybe nothing.
+
+    kbuild keeps what is up to date, and no more: a series that is removed and applied again
+    compiles the users of its headers twice, and so does a build folder that was pruned. ccache
+    stands before the compiler under the compiler's own name, so that no command of the build
+    changes and a build folder may be used with it and without.
+
+    Its store is a work folder of ``cache``, which `cache list` shows and `cache prune` frees;
+    ccache is safe for any number of builds at once, and for a store that is removed meanwhile. The
+    caller's own CCACHE_DIR, CCACHE_MAXSIZE, CCACHE_DEPEND and CCACHE_DISABLE come first. Nothing
+    is set where ccache is not installed, or ``cache`` is cold.
+    """
+    program = shutil.which("ccache")
+    if not program or cache.cold or "CCACHE_DISABLE" in os.environ:
+        return {}
+    store = cache.root / "work/ccache" / _COMPILER
+    names = store / "bin"
+    try:
+        names.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (names / _COMPILER).symlink_to(program)
+        os.utime(store)
+    except OSError:
+        return {}  # a store that cannot be written is no reason not to build
+    settings = {
+        "CCACHE_DIR": str(store / "store"),
+        "CCACHE_MAXSIZE": _CCACHE_LIMIT,
+        # The preprocessor's work is not done twice; kbuild asks the compiler for what it read.
+        "CCACHE_DEPEND": "1",
+    }
+    path = f"{names}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {name: os.environ.get(name, value) for name, value in settings.items()} | {"PATH": path}
 
 
 class Progress:
-    """Counts make's steps. How many there are is known only from the last build in a folder."""
+    """Counts make's steps; how many there are is known only from the last build in a folder."""
 
     def __init__(self, observer: Observer, memory: Path | None = None) -> None:
-        """Tell ``observer``; the file ``memory`` holds how many steps there were."""
+        """Report to ``observer``; the file ``memory`` holds how many steps there were."""
         self._observer = observer
         self._memory = memory
         self._done = 0
@@ -123,7 +134,7 @@ class Progress:
                 self._total = int(memory.read_text())
 
     def __call__(self, line: str) -> None:
-        """Hear a line of make's."""
+        """Count a line of make's output if it is a step."""
         if match := _STEP.match(line):
             self._done += 1
             total = self._total if self._total and self._total >= self._done else None

@@ -29,9 +29,10 @@ from toolkit.formats import manifest
 from toolkit.formats.manifest import Manifest
 from toolkit.host import process
 from toolkit.host.cache import Cache, digest
+from toolkit.kernel.build_failure import explain_failure
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.kconfig import parse_fragment
-from toolkit.kernel.make import explain_failure
+from toolkit.kernel.make import INHERITED
 from toolkit.testing import in_tree_suites
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
@@ -256,7 +257,14 @@ class _Job:
 
     def make(self, argv: Sequence[str]) -> None:
         try:
-            process.run(argv, deadline=self.deadline, log=self.log, merge=True, death_signal="TERM")
+            process.run(
+                argv,
+                deadline=self.deadline,
+                inherit=INHERITED,
+                log=self.log,
+                merge=True,
+                death_signal="TERM",
+            )
         except ToolFailedError as error:
             lines, what = self.said(), "the selftests do not build"
             raise explain_failure(lines, self.log, what=what) from error
@@ -265,7 +273,8 @@ class _Job:
         return self.log.read_text(errors="replace").splitlines()
 
     def programs(self, argv: Sequence[str]) -> list[str]:
-        text = process.run([*argv, "-s", "emit_tests"], deadline=self.deadline).text
+        command = [*argv, "-s", "emit_tests"]
+        text = process.run(command, deadline=self.deadline, inherit=INHERITED).text
         return in_tree_suites.emitted(text)
 
 

@@ -177,7 +177,7 @@ class _Lint:
                 source = folder.source()
                 existing = [f"{name}/" for name in self._folders if (source / name).is_dir()]
                 output = _lint_folder(folder, run.config.text, fresh=fresh)
-                make = run.builder.make(source, output, run.deadline)
+                make = run.builder.make(source, output, run.deadline, tree)
                 replace(make, log=run.folder / "lint.log").run(
                     *("W=1", "C=1", f"CHECK={process.find('sparse')}", *existing),
                     on_line=lambda line: said.append(line.replace(f"{source}/", "")),

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.unit.fake_tree import soon
-from toolkit.core.errors import BuildError, InfrastructureError
+from toolkit.core.errors import BuildError, ToolFailedError
 from toolkit.core.observer import Silent
+from toolkit.host import process
+from toolkit.host.cache import Cache
 from toolkit.kernel import make
 
 
@@ -25,6 +28,31 @@ def test_what_is_made_and_what_make_says(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="does not build") as caught:
         job.run("that")
     assert any("No rule to make target 'that'" in line for line in caught.value.detail)
+
+
+def test_settings_of_the_callers_shell_do_not_reach_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them stands in the key of what is built."""
+    names = ["LLVM", "KCFLAGS", "KAFLAGS", "LOCALVERSION", "KCONFIG_CONFIG", "CFLAGS", "LDFLAGS"]
+    names += ["INSTALL_MOD_STRIP", "CROSS_COMPILE", "W", "C", "V", "KBUILD_MODPOST_WARN", "HOSTCC"]
+    names += ["MAKEFLAGS", "MAKEFILES", "C_INCLUDE_PATH", "GCC_EXEC_PREFIX", "http_proxy"]
+    for name in names:
+        monkeypatch.setenv(name, "/stray")
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "Makefile").write_text("it:\n\t@env > $(O)/it\n")
+    make.Make(tmp_path, tmp_path, "x86_64", 2, soon()).run("it")
+    variables = dict(line.partition("=")[::2] for line in (tmp_path / "it").read_text().split("\n"))
+    assert not [name for name, value in variables.items() if value == "/stray"]
+    assert variables["HOME"] == "/home/me"
+    assert variables["ARCH"] == "x86_64"
+    assert variables["KBUILD_BUILD_USER"] == "toolkit"
+
+
+def test_a_make_that_was_killed_is_no_fault_of_the_series(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("it:\n\t@kill -9 $$PPID\n")
+    with pytest.raises(ToolFailedError, match="make was killed by signal 9"):
+        make.Make(tmp_path, tmp_path, "x86_64", 2, soon()).run("it")
 
 
 class Counting(Silent):
@@ -49,30 +77,110 @@ def test_the_second_build_knows_how_many_steps_there_are(tmp_path: Path) -> None
         assert told.heard == [(1, total, "CC a.o"), (2, total, "LD b.ko")]
 
 
-def test_the_hosts_faults_are_not_the_kernels() -> None:
-    full = make.explain_failure(["ld: final link failed: No space left on device"], None)
-    assert isinstance(full, InfrastructureError)
-    assert "cache prune" in full.hint
-    missing = make.explain_failure(["/bin/sh: 1: flex: not found"], None)
-    assert isinstance(missing, InfrastructureError)
-    assert "needs flex" in missing.what
+# --- ccache -----------------------------------------------------------------------------
 
 
-def test_the_context_of_an_error_is_kept_and_noise_is_not() -> None:
-    lines = [
-        "  CC      virt/kvm/kvm_main.o",
-        "virt/kvm/kvm_main.c: In function 'f':",
-        "virt/kvm/kvm_main.c:5:3: error: implicit declaration of function 'g'",
-        "    5 |   g();",
-        "      |   ^",
-        "  CC      fs/open.o",
-        "make[4]: *** [scripts/Makefile.build:229: virt/kvm/kvm_main.o] Error 1",
-    ]
-    detail = make.explain_failure(lines, None).detail
-    assert detail == (*lines[1:5], lines[6])
+FAKE = """#!/bin/sh
+echo "ccache as ${0##*/} in $CCACHE_DIR: $*"
+"""
 
 
-@given(st.lists(st.text(max_size=80), max_size=30))
-def test_any_output_gives_an_error_to_raise(lines: list[str]) -> None:
-    error = make.explain_failure(lines, None)
-    assert isinstance(error, BuildError | InfrastructureError)
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a program called ccache, which says how it is called, on the PATH."""
+    program = tmp_path / "programs/ccache"
+    program.parent.mkdir()
+    program.write_text(FAKE)
+    program.chmod(0o755)
+    for name in [name for name in os.environ if name.startswith("CCACHE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return program
+
+
+def run(environment: dict[str, str], *words: str | Path, folder: Path | None = None) -> str:
+    env = process.environment(environment)
+    return subprocess.run(words, env=env, check=True, stdout=-1, text=True, cwd=folder).stdout
+
+
+def test_stands_before_the_compiler_under_its_name(installed: Path, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    for _ in range(2):  # a second run finds the links of the first
+        environment = make.ccache_environment(cache)
+        said = run(environment, "/bin/sh", "-c", "gcc -c file.c")
+    assert said.startswith("ccache as gcc in ") and said.endswith(": -c file.c\n")
+    assert environment["PATH"].split(":")[1] == str(installed.parent), "and the caller's is next"
+
+
+def test_is_listed_and_pruned_with_the_cache(installed: Path, tmp_path: Path) -> None:
+    assert installed.exists()
+    cache = Cache(tmp_path / "cache")
+    store = Path(make.ccache_environment(cache)["CCACHE_DIR"])
+    store.mkdir()
+    (store / "object").write_bytes(b"x" * 10_000)
+    (entry,) = cache.entries()
+    assert (entry.kind, entry.key) == ("work/ccache", "gcc")
+    assert entry.size > 10_000
+    assert cache.prune(0) == [entry]
+    assert not store.exists()
+    assert make.ccache_environment(cache)["CCACHE_DIR"] == str(store), "the next run makes it again"
+
+
+def test_what_the_caller_has_set_stays(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert installed.exists()
+    monkeypatch.setenv("CCACHE_DIR", "/of/the/caller")
+    assert make.ccache_environment(Cache(tmp_path))["CCACHE_DIR"] == "/of/the/caller"
+
+
+def test_the_caller_may_switch_it_off(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert installed.exists()
+    monkeypatch.setenv("CCACHE_DISABLE", "1")
+    assert make.ccache_environment(Cache(tmp_path)) == {}
+
+
+def test_reuses_nothing_when_cold(installed: Path, tmp_path: Path) -> None:
+    assert installed.exists()
+    assert make.ccache_environment(Cache(tmp_path / "cache", cold=True)) == {}
+    assert not (tmp_path / "cache").exists()
+
+
+def test_builds_without_it(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed.unlink()
+    monkeypatch.setenv("PATH", str(installed.parent))
+    assert make.ccache_environment(Cache(tmp_path / "cache")) == {}
+
+
+def test_builds_with_a_cache_that_cannot_be_written(installed: Path, tmp_path: Path) -> None:
+    assert installed.exists()
+    (tmp_path / "work").write_text("a file where a folder should be")
+    assert make.ccache_environment(Cache(tmp_path)) == {}
+
+
+@pytest.mark.skipif(not shutil.which("ccache"), reason="needs ccache")
+def test_the_real_one_compiles_nothing_twice(tmp_path: Path) -> None:
+    environment = make.ccache_environment(Cache(tmp_path / "cache"))
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "code.c").write_text('#include "code.h"\nint answer = ANSWER;\n')
+    (source / "code.h").write_text("#define ANSWER 42\n")
+    for name in ("code.c", "code.h"):
+        os.utime(source / name, (1, 1))  # ccache does not trust what was written just now
+    objects = []
+    for _ in range(2):
+        # as kbuild calls it: what was read goes into a file beside the object
+        run(environment, "gcc", "-Wp,-MMD,.code.o.d", "-c", "-o", "code.o", "code.c", folder=source)
+        assert "code.h" in (source / ".code.o.d").read_text()
+        objects.append((source / "code.o").read_bytes())
+        (source / "code.o").unlink()
+        (source / ".code.o.d").unlink()
+    counted = dict(
+        line.split("\t") for line in run(environment, "ccache", "--print-stats").splitlines()
+    )
+    assert (counted["cache_miss"], counted["direct_cache_hit"]) == ("1", "1")
+    assert objects[0] == objects[1]

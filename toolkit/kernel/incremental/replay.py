@@ -22,7 +22,7 @@ from pathlib import Path
 from toolkit.core.errors import ToolFailedError
 from toolkit.host import process
 from toolkit.kernel.incremental import affected
-from toolkit.kernel.make import REPRODUCIBLE, Make
+from toolkit.kernel.make import INHERITED, REPRODUCIBLE, Make
 
 Step = Callable[[str], None]
 
@@ -160,6 +160,7 @@ class _Replay:
             cwd=make.output,
             deadline=make.deadline,
             env={**REPRODUCIBLE, **make.env},
+            inherit=INHERITED,
             log=make.log,
             merge=True,
         )

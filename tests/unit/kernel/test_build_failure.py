@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.core.errors import BuildError, InfrastructureError
+from toolkit.core.model.kernel import KernelBase
+from toolkit.core.model.series import PatchedFile, PatchedTree
+from toolkit.kernel.build_failure import Build, explain_failure
+
+SIGN_FILE = [
+    "  HOSTCC  scripts/sign-file",
+    "/src/scripts/sign-file.c:25:10: fatal error: openssl/opensslv.h: No such file or directory",
+    "   25 | #include <openssl/opensslv.h>",
+    "      |          ^~~~~~~~~~~~~~~~~~~~",
+    "compilation terminated.",
+    "make[3]: *** [/src/scripts/Makefile.host:116: scripts/sign-file] Error 1",
+]
+OBJTOOL = [
+    "In file included from /src/tools/objtool/include/objtool/objtool.h:13,",
+    "                 from /src/tools/objtool/arch/x86/decode.c:13:",
+    "/src/tools/objtool/include/objtool/elf.h:10: fatal error: gelf.h: No such file or directory",
+    "make[5]: *** [/src/tools/build/Makefile.build:105: /out/tools/objtool/decode.o] Error 1",
+]
+OF_HOST_TARGET = [
+    "/src/lib/gen_crc32table.c:3:10: fatal error: zlib.h: No such file or directory",
+    "make[2]: *** [/src/scripts/Makefile.host:116: lib/gen_crc32table] Error 1",
+]
+OF_KERNEL = [
+    "/src/virt/kvm/eventfd.c:9:10: fatal error: linux/missing.h: No such file or directory",
+    "make[4]: *** [/src/scripts/Makefile.build:229: virt/kvm/eventfd.o] Error 1",
+]
+DIAGNOSTIC = "kernel/fork.c:5:3: error: implicit declaration of function 'g'"
+
+
+def build(
+    tmp_path: Path, files: Mapping[str, str | None] = {}, base: Mapping[str, str] = {}
+) -> Build:
+    """Return the build of a series that gives these files this content, on a base."""
+    for name, text in base.items():
+        path = tmp_path / "base" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    patched = {
+        name: PatchedFile(None if text is None else text.encode()) for name, text in files.items()
+    }
+    kernel = KernelBase("tree:base", "6.12.1", tmp_path / "base", "base")
+    return Build(PatchedTree(kernel, None, patched, "tree"), Path("/src"))
+
+
+@pytest.mark.parametrize(
+    ("line", "tool"),
+    [
+        ("/bin/sh: 1: flex: not found", "flex"),
+        ("sh: 1: clang: not found", "clang"),
+        ("sh: 1: exec: clang: not found", "clang"),
+        ("/bin/sh: pahole: not found", "pahole"),
+        ("/bin/sh: line 1: pahole: command not found", "pahole"),
+        ("clang: command not found", "clang"),
+        ("bash: clang: command not found", "clang"),
+        ("/src/scripts/link-vmlinux.sh: line 113: pahole: command not found", "pahole"),
+        ("make: clang: No such file or directory", "clang"),
+        ("make[3]: pahole: Command not found", "pahole"),
+        ("make[1]: ld.lld-17: No such file or directory", "ld.lld-17"),
+        ("env: 'python3': No such file or directory", "python3"),
+        ("/usr/bin/env: \u2018python3\u2019: No such file or directory", "python3"),
+        ("/bin/sh: 1: scripts/x.py: /usr/bin/python3: bad interpreter: No such file or directory",
+         "python3"),
+    ],
+)  # fmt: skip
+def test_a_missing_tool_is_the_hosts_fault_in_any_wording(
+    tmp_path: Path, line: str, tool: str
+) -> None:
+    stop = "make[1]: *** [Makefile:1: x] Error 127"
+    for lines in ([line], [line, stop], [DIAGNOSTIC, line, stop]):
+        for built in (None, build(tmp_path)):
+            error = explain_failure(lines, None, build=built)
+            assert isinstance(error, InfrastructureError), lines
+            assert error.what.startswith(f"the build needs {tool}, which is not installed")
+    series = build(tmp_path, {"scripts/Makefile.new": f"x:\n\t{tool} x\n"})
+    assert isinstance(explain_failure([line, stop], None, build=series), BuildError)
+
+
+def test_a_tool_that_the_base_needs_is_the_hosts_though_the_series_touches_its_makefile(
+    tmp_path: Path,
+) -> None:
+    line = "make: pahole: No such file or directory"
+    base = {"Makefile": "PAHOLE = pahole\n"}
+    series = build(tmp_path, {"Makefile": "PAHOLE = pahole\nnew: ; other-tool\n"}, base)
+    assert isinstance(explain_failure([line], None, build=series), InfrastructureError)
+
+
+def test_a_tool_whose_lack_was_ignored_is_no_reason(tmp_path: Path) -> None:
+    lines = ["sh: 1: dpkg-architecture: not found", DIAGNOSTIC, "make: *** [x] Error 1"]
+    error = explain_failure(lines, None, build=build(tmp_path))
+    assert isinstance(error, BuildError)
+    assert DIAGNOSTIC in error.detail
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ld: final link failed: No space left on device",
+        "fs/open.c:99:1: fatal error: error writing to /tmp/cc.s: No space left on device",
+        "OSError: [Errno 28] No space left on device",
+        "make[2]: vfork: Resource temporarily unavailable",
+        "make: *** fork: Cannot allocate memory.  Stop.",
+        "/bin/sh: fork: retry: Resource temporarily unavailable",
+        "sh: 1: Cannot fork",
+        "gcc: fatal error: Killed signal terminated program cc1",
+        "collect2: fatal error: ld terminated with signal 9 [Killed]",
+        "make[3]: *** [scripts/Makefile.build:229: fs/open.o] Killed",
+        "virtual memory exhausted: Cannot allocate memory",
+        "cc1: out of memory allocating 65536 bytes after a total of 1 bytes",
+        "fs/open.c:99:1: internal compiler error: Segmentation fault",
+    ],
+)
+def test_what_the_host_ran_out_of_is_its_own_fault(tmp_path: Path, line: str) -> None:
+    stop = "make: *** [Makefile:1: x] Error 1"
+    error = explain_failure([DIAGNOSTIC, line, stop], None, build=build(tmp_path))
+    assert isinstance(error, InfrastructureError)
+    assert error.hint
+    assert error.detail == (line,)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'x.c:1:2: error: #error "disk: No space left on device"',
+        '    9 |  pr_err("disk: No space left on device");',
+        "x.c:1:2: warning: sh: 1: flex: not found [-Wcpp]",
+    ],
+)
+def test_the_words_of_the_source_are_not_the_hosts(tmp_path: Path, line: str) -> None:
+    lines = [line, DIAGNOSTIC]
+    assert isinstance(explain_failure(lines, None, build=build(tmp_path)), BuildError)
+
+
+@pytest.mark.parametrize(
+    ("lines", "header"),
+    [(SIGN_FILE, "openssl/opensslv.h"), (OBJTOOL, "gelf.h"), (OF_HOST_TARGET, "zlib.h")],
+)
+def test_a_header_of_the_hosts_programs_is_the_hosts_fault(
+    tmp_path: Path, lines: list[str], header: str
+) -> None:
+    error = explain_failure(lines, None, build=build(tmp_path))
+    assert isinstance(error, InfrastructureError)
+    assert error.what.startswith(f"the build needs {header}, ")
+    assert isinstance(explain_failure(lines, None), BuildError), "a selftest's own matter"
+
+
+def test_a_header_that_the_series_asks_for_or_removes_is_its_own_fault(tmp_path: Path) -> None:
+    include = "#include <openssl/opensslv.h>\n"
+    adds = build(tmp_path, {"scripts/sign-file.c": include})
+    assert isinstance(explain_failure(SIGN_FILE, None, build=adds), BuildError)
+    touches = build(
+        tmp_path, {"scripts/sign-file.c": f"{include}int x;\n"}, {"scripts/sign-file.c": include}
+    )
+    assert isinstance(explain_failure(SIGN_FILE, None, build=touches), InfrastructureError)
+    removes = build(tmp_path, {"tools/include/gelf.h": None})
+    assert isinstance(explain_failure(OBJTOOL, None, build=removes), BuildError)
+    assert isinstance(explain_failure(OF_KERNEL, None, build=build(tmp_path)), BuildError)
+
+
+def test_a_library_is_the_hosts_fault_unless_the_series_links_it(tmp_path: Path) -> None:
+    lines = ["/usr/bin/ld: cannot find -lelf: No such file or directory", "make: *** [x] Error 1"]
+    error = explain_failure(lines, None, build=build(tmp_path))
+    assert isinstance(error, InfrastructureError)
+    assert "libelf" in error.what
+    series = build(tmp_path, {"tools/objtool/Makefile": "LDLIBS += -lelf\n"})
+    assert isinstance(explain_failure(lines, None, build=series), BuildError)
+
+
+def test_the_context_of_an_error_is_kept_and_noise_is_not() -> None:
+    lines = [
+        "  CC      virt/kvm/kvm_main.o",
+        "virt/kvm/kvm_main.c: In function 'f':",
+        "virt/kvm/kvm_main.c:5:3: error: implicit declaration of function 'g'",
+        "    5 |   g();",
+        "      |   ^",
+        "  CC      fs/open.o",
+        "make[4]: *** [scripts/Makefile.build:229: virt/kvm/kvm_main.o] Error 1",
+    ]
+    detail = explain_failure(lines, None).detail
+    assert detail == (*lines[1:5], lines[6])
+
+
+@given(st.lists(st.text(max_size=80), max_size=30))
+def test_any_output_gives_an_error_to_raise(lines: list[str]) -> None:
+    tree = PatchedTree(KernelBase("t", "6.12.1", Path("/nowhere"), "k"), None, {}, "t")
+    error = explain_failure(lines, None, build=Build(tree, Path("/src")))
+    assert isinstance(error, BuildError | InfrastructureError)

@@ -1,0 +1,195 @@
+"""Why make failed: the series, with the compiler's own lines, or the host.
+
+A series that does not compile is a verdict, so what the host lacks must not look like one: a tool,
+a header or library of the kernel's host programs, memory, disk space. What the series itself adds
+decides where the words are the same: a Makefile of its own may name a tool that does not exist.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.core.errors import BuildError, InfrastructureError
+from toolkit.core.model.series import PatchedTree
+
+_DIAGNOSTIC = re.compile(
+    r"(:\d+(:\d+)?: (fatal )?error\b|\berror: |undefined reference|multiple definition"
+    r"|^ERROR: modpost|^ld: |No rule to make target|: Error \d|\*\*\* )"
+)
+_OF_SOURCE = re.compile(r"^\S+:\d+(?::\d+)?: (?:error|warning|note): ")
+_CONTEXT = re.compile(r"^ +(\d+ )?\||^In file included from|: In function ")
+_DETAIL_LINES = 30
+_WINDOW = 200  # lines at the end of the output; what came before did not stop make
+
+_FREE_MEMORY = "free some memory, or lower --jobs, and run again"
+_EXHAUSTED = (
+    (r"No space left on device", "free some disk space (toolkit cache prune) and run again"),
+    (r"Disk quota exceeded", "free some of your disk quota (toolkit cache prune) and run again"),
+    (r"virtual memory exhausted", _FREE_MEMORY),
+    (r"out of memory allocating \d+ bytes", _FREE_MEMORY),
+    (r"memory exhausted", _FREE_MEMORY),
+    (r"Cannot allocate memory", _FREE_MEMORY),
+    (r"(?:v?fork|retry): Resource temporarily unavailable", "raise `ulimit -u`, or lower --jobs"),
+    (r"Cannot fork", "raise `ulimit -u`, or lower --jobs"),
+    (r"Killed signal terminated program \w+", _FREE_MEMORY),
+    (r"\w+ terminated with signal 9 \[Killed\]", _FREE_MEMORY),
+    (r"\[[^\]]+\] Killed", _FREE_MEMORY),
+    (
+        r"internal compiler error",
+        "the compiler crashed: run again; if it crashes at the same file, use another version",
+    ),
+)
+# The words come first in a message, after a program's name and perhaps a place in a file.
+_HOST_EXHAUSTED = tuple(
+    (re.compile(rf"(?:^|[:\]] |\*\*\* )(?:error writing to \S+: )?({words})"), hint)
+    for words, hint in _EXHAUSTED
+)
+# dash, bash, make, env (with its quotes in UTF-8 or not) and a script's first line.
+_NAME = r"(?P<name>[\w.+-]+)"
+_TOOL_MISSING = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"^\S*(?:sh|\.\w+): (?:line )?\d+: (?:exec: )?{_NAME}: (?:command )?not found$",
+        rf"^(?:\S*sh: )?(?:exec: )?{_NAME}: (?:command )?not found$",
+        rf"^make(?:\[\d+\])?: {_NAME}: (?:No such file or directory|[Cc]ommand not found)$",
+        rf"^\S*env: [\u2018']?{_NAME}[\u2019']?: No such file or directory$",
+        r": (?:\S*/)?(?P<name>[\w.+-]+): bad interpreter: No such file or directory$",
+    )
+)
+_NOT_FOUND = 127  # what a shell, env and make exit with then
+_LIBRARY_MISSING = re.compile(r"cannot find -l(?P<name>[\w.+-]+)")
+_HEADER_MISSING = re.compile(
+    r"(?P<file>\S+?):\d+(?::\d+)?: fatal error: (?P<name>\S+): No such file or directory"
+)
+# Programs of the kernel's build that run on the host (scripts/Makefile.host, tools/build).
+_HOST_PROGRAMS = re.compile(r"(?:scripts|tools|certs|usr)/|arch/[^/]+/(?:boot/)?tools/")
+_HOST_TARGET = re.compile(r"\*\*\* \[(?:\S*/)?scripts/Makefile\.host:\d+: (?P<target>\S+)\] Error")
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What make built: a patched tree, in the folder ``source``."""
+
+    tree: PatchedTree
+    source: Path
+
+    def adds(self, words: str, *, only: str = "") -> bool:
+        """Return whether the series adds a line with ``words``; ``only``: to that file."""
+        names = [only] if only else list(self.tree.files)
+        pattern = re.compile(rf"(?<![\w.+-]){re.escape(words)}(?![\w+-])")
+        return any(pattern.search(line) for name in names for line in self._added(name))
+
+    def removes(self, header: str) -> bool:
+        """Return whether the series takes away a file that ``#include <header>`` meant."""
+        return any(
+            file.content is None and f"/{name}".endswith(f"/{header}")
+            for name, file in self.tree.files.items()
+        )
+
+    def path(self, name: str) -> str:
+        """Return a path in the tree as the compiler was given it, in the shortest form."""
+        return os.path.relpath(self.source / name, self.source)
+
+    def _added(self, name: str) -> list[str]:
+        file = self.tree.files.get(name)
+        if file is None or file.content is None:
+            return []
+        try:
+            before = set((self.tree.base.path / name).read_text(errors="replace").splitlines())
+        except OSError:
+            before = set()
+        text = file.content.decode(errors="replace")
+        return [line for line in text.splitlines() if line not in before]
+
+
+def explain_failure(
+    lines: Sequence[str],
+    log: Path | None,
+    *,
+    what: str = "the kernel does not build",
+    build: Build | None = None,
+) -> BuildError | InfrastructureError:
+    """Return the error for a failed make: the compiler's own lines, or the host's fault.
+
+    ``lines`` are make's output, and ``build`` what it built, where that is a kernel: its host
+    programs need headers and libraries of the host.
+    """
+    if fault := _host_fault(lines[-_WINDOW:], build):
+        return fault
+    named = [bool(_DIAGNOSTIC.search(line)) for line in lines]
+    detail = [
+        line
+        for index, line in enumerate(lines)
+        if named[index] or (_CONTEXT.search(line) and any(named[max(0, index - 3) : index + 4]))
+    ]
+    return BuildError(
+        what,
+        hint="fix the lines above; the whole output is in the build log",
+        detail=detail[:_DETAIL_LINES] or list(lines[-_DETAIL_LINES:]),
+        log=log,
+    )
+
+
+def _host_fault(lines: Sequence[str], build: Build | None) -> InfrastructureError | None:
+    targets = {match["target"] for line in lines if (match := _HOST_TARGET.search(line))}
+    # A recipe may ignore that a tool is missing, and fail for another reason.
+    diagnosed = any(re.search(r"^\S+:\d+(:\d+)?: (fatal )?error: ", line) for line in lines)
+    stopped = any(f" Error {_NOT_FOUND}" in line for line in lines)
+    for line in lines:
+        if _CONTEXT.search(line) or _OF_SOURCE.search(line):
+            continue  # which may have any words in it
+        fault = _exhausted(line)
+        if not fault and (stopped or not diagnosed):
+            fault = _lacks_tool(line, build)
+        if not fault and build:
+            fault = _lacks_library(line, build) or _lacks_header(line, build, targets)
+        if fault:
+            return fault
+    return None
+
+
+def _exhausted(line: str) -> InfrastructureError | None:
+    for pattern, hint in _HOST_EXHAUSTED:
+        if match := pattern.search(line):
+            what = f"the build stopped: {match[1]}"
+            return InfrastructureError(what, hint=hint, detail=[line])
+    return None
+
+
+def _lacks_tool(line: str, build: Build | None) -> InfrastructureError | None:
+    match = next(filter(None, (pattern.search(line) for pattern in _TOOL_MISSING)), None)
+    if match is None or (build and build.adds(match["name"])):
+        return None
+    return _lacks(match["name"], line, "install it, or run ./bootstrap")
+
+
+def _lacks_library(line: str, build: Build) -> InfrastructureError | None:
+    match = _LIBRARY_MISSING.search(line)
+    if match is None or build.adds(f"-l{match['name']}"):
+        return None
+    name = f"lib{match['name']}"
+    return _lacks(name, line, f"install the development package of {name}")
+
+
+def _lacks_header(line: str, build: Build, targets: set[str]) -> InfrastructureError | None:
+    """Return the fault for a header that a host program needs; ``targets`` are such programs."""
+    match = _HEADER_MISSING.search(line)
+    if match is None:
+        return None
+    path, header = build.path(match["file"]), match["name"]
+    stem = os.path.splitext(path)[0]  # noqa: PTH122 - no path of ours
+    if not _HOST_PROGRAMS.match(path) and not {stem, f"{stem}.o"} & targets:
+        return None
+    if build.adds(header, only=path) or build.removes(header):
+        return None
+    return _lacks(header, line, "install the development package that has this header")
+
+
+def _lacks(name: str, line: str, hint: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"the build needs {name}, which is not installed on this host", hint=hint, detail=[line]
+    )
