@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from toolkit import __version__
-from toolkit.cli import bench, bisect, history, mail, maintenance, open_run, options, series
+from toolkit.cli import bench, bisect, crash, history, mail, maintenance, open_run, options, series
 from toolkit.core.errors import (
     EXIT_INFRASTRUCTURE,
     EXIT_INTERRUPTED,
@@ -225,26 +225,57 @@ def main() -> None:
     """Run the command line and exit with the code that its errors map to."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    _open_standard_streams()
     try:
-        # Not standalone, click returns the code that a command exits with.
-        sys.exit(cli.main(prog_name="toolkit", standalone_mode=False) or EXIT_OK)
+        code = _run()
+    except OSError:
+        code = EXIT_INFRASTRUCTURE  # whoever read our output has gone, as `head` does
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python would try again while it ends, and exit with a status of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or EXIT_INFRASTRUCTURE
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command line, show its error if there is one, and return the exit code."""
+    try:
+        with crash.described():
+            # Not standalone, click returns the code that a command exits with.
+            return int(cli.main(prog_name="toolkit", standalone_mode=False) or EXIT_OK)
     except click.ClickException as error:
         error.show()
-        sys.exit(EXIT_USER)
+        return EXIT_USER
     except (KeyboardInterrupt, click.Abort):
         _stop_children()
         click.echo("toolkit: interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except ToolkitError as error:
         _show(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; nothing is left to say to them.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_INFRASTRUCTURE)
+        raise
     except OSError as error:
         _show(of_os_error(error))
-        sys.exit(EXIT_INFRASTRUCTURE)
+        return EXIT_INFRASTRUCTURE
+
+
+def _open_standard_streams() -> None:
+    """Open those of the three standard streams that the caller has closed, on /dev/null.
+
+    Otherwise the next file that is opened would get the number, and what is printed with it.
+    """
+    for number, mode in enumerate("rww"):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            stream = open(number, mode, encoding="utf-8")  # noqa: SIM115, PTH123 - for good
+            setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -26,13 +26,14 @@ def open_run(
 
     ``command`` repeats the run; by default that is how the toolkit was called.
     """
+    from toolkit.cli import crash
     from toolkit.core import paths
     from toolkit.report import terminal, terminal_summary
     from toolkit.workflow.run import Run
 
     request = _request(patch, given, command or repeatable(sys.argv))
     place = folder(root, patch or request.kernel, given.get("run_dir"))
-    with terminal.open_display(sys.stderr) as observer:
+    with crash.described(place), terminal.open_display(sys.stderr) as observer:
         observer.notice(f"run folder: {place}")
         run = Run(request, paths.resolve(root), place, observer)
         outcome: list[Any] = []

@@ -11,7 +11,8 @@
           ├── ToolMissingError   a host program is not installed
           ├── ToolFailedError    a host program ran and failed
           ├── DeadlineError      the time given ran out
-          └── MachineLostError   a machine went away and the kernel did not say why
+          ├── MachineLostError   a machine went away and the kernel did not say why
+          └── InternalError      the toolkit itself is at fault
 
 A failing test is a value, never an exception. Only :mod:`toolkit.cli.main` turns errors
 into exit codes.
@@ -115,6 +116,10 @@ class DeadlineError(InfrastructureError):
 
 class MachineLostError(InfrastructureError):
     """QEMU or the connection to the guest went away without a word from the kernel."""
+
+
+class InternalError(InfrastructureError):
+    """Something that nobody expected: a fault of the toolkit, which says nothing of the kernel."""
 
 
 _OS_HINTS = {

@@ -24,6 +24,7 @@ class Paths:
     cache: Path
     runs: Path
     history: Path  # the database of all runs
+    errors: Path  # tracebacks of the toolkit's own faults
 
     @property
     def patches(self) -> Path:
@@ -60,6 +61,7 @@ def resolve(root: Path | None = None) -> Paths:
         cache=_absolute(platformdirs.user_cache_path, "XDG_CACHE_HOME"),
         runs=state / "runs",
         history=state / "history.sqlite",
+        errors=state / "errors",
     )
 
 

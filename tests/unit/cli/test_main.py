@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -39,9 +41,11 @@ def tree(tmp_path: Path) -> Path:
     return path
 
 
-def call(tmp_path: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+def call(
+    tmp_path: Path, *words: str, program: Sequence[str] = (), **env: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "toolkit", *words],
+        [*(program or [sys.executable, "-m", "toolkit"]), *words],
         cwd=tmp_path,
         env={
             **os.environ,
@@ -129,6 +133,33 @@ def test_a_cache_that_cannot_be_written_is_the_hosts_fault(tmp_path: Path, tree:
     done = call(tmp_path, "fetch", "--kernel", f"tree:{tree}")
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("b4-check series <&-", 0),  # and its answer says what is wrong
+        ("series show v99 2>/dev/full", 3),
+        ("series list >/dev/full", 3),
+        ("series list >&- 2>&-", 0),
+        ("series show v99 <&- >&- 2>&-", 2),
+        ("fetch --kernel tree:~nobody-here/linux", 2),
+    ],
+)
+def test_no_standard_stream_makes_it_the_kernels_fault(
+    tmp_path: Path, line: str, code: int
+) -> None:
+    command = shlex.join([sys.executable, "-m", "toolkit"])
+    done = call(tmp_path, program=["/bin/sh", "-c", f"{command} {line}"])
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_folders_of_a_user_without_a_home_are_refused(tmp_path: Path) -> None:
+    done = call(tmp_path, "cache", "list", HOME="~", XDG_CACHE_HOME="", XDG_STATE_HOME="")
+    assert done.returncode == 2
+    assert "set HOME" in done.stderr
+    assert not (tmp_path / "~").exists()
 
 
 def test_series_list_and_show(tmp_path: Path) -> None:
