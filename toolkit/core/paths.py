@@ -24,7 +24,11 @@ class Paths:
     cache: Path
     runs: Path
     history: Path  # the database of all runs
-    errors: Path  # tracebacks of the toolkit's own faults
+
+    @property
+    def errors(self) -> Path:
+        """Tracebacks of the toolkit's own faults."""
+        return self.runs.parent / "errors"
 
     @property
     def patches(self) -> Path:
@@ -61,7 +65,6 @@ def resolve(root: Path | None = None) -> Paths:
         cache=_absolute(platformdirs.user_cache_path, "XDG_CACHE_HOME"),
         runs=state / "runs",
         history=state / "history.sqlite",
-        errors=state / "errors",
     )
 
 

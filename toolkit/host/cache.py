@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import InfrastructureError
+from toolkit.core.errors import InfrastructureError, UserError
 from toolkit.host import integrity
 
 _SEAL = ".sealed.json"  # written last: a folder without it is not an entry
@@ -31,8 +32,13 @@ _FORMAT = 2  # of a seal; what an earlier toolkit sealed cannot be checked, and 
 _LOCK_POLL = 0.05
 
 
-def _nobody(said: str) -> None:
-    """Hear of damage and do nothing: where there is nobody to tell."""
+# What make and the commands that kbuild writes take for more than a part of a name. The kernel's
+# Makefile refuses the first two ("source directory cannot contain spaces or colons").
+_UNFIT = re.compile(r"""[\s:#%$&;|<>()*?{}'"`\\!\[\]]""")
+
+
+def _ignore(damage: str) -> None:
+    """Do nothing about damage, where there is nobody to tell."""
 
 
 def digest(*parts: object) -> str:
@@ -60,46 +66,46 @@ class Cache:
     """A store rooted at ``root``, which is made when first needed.
 
     ``cold`` makes :meth:`make` ignore what is there (once each entry), and replace it.
-    ``on_damage`` is told of an entry that is not what it was, in words.
+    ``on_damage`` gets a sentence on each entry that turns out to be damaged.
     """
 
     def __init__(
-        self, root: Path, *, cold: bool = False, on_damage: Callable[[str], None] = _nobody
+        self, root: Path, *, cold: bool = False, on_damage: Callable[[str], None] = _ignore
     ) -> None:
         self.root = root
         self.cold = cold
         self._on_damage = on_damage
         self._fresh: set[Path] = set()
-        self._looked_through: dict[Path, bool] = {}  # by this process: is it sound?
+        self._intact: dict[Path, bool] = {}  # what this process has checked
 
     def find(self, kind: str, key: str) -> Path | None:
         """Return the entry's folder, and remember that it was used, or None."""
         path = self.root / kind / key
         if self.cold and path not in self._fresh:
             return None
-        if not (path / _SEAL).exists() or not self._sound(path):
+        if not (path / _SEAL).exists() or not self._is_intact(path):
             return None
         with contextlib.suppress(OSError):
             os.utime(path / _SEAL)
         return path
 
-    def _sound(self, path: Path) -> bool:
-        """Return whether an entry is what it was when it was sealed; looked at once."""
-        if path not in self._looked_through:
+    def _is_intact(self, path: Path) -> bool:
+        """Return whether an entry is as it was when it was sealed; checked once."""
+        if path not in self._intact:
             try:
                 seal = json.loads((path / _SEAL).read_text())
                 if seal.get("format") != _FORMAT:
                     return False
-                what = integrity.damage(path, seal["files"])
+                damage = integrity.damage(path, seal["files"])
             except FileNotFoundError:
                 return False  # pruned meanwhile
             except (OSError, ValueError, KeyError, AttributeError) as error:
-                what = str(error)
-            if what:
+                damage = str(error)
+            if damage:
                 kind = path.parent.name
-                self._on_damage(f"a cached {kind} is damaged and will be made again: {what}")
-            self._looked_through[path] = not what
-        return self._looked_through[path]
+                self._on_damage(f"a cached {kind} is damaged and will be made again: {damage}")
+            self._intact[path] = not damage
+        return self._intact[path]
 
     def make(
         self,
@@ -111,22 +117,22 @@ class Cache:
         label: str = "",
         checked: bool = True,
     ) -> tuple[Path, bool]:
-        """Return the entry's folder and whether it was found.
+        """Return the entry's folder and whether the cache had it.
 
         Where it is absent or damaged ``fill`` is called with an empty folder; what it raises
         leaves the store as it was. Two callers of one key wait for each other and fill it once.
-        Who looks after the entry's files himself says that it is not to be ``checked``.
+        An entry that is not ``checked`` gets no digests: its user knows the files by other means.
         """
-        if found := self.find(kind, key):
-            return found, True
+        if entry := self.find(kind, key):
+            return entry, True
         with self.lock(f"{kind}/{key}", deadline=deadline):
-            if found := self.find(kind, key):
-                return found, True
+            if entry := self.find(kind, key):
+                return entry, True
             return self._fill(self.root / kind / key, fill, label, checked), False
 
     def _fill(self, path: Path, fill: Callable[[Path], None], label: str, checked: bool) -> Path:
         try:
-            # Whoever left one of these was killed: its lock is ours now.
+            # Left by a process that was killed: its lock is ours now.
             for left in path.parent.glob(f".{path.name}.*"):
                 self.remove_tree(left)
             temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -144,7 +150,7 @@ class Cache:
             self.remove_tree(temporary)
             raise
         self._fresh.add(path)
-        self._looked_through[path] = True
+        self._intact[path] = True
         return path
 
     def discard(self, kind: str, key: str) -> None:
@@ -191,29 +197,29 @@ class Cache:
         What several share by hard links counts for the one that was used last: removing the
         others does not free it.
         """
-        found: list[tuple[float, Path, str, str]] = []
+        folders: list[tuple[float, Path, str, str]] = []
         for seal in self.root.glob(f"{kind}/*/{_SEAL}"):
             with contextlib.suppress(OSError, ValueError):
                 label = str(json.loads(seal.read_text()).get("label", ""))
                 path = seal.parent
-                found.append((seal.stat().st_mtime, path, path.parent.name, label))
-        found += [
+                folders.append((seal.stat().st_mtime, path, path.parent.name, label))
+        folders += [
             (path.stat().st_mtime, path, f"work/{path.parent.name}", "")
             for path in self.root.glob("work/*/*")
             if kind == "*" and path.is_dir() and not path.name.startswith(".")
         ]
         seen: set[tuple[int, int]] = set()
         entries = [
-            CacheEntry(which, path.name, label, tree_size(path, seen), used, path)
-            for used, path, which, label in sorted(found, reverse=True)
+            CacheEntry(its_kind, path.name, label, tree_size(path, seen), used, path)
+            for used, path, its_kind, label in sorted(folders, reverse=True)
         ]
         return entries[::-1]
 
     def newest(self, kind: str) -> Path | None:
         """Return the most recently used entry of a kind, or None."""
         seals = self.root.glob(f"{kind}/*/{_SEAL}")
-        found = max(seals, key=lambda seal: seal.stat().st_mtime, default=None)
-        return found.parent if found else None
+        seal = max(seals, key=lambda seal: seal.stat().st_mtime, default=None)
+        return seal.parent if seal else None
 
     def prune(self, keep_within: int) -> list[CacheEntry]:
         """Remove the least recently used entries until at most ``keep_within`` bytes stay.
@@ -223,7 +229,7 @@ class Cache:
         return self._remove_oldest(self.entries(), keep_within)
 
     def trim(self, kind: str, keep_within: int, *, unused: float) -> list[CacheEntry]:
-        """Do the same among the entries of one kind, but for those used in the last seconds."""
+        """Do the same with the entries of one kind, without those used in the last ``unused`` s."""
         entries = self.entries(kind)
         now = time.time()
         kept = sum(entry.size for entry in entries if now - entry.used < unused)
@@ -242,6 +248,15 @@ class Cache:
                 removed.append(entry)
                 total -= entry.size
         return removed
+
+
+def check_path(root: Path) -> None:
+    """Raise :class:`UserError` with what to do if make cannot work in a cache at ``root``."""
+    if match := _UNFIT.search(str(root)):
+        raise UserError(
+            f"a kernel cannot be built in the cache {root}: its path has {match[0]!r} in it",
+            hint="set XDG_CACHE_HOME to a folder with a plain name",
+        )
 
 
 def tree_size(path: Path, seen: set[tuple[int, int]] | None = None) -> int:

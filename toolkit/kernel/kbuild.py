@@ -25,7 +25,7 @@ from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelC
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
 from toolkit.host import integrity, process
-from toolkit.host.cache import Cache, digest
+from toolkit.host.cache import Cache, check_path, digest
 from toolkit.kernel import gcov_build, incremental, kconfig, kconfig_explain
 from toolkit.kernel.make import Make, Progress, ccache_environment
 
@@ -120,7 +120,8 @@ class WorkTree:
 class Builder:
     """Builds kernels into a cache. ``materialise`` lays a patched tree into a folder.
 
-    Without ``replay`` make does every build, also where recorded commands would do.
+    Without ``replay`` make does every build, also where recorded commands would do. Raises as
+    :func:`check_path` does.
     """
 
     cache: Cache
@@ -129,6 +130,9 @@ class Builder:
     jobs: int
     observer: Observer
     replay: bool = True
+
+    def __post_init__(self) -> None:
+        check_path(self.cache.root)
 
     @contextlib.contextmanager
     def work_tree(self, tree: PatchedTree, deadline: Deadline) -> Iterator[WorkTree]:

@@ -14,7 +14,7 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolMissingError, UserError
 from toolkit.core.paths import Paths
 from toolkit.host import process
-from toolkit.host.cache import Cache, why_unwritable
+from toolkit.host.cache import Cache, check_path, why_unwritable
 from toolkit.kernel.kbuild import KERNEL
 from toolkit.vm import accelerator, qmp
 
@@ -96,6 +96,7 @@ def examine_host(places: Paths) -> Iterator[Finding]:
     temporary = tempfile.gettempdir()
     yield from _examine_folder(Path(temporary), "TMPDIR")
     try:
+        check_path(places.cache)
         qmp.check_folder(temporary)
     except UserError as error:
         yield Finding(False, f"{error.what}; {error.hint}")

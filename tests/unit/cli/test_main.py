@@ -155,11 +155,12 @@ def test_no_standard_stream_makes_it_the_kernels_fault(
     assert "Traceback" not in done.stderr
 
 
-def test_folders_of_a_user_without_a_home_are_refused(tmp_path: Path) -> None:
-    done = call(tmp_path, "cache", "list", HOME="~", XDG_CACHE_HOME="", XDG_STATE_HOME="")
+def test_a_cache_that_make_cannot_work_in_is_refused_at_once(tmp_path: Path, tree: Path) -> None:
+    words = ("build-and-test", "--kernel", f"tree:{tree}", "--suite", "kvm")
+    done = call(tmp_path, *words, XDG_CACHE_HOME=str(tmp_path / "my cache"))
     assert done.returncode == 2
-    assert "set HOME" in done.stderr
-    assert not (tmp_path / "~").exists()
+    assert "set XDG_CACHE_HOME" in done.stderr
+    assert not (tmp_path / "my cache").exists()
 
 
 def test_series_list_and_show(tmp_path: Path) -> None:

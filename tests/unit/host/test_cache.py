@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import InfrastructureError
-from toolkit.host.cache import Cache, digest, tree_size, why_unwritable
+from toolkit.core.errors import InfrastructureError, UserError
+from toolkit.host.cache import Cache, check_path, digest, tree_size, why_unwritable
 
 
 def soon() -> Deadline:
@@ -208,3 +208,11 @@ def test_why_a_folder_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert why_unwritable(tmp_path / "file") == "File exists"
     assert why_unwritable(tmp_path / "file/b") == "Not a directory"
+
+
+@pytest.mark.parametrize("name", ["a b", "a:b", "a\tb", "a#b", "a$b", "it's"])
+def test_a_path_that_make_cannot_work_in_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="cannot be built in the cache") as caught:
+        check_path(tmp_path / name / "kernel-toolkit")
+    assert "XDG_CACHE_HOME" in caught.value.hint
+    assert not (tmp_path / name).exists()

@@ -46,6 +46,12 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, folder: str, variable: 
 
 
 @pytest.mark.usefixtures("complete")
+def test_a_cache_that_make_cannot_work_in(tmp_path: Path) -> None:
+    (text,) = faults(places(tmp_path / "my files"))
+    assert "my files" in text
+    assert "set XDG_CACHE_HOME" in text
+
+
 def test_too_little_room_for_a_first_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_NEEDED_BYTES", 1 << 62)
     (text,) = faults(places(tmp_path))
