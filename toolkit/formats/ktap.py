@@ -11,35 +11,40 @@ is kept as a diagnostic and never changes a status. Where the documents are ambi
   runner does it. A ``# `` may as well begin a comment, so such a document is believed only if
   it begins with a version line or a plan (the runner's children print no version line).
 * A directive wins over ``ok``: ``ok 1 # TIMEOUT`` did not pass. ``ok # TODO`` is an XPASS.
-* Numbers may come in any order, but each once: a second result with one number is an ERROR.
+* Numbers may come in any order, but each once: a second result with one number is an ERROR. A
+  program that forks with its output unflushed repeats lines to the letter; where nothing else is
+  amiss and every planned result came, that is none.
+* A result right behind other text, without a newline between, is one if its number is due.
+* ``ok`` of a subtest that has a header and no test in it is a SKIP: nothing was tested.
 """
 
 from __future__ import annotations
 
+import io
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 from toolkit.core.model.testing import Status, TestNode
+from toolkit.formats.ktap_document import Document, worst
 
 MAX_DEPTH = 32  # nested documents; deeper ones are an ERROR, so that no tree exhausts the stack
-MESSAGE_LINES = 30
-MESSAGE_LINE_CHARS = 400
+MAX_REPORTS = 50_000  # lines that report something; with more the rest is an ERROR
+MAX_LINE = 1 << 16  # characters; what a longer line claims is not believed
+# What the parser adds where something went wrong. Such a node stands for no test of the program.
+PLACEHOLDER = re.compile(r"(?:Bail out!|plan|nesting|flood|[0-9]+\.\.[0-9]+)(?:#[0-9]+)?")
 
-_SEVERITY = {status: rank for rank, status in enumerate(Status)}
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])|\x00")
 _STAMP = re.compile(r"(?:<[0-9]{1,2}>)?\[ *[0-9]+\.[0-9]+\](?:\[ *[TC][0-9]+\])? ?")
 _LEAD = re.compile(r"[ #]*")
-# kselftest_harness.h, before its first case: it says nothing of that case.
-_PREAMBLE = re.compile(r"Starting \d+ tests from \d+ test cases\.")
 _VERSION = re.compile(r"K?TAP version [0-9]{1,3}\s*$")
 _PLAN = re.compile(r"1\.\.([0-9]{1,9})\s*(?:#\s*(.*))?$")
 _RESULT = re.compile(r"(not )?ok\b(?:\s+([0-9]{1,9})(?=[\s#-]|$))?(?=\s|#|$)\s*(.*)$", re.DOTALL)
+# Behind something printed without a newline: "Diff too high: 512345..not ok 1 check_itimer".
+_GLUED = re.compile(r"[^\w\s#](?=(?:not )?ok [0-9]{1,9} \S)")
 _BAIL = re.compile(r"Bail out!\s*(.*)$")
-_SUBTEST = re.compile(r"Subtest: *(\S.*?)\s*$")
+_SUBTEST = re.compile(r"Subtest: *(\S.*)$")
 # kselftest_harness.h, __run_test(): "#  RUN           fixture.variant.case ..."
-_RUN = re.compile(r"RUN +(\S.*?) \.\.\.\s*$")
+_RUN = re.compile(r"RUN +(\S.*) \.\.\.$")
 _CHATTER = re.compile(  # of the harness and of the runner; it says nothing that a result does not
     r"(?:OK|FAIL)  \S+\s*$|SKIP      |Totals: pass:[0-9]|timeout set to [0-9]+$|$"
 )
@@ -88,16 +93,8 @@ def parse_text(text: str, *, complete: bool = True) -> TestNode:
     ``complete`` says that the program ended by itself, so that a last line without a newline
     is one that forgot it; otherwise it counts as cut off.
     """
-    lines = text.split("\n")
-    unfinished = lines.pop()
-    if unfinished:
-        lines.append(unfinished)
-    return parse(lines, cut=bool(unfinished) and not complete)
-
-
-def worst(statuses: Iterable[Status]) -> Status | None:
-    """Return the most severe of ``statuses``, or None without any."""
-    return min(statuses, key=_SEVERITY.__getitem__, default=None)
+    unfinished = bool(text) and not text.endswith("\n")
+    return parse(io.StringIO(text, newline="\n"), cut=unfinished and not complete)
 
 
 def _split(lines: Iterable[str]) -> Iterator[str]:
@@ -106,130 +103,49 @@ def _split(lines: Iterable[str]) -> Iterator[str]:
         yield from _ESCAPE.sub("", line.rstrip("\r\n")).split("\r")
 
 
-@dataclass(slots=True)
-class _Document:
-    """One level of nesting while it is read. ``lead`` is what its lines begin with."""
-
-    lead: str
-    headed: bool = False  # a TAP version line was seen: results may lack numbers
-    numbered: bool = False  # … but these have some
-    plan: int | None = None
-    skipped: str | None = None  # the reason behind 1..0
-    name: str = ""  # from "# Subtest: name"
-    running: str = ""  # the harness said RUN and nothing since
-    last: int = 0
-    seen: set[int] = field(default_factory=set)
-    results: list[TestNode] = field(default_factory=list)
-    nested: list[TestNode] = field(default_factory=list)  # waits for the parent's result line
-    nested_open: bool = False
-    nested_name: str = ""
-    troubles: list[TestNode] = field(default_factory=list)
-    diagnostics: deque[str] = field(default_factory=lambda: deque(maxlen=MESSAGE_LINES))
-
-    @property
-    def begun(self) -> bool:
-        return self.plan is not None or bool(self.results)
-
-    def say(self, text: str) -> None:
-        """Remember a diagnostic for the next result."""
-        text = text.rstrip()
-        if text and not _PREAMBLE.fullmatch(text):
-            self.diagnostics.append(text[:MESSAGE_LINE_CHARS])
-
-    def message(self, *first: str) -> str:
-        """Return what was said since the last result, behind ``first``, and forget it."""
-        head = [text.strip()[:MESSAGE_LINE_CHARS] for text in first]
-        said = "\n".join([*filter(None, head), *self.diagnostics])
-        self.diagnostics.clear()
-        return said
-
-    def add(self, number: int | None, name: str, status: Status, why: str) -> None:
-        """Take one result line, and the nested results that came before it."""
-        number = self.last + 1 if number is None else number
-        if number in self.seen:
-            why = f"number {number} came twice; {why}".rstrip("; ")
-            status = status if status.bad else Status.ERROR
-        self.seen.add(number)
-        self.last = number
-        children = tuple(self.nested)
-        status = worst([status, *(child.status for child in children)]) or status
-        # The harness of 6.1 leaves the name out of a skipped case's result.
-        name = name or self.nested_name or self.running or str(number)
-        self.results.append(TestNode(name, status, self.message(why), children))
-        self.running = ""
-        self._forget_nested()
-
-    def _forget_nested(self) -> None:
-        self.nested = []
-        self.nested_open = False
-        self.nested_name = ""
-
-    def finish(self) -> list[TestNode]:
-        """Return the children, with what is missing or in excess made explicit."""
-        nodes = list(self.results)
-        if self.nested_open or self.running:
-            number = self.last + 1
-            name = self.running or self.nested_name or str(number)
-            why = "it began, but its result never came"
-            nodes.append(TestNode(name, Status.CRASH, self.message(why), tuple(self.nested)))
-            self.seen.add(number)
-            self._forget_nested()
-        nodes += self.troubles
-        for first, end in self._gaps():
-            name = str(first) if first == end else f"{first}..{end}"
-            why = f"{len(self.results)} results came, {name} never did"
-            if self.plan is not None:
-                why = f"{self.plan} tests were planned, {why}"
-            nodes.append(TestNode(name, Status.CRASH, self.message(why)))
-        if self.plan is not None and any(not 1 <= number <= self.plan for number in self.seen):
-            why = f"{self.plan} tests were planned, but numbers beyond that came"
-            nodes.append(TestNode("plan", Status.ERROR, why))
-        return nodes
-
-    def _gaps(self) -> Iterator[tuple[int, int]]:
-        """Yield the ranges of numbers that never came."""
-        total = max(self.seen, default=0) if self.plan is None else self.plan
-        expected = 1
-        for number in sorted(self.seen):
-            if number > total:
-                break
-            if number > expected:
-                yield expected, number - 1
-            expected = max(expected, number + 1)
-        if expected <= total:
-            yield expected, total
-
-
 class _Parser:
     """Reads lines into a stack of documents."""
 
     def __init__(self) -> None:
-        self._root = _Document("")
+        self._root = Document("")
         self._stack = [self._root]
         self._done: list[TestNode] = []
+        self._unfinished: Document | None = None  # before the root, and maybe a part of it
+        self._reports = 0
         self._stamped = False
         self._skipped: str | None = None
 
     def line(self, text: str, *, cut: bool = False) -> None:
         """Take one line."""
-        text = self._unstamped(text).expandtabs(4)
+        cut = cut or len(text) > MAX_LINE
+        text = self._unstamped(text[:MAX_LINE]).expandtabs(4)
         match = _LEAD.match(text)
         lead = match.group() if match else ""
         body = text[len(lead) :]
-        if _VERSION.match(body):
-            self._version(lead, body)
-        elif plan := _PLAN.match(body):
-            self._plan(lead, int(plan[1]), plan[2] or "", text, cut)
-        elif result := _RESULT.match(body):
-            self._result(lead, result, text, cut)
-        elif bail := _BAIL.match(body):
-            self._bail(lead, bail[1], text)
-        else:
+        kinds = _VERSION.match(body), _PLAN.match(body), _RESULT.match(body), _BAIL.match(body)
+        version, plan, result, bail = kinds
+        if not any(kinds):
+            result = self._glued(lead, body)
+        if not (result or any(kinds)):
             self._diagnostic(lead, body, text)
+            return
+        self._reports += 1
+        if self._reports > MAX_REPORTS:
+            why = f"it has more than {MAX_REPORTS} lines that report something"
+            self._root.trouble("flood", Status.ERROR, why)
+        elif version:
+            self._version(lead, body)
+        elif plan:
+            self._plan(lead, int(plan[1]), plan[2] or "", text, cut)
+        elif result:
+            self._result(lead, result, text, cut)
+        elif bail:
+            self._bail(lead, bail[1], text)
 
     def end(self) -> TestNode:
         """Close everything, and return the root."""
         self._close_above(self._root)
+        self._settle_unfinished(self._root)
         children = (*self._done, *self._root.finish())
         status = worst(child.status for child in children)
         if status is not None:
@@ -248,9 +164,21 @@ class _Parser:
             self._stamped = True
         return rest if self._stamped else text
 
+    def _glued(self, lead: str, body: str) -> re.Match[str] | None:
+        """Return the result behind other text in a line, where it is the one that is due."""
+        at = _GLUED.search(body)
+        document = next((doc for doc in self._stack if doc.lead == lead), None)
+        if at is None or document is None:
+            return None
+        result = _RESULT.match(body[at.end() :])
+        if result is None or not document.expects(int(result[2])):
+            return None
+        document.say(body[: at.end()])
+        return result
+
     # --- finding the document that a line belongs to ---------------------------------------
 
-    def _find(self, lead: str, *, header: bool, numbered: bool = True) -> _Document | None:
+    def _find(self, lead: str, *, header: bool, numbered: bool = True) -> Document | None:
         """Return the document of a structural line, opened if need be; None for a comment."""
         for document in reversed(self._stack):
             if document.lead == lead:
@@ -258,7 +186,7 @@ class _Parser:
                 return document
         if len(lead) < len(self._root.lead):
             self._close_above(self._root)
-            self._root = _Document(lead)
+            self._root = Document(lead)
             self._stack.insert(0, self._root)
             self._close_above(self._root)
             return self._root
@@ -271,27 +199,28 @@ class _Parser:
         self._close_above(parent)
         if len(self._stack) >= MAX_DEPTH:
             why = f"tests are nested deeper than {MAX_DEPTH} levels"
-            parent.troubles = [TestNode("nesting", Status.ERROR, why)]
+            parent.trouble("nesting", Status.ERROR, why)
             return None
-        document = _Document(lead, name=parent.nested_name)
-        parent.nested_open = True
+        document = Document(lead, name=parent.nested_name)
+        parent.nested_open, parent.nested_indented = True, not commented
         self._stack.append(document)
         return document
 
-    def _close_above(self, document: _Document) -> None:
+    def _close_above(self, document: Document) -> None:
         while self._stack[-1] is not document:
             child = self._stack.pop()
             parent = self._stack[-1]
             parent.nested += child.finish()
             parent.nested_name = child.name or parent.nested_name
-            for said in (child.skipped, *child.diagnostics):
-                parent.say(said or "")
+            for text in (child.skipped, *child.diagnostics):
+                parent.say(text or "")
 
-    def _restart(self, document: _Document) -> _Document:
+    def _restart(self, document: Document) -> Document:
         """Begin another document in the place of one that came to its end."""
-        fresh = _Document(document.lead, name=document.name)
+        fresh = Document(document.lead, name=document.name)
         if document is self._root:
-            self._done += document.finish()
+            self._settle_unfinished(document)
+            self._unfinished = document
             self._skipped = document.skipped if self._skipped is None else self._skipped
             self._root = fresh
         else:
@@ -299,11 +228,24 @@ class _Parser:
         self._stack[-1] = fresh
         return fresh
 
+    def _settle_unfinished(self, later: Document) -> None:
+        """Keep what the document before ``later`` has, unless that repeats it from the start."""
+        before, self._unfinished = self._unfinished, None
+        if before is not None and not later.is_begun_by(before):
+            self._done += before.finish()
+
     # --- the kinds of lines ----------------------------------------------------------------
 
     def _version(self, lead: str, body: str) -> None:
         root = self._root
-        if not (root.begun or root.headed or root.nested_open or self._done or "#" in lead):
+        if not (
+            root.begun
+            or root.headed
+            or root.nested_open
+            or self._done
+            or self._unfinished
+            or "#" in lead
+        ):
             self._close_above(root)
             root.lead = lead  # the whole document is indented
         document = self._find(lead, header=True)
@@ -326,7 +268,7 @@ class _Parser:
             document.skipped = ((directive[2] or "") if directive else comment).strip()
         elif cut:
             why = "the output ends inside the plan"
-            document.troubles.append(TestNode("plan", Status.CRASH, why))
+            document.trouble("plan", Status.CRASH, why)
 
     def _result(self, lead: str, match: re.Match[str], text: str, cut: bool) -> None:
         failed, digits, rest = bool(match[1]), match[2], match[3]
@@ -360,13 +302,14 @@ class _Parser:
             self._stack[-1].say(text)
             return
         document = document or self._stack[-1]
-        document.troubles.append(TestNode("Bail out!", Status.ERROR, reason.strip()))
+        document.trouble("Bail out!", Status.ERROR, reason.strip())
 
     def _diagnostic(self, lead: str, body: str, text: str) -> None:
         """Take a line that reports nothing: a comment, or anything else."""
         hash_at = lead.rfind("#")
         if hash_at >= 0:
             outer = lead[:hash_at]
+            body = body.rstrip()
             if name := _SUBTEST.match(body):
                 self._subtest(outer, name[1])
                 return

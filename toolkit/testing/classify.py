@@ -7,11 +7,13 @@ holds what was seen on one kernel, with one or more observations of each program
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from toolkit.core.model.comparison import ComparedLeaf, LeafChange, LeafClass, Repeats
 from toolkit.core.model.testing import Leaf, Status
+from toolkit.formats import ktap
 from toolkit.testing import leaf_ids
 from toolkit.testing.significance import Tally
 
@@ -54,12 +56,18 @@ class Side:
             for leaf in observation
         )
 
-    def bad(self, leaf_id: str) -> Tally:
-        """Return how often a leaf was bad here."""
-        tally = Tally()
-        for observation in self.programs.get(program_of(leaf_id), ()):
-            tally = tally.plus(any(leaf.id == leaf_id and leaf.status.bad for leaf in observation))
-        return tally
+    def often_bad(self) -> dict[str, Tally]:
+        """Return how often each leaf was bad here, out of the runs of its program."""
+        often = {}
+        for observations in self.programs.values():
+            seen = Counter(
+                leaf_id
+                for observation in observations
+                for leaf_id in {leaf.id for leaf in observation if leaf.status.bad}
+            )
+            for leaf_id, times in seen.items():
+                often[leaf_id] = Tally(times, len(observations))
+        return often
 
 
 def program_of(leaf_id: str) -> str:
@@ -68,13 +76,17 @@ def program_of(leaf_id: str) -> str:
     return f"{suite}/{program}" if program else suite
 
 
-def artificial(leaf_id: str) -> bool:
+def artificial(leaf_id: str, status: Status | None = None) -> bool:
     """Return whether a leaf exists only when something went wrong, or stands for a program.
 
-    Such a leaf is never missing.
+    Such a leaf is never missing: "Bail out!", "1..3" where three results never came, and "2" if
+    that one crashed, which would have had a name.
     """
     _, program, case = leaf_ids.split(leaf_id)
-    return not program or case in ("", _DMESG)
+    last = case.rpartition("/")[2]
+    unnamed = status in (Status.CRASH, Status.TIMEOUT) and last.isdecimal()
+    placeholder = ktap.PLACEHOLDER.fullmatch(last) is not None
+    return not program or case in ("", _DMESG) or placeholder or unnamed
 
 
 def merged(observations: Sequence[Observation]) -> list[Leaf]:
@@ -82,12 +94,14 @@ def merged(observations: Sequence[Observation]) -> list[Leaf]:
     if len(observations) == 1:
         return list(observations[0])
     side = Side({"": observations})
+    seen = Counter(
+        pair
+        for observation in observations
+        for pair in {(leaf.id, leaf.status) for leaf in observation}
+    )
     leaves = []
     for leaf in side.worst().values():
-        times = sum(
-            any(other.id == leaf.id and other.status is leaf.status for other in observation)
-            for observation in observations
-        )
+        times = seen[leaf.id, leaf.status]
         if times < len(observations) and leaf.status.bad:
             frequency = f"{leaf.status.value} in {times} of {len(observations)} runs"
             message = "\n".join(filter(None, (frequency, leaf.message)))
@@ -107,18 +121,23 @@ def compare(before: Side, after: Side, leaves: Iterable[Leaf]) -> list[ComparedL
     :func:`needs_repeating` picks are to be run again before their class is believed.
     """
     old = before.worst()
+    mixed_before, mixed_after = _mixed(before), _mixed(after)
     new = {leaf.id: leaf for leaf in leaves}
     compared = []
     for name, leaf in new.items():
         leaf_before = old.get(name)
         leaf_class = _classify(leaf_before, leaf, ran=before.ran(name))
-        if leaf_class is LeafClass.PREEXISTING and _mixed(before.bad(name), after.bad(name)):
+        if leaf_class is LeafClass.PREEXISTING and (name in mixed_before or name in mixed_after):
             leaf_class = LeafClass.FLAKY
         compared.append(_compared(name, leaf_class, leaf_before, leaf))
     for name, leaf_before in old.items():
-        if name not in new and (leaf_before.status.bad or not artificial(name)):
-            leaf_class = LeafClass.FIXED if artificial(name) else LeafClass.MISSING
-            compared.append(_compared(name, leaf_class, leaf_before, None))
+        # A result may come without its name where the test is skipped, and with it elsewhere.
+        if name in new or leaf_before.status is Status.SKIP:
+            continue
+        if not artificial(name, leaf_before.status):
+            compared.append(_compared(name, LeafClass.MISSING, leaf_before, None))
+        elif leaf_before.status.bad:
+            compared.append(_compared(name, LeafClass.FIXED, leaf_before, None))
     return compared
 
 
@@ -135,7 +154,7 @@ def _classify(before: Leaf | None, after: Leaf, *, ran: bool) -> LeafClass:
     if before is None or before.status is Status.SKIP:
         # A leaf that exists only when it fails was good where its program ran without it.
         if after.status.bad:
-            implied = before is None and ran and artificial(after.id)
+            implied = before is None and ran and artificial(after.id, after.status)
             return LeafClass.REGRESSION if implied else LeafClass.NEW_FAILURE
         return LeafClass.NEW
     if after.status.bad:
@@ -143,9 +162,9 @@ def _classify(before: Leaf | None, after: Leaf, *, ran: bool) -> LeafClass:
     return LeafClass.FIXED if before.status.bad else LeafClass.UNCHANGED
 
 
-def _mixed(before: Tally, after: Tally) -> bool:
-    """Return whether a leaf was bad sometimes, on either side."""
-    return any(0 < tally.seen < tally.runs for tally in (before, after))
+def _mixed(side: Side) -> set[str]:
+    """Return the leaves that were bad sometimes, and sometimes not."""
+    return {name for name, tally in side.often_bad().items() if tally.seen < tally.runs}
 
 
 def _compared(
@@ -259,7 +278,7 @@ def broke(change: LeafChange) -> bool:
     if change.after is None or not change.after.bad:
         return False
     if change.before is None:
-        return artificial(change.id)
+        return artificial(change.id, change.after)
     return change.before is not Status.SKIP
 
 

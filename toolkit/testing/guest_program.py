@@ -1,4 +1,4 @@
-"""Run one program of a suite in a guest, and hand back what it and the kernel said."""
+"""Run one program of a suite in a guest, and return what it and the kernel printed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from toolkit.core.errors import DeadlineError, MachineLostError
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.testing import BuiltSuite, Outcome, RawRun, TestProgram
 from toolkit.core.text import visible
-from toolkit.formats import elf, kselftest_harness
+from toolkit.formats import elf, kselftest_harness, ktap
 from toolkit.vm import coldplug
 from toolkit.vm.machine import Machine
 from toolkit.vm.ssh import GuestSession
@@ -30,6 +30,9 @@ _KMEMLEAK = (
 )
 _LEAKS_LIMIT = 64 << 10  # characters
 _STREAM_LIMIT = 8 << 20  # bytes of output kept from one program
+_LINE_LIMIT = 4 << 10  # bytes of a line that are shown while it runs
+_LINES_SHOWN = 1000  # of one program, as they come; then one in a while
+_SHOWN_SECONDS = 0.1
 
 OnLine = Callable[[TestProgram, str], None]
 
@@ -54,22 +57,28 @@ def install(
 ) -> None:
     """Copy a program and what it needs into the guest."""
     names = {path.name for path in files(built, program)}
-    session.put(built.path, _folder(built.name), deadline=deadline, only=names)
+    session.put(built.path, f"{FOLDER}/{built.name}", deadline=deadline, only=names)
 
 
 def files(built: BuiltSuite, program: TestProgram) -> list[Path]:
     """Return a program with every file and folder of its suite that is no program itself.
 
-    A script may call any other program, so it comes with the whole suite.
+    A script may call any other program, so it comes with the whole suite; and so does what lies
+    in a folder of its own, because of what the suite has beside that.
     """
-    others = {each.name for each in built.programs} - {program.name}
-    if (built.path / program.name).read_bytes()[:4] != elf.MAGIC:
+    others = {other.name for other in built.programs} - {program.name}
+    if program.folder or _content(built, program)[:4] != elf.MAGIC:
         others = set()
     return [path for path in sorted(built.path.iterdir()) if path.name not in others]
 
 
-def _folder(suite: str) -> str:
-    return f"{FOLDER}/{suite}"
+def folder(program: TestProgram) -> str:
+    """Return the folder that a program runs in."""
+    return "/".join(filter(None, (FOLDER, program.suite, program.folder)))
+
+
+def _content(built: BuiltSuite, program: TestProgram) -> bytes:
+    return (built.path / program.folder / program.name).read_bytes()
 
 
 def cases(
@@ -79,14 +88,14 @@ def cases(
 
     The program is asked in the guest: it came of the series, and is not run on the host.
     """
-    if kselftest_harness.MARK not in (built.path / program.name).read_bytes():
+    if kselftest_harness.MARK not in _content(built, program):
         return ()
     install(session, built, program, deadline)
-    command = f"cd {shlex.quote(_folder(program.suite))} && ./{shlex.quote(program.name)}"
+    command = f"cd {shlex.quote(folder(program))} && ./{shlex.quote(program.name)}"
     limit = deadline.sooner(program.timeout)
     with contextlib.suppress(DeadlineError):  # it hangs, as it will when it runs as a whole
-        asked = session.run(f"{command} {kselftest_harness.LIST}", deadline=limit)
-        return kselftest_harness.cases(asked.stderr.decode(errors="replace"))
+        result = session.run(f"{command} {kselftest_harness.LIST}", deadline=limit)
+        return kselftest_harness.cases(result.stderr.decode(errors="replace"))
     return ()
 
 
@@ -113,57 +122,90 @@ def run_program(
         witness.before(session, deadline)
     began = time.monotonic()
     output = _Output(lambda line: on_line(program, line), began)
-    outcome, note, status, signal, report = Outcome.COMPLETED, "", None, None, ""
-    limit = deadline.sooner(program.timeout)
-    try:
-        result = session.run(
-            _command(program, environment),
-            deadline=limit,
-            on_stdout=output.stdout,
-            on_stderr=output.stderr,
-        )
-        status, signal = result.status, result.signal
-        if witness:
-            witness.after(session, program, deadline)
-        report = _leaks(session, deadline) if leaks else ""
-        coldplug.synchronise(machine, session, deadline)
-    except DeadlineError:
-        outcome, note = Outcome.TIMED_OUT, f"did not end within {limit.budget:.0f} s"
-        _evidence(session)
-        if witness:
-            witness.after(session, program, deadline, late=True)
-    except MachineLostError as error:
-        machine.settle()
-        if not machine.kernel_ended():
-            raise MachineLostError(machine.dead() or error.what) from error
-        outcome, note = Outcome.PANICKED, machine.dead() or error.what
-        if witness:
-            witness.gone(program, note)
+    ended = _run(
+        machine,
+        session,
+        program,
+        output,
+        deadline,
+        command=_command(program, environment),
+        leaks=leaks,
+        witness=witness,
+    )
     return RawRun(
         suite=program.suite,
         program=program.name,
-        outcome=outcome,
-        exit_status=status,
-        signal=signal,
+        outcome=ended.outcome,
+        exit_status=ended.status,
+        signal=ended.signal,
         stdout=output.text(output.out),
         stderr=output.text(output.err),
         seconds=time.monotonic() - began,
-        splats=tuple(_explained(splat, report) for splat in machine.splats()),
+        splats=tuple(_explained(splat, ended.leaks) for splat in machine.splats()),
         marks=tuple(output.marks),
-        note=note,
+        note=ended.note,
         console=machine.console(start),
         by_status=program.by_status,
         case=program.case,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a program ended, and what kmemleak reported then."""
+
+    outcome: Outcome
+    status: int | None = None
+    signal: str | None = None
+    note: str = ""
+    leaks: str = ""
+
+
+def _run(
+    machine: Machine,
+    session: GuestSession,
+    program: TestProgram,
+    output: _Output,
+    deadline: Deadline,
+    *,
+    command: str,
+    leaks: bool,
+    witness: Witness | None,
+) -> _Ending:
+    """Run the command to its end, and see to what is to be looked at while the machine is there."""
+    limit = deadline.sooner(program.timeout)
+    try:
+        result = session.run(
+            command, deadline=limit, on_stdout=output.stdout, on_stderr=output.stderr
+        )
+        if witness:
+            witness.after(session, program, deadline)
+        report = _leaks(session, deadline) if leaks else ""
+        coldplug.synchronise(machine, session, deadline)
+    except DeadlineError:
+        _evidence(session)
+        if witness:
+            witness.after(session, program, deadline, late=True)
+        return _Ending(Outcome.TIMED_OUT, note=f"did not end within {limit.budget:.0f} s")
+    except MachineLostError as error:
+        machine.settle()
+        if not machine.kernel_ended():
+            raise MachineLostError(machine.dead() or error.what) from error
+        note = machine.dead() or error.what
+        if witness:
+            witness.gone(program, note)
+        return _Ending(Outcome.PANICKED, note=note)
+    return _Ending(Outcome.COMPLETED, result.status, result.signal, leaks=report)
+
+
 def _command(program: TestProgram, environment: Mapping[str, str]) -> str:
     """Return what a guest's shell is to run."""
     settings = "".join(f"{name}={shlex.quote(value)} " for name, value in environment.items())
     words = [kselftest_harness.SELECT, program.case] if program.case else []
+    launcher = [f"{FOLDER}/{program.suite}/{program.launcher}"] if program.launcher else []
     return (
-        f"cd {shlex.quote(_folder(program.suite))} && "
-        f"{settings}exec {shlex.join([f'./{program.name}', *words])}"
+        f"cd {shlex.quote(folder(program))} && "
+        f"{settings}exec {shlex.join([*launcher, f'./{program.name}', *words])}"
     )
 
 
@@ -199,14 +241,26 @@ class _Output:
     out: bytearray = field(default_factory=bytearray)
     err: bytearray = field(default_factory=bytearray)
     marks: list[float] = field(default_factory=list)
-    pending: bytes = b""
+    pending: bytearray = field(default_factory=bytearray)
+    lines: int = 0
+    shown_at: float = 0.0
 
     def stdout(self, chunk: bytes) -> None:
         self.out += chunk[: max(0, _STREAM_LIMIT - len(self.out))]
-        *lines, self.pending = (self.pending + chunk).split(b"\n")
-        for line in lines:
-            if _RESULT.match(line):
-                self.marks.append(round(time.monotonic() - self.began, 3))
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            self._line(bytes(self.pending + end[:_LINE_LIMIT]))
+            self.pending.clear()
+        self.pending += rest[: max(0, _LINE_LIMIT - len(self.pending))]
+
+    def _line(self, line: bytes) -> None:
+        now = time.monotonic()
+        if _RESULT.match(line) and len(self.marks) < ktap.MAX_REPORTS:
+            self.marks.append(round(now - self.began, 3))
+        self.lines += 1
+        # What is shown of a flood is a line now and then.
+        if self.lines <= _LINES_SHOWN or now - self.shown_at > _SHOWN_SECONDS:
+            self.shown_at = now
             self.on_line(line.decode(errors="replace"))
 
     def stderr(self, chunk: bytes) -> None:

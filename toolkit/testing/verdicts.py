@@ -7,15 +7,15 @@ ends it, the machine goes away below it, the kernel complains.
 
 from __future__ import annotations
 
-import hashlib
+import io
 import itertools
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from toolkit.core.errors import EXIT_KERNEL, EXIT_OK
+from toolkit.core.errors import EXIT_KERNEL, EXIT_OK, InfrastructureError
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.result import Verdict
 from toolkit.core.model.series import KnownFailure, PatchSeries
@@ -28,19 +28,28 @@ from toolkit.core.model.testing import (
     TestNode,
     TestProgram,
 )
-from toolkit.core.text import visible
 from toolkit.formats import ktap
+from toolkit.formats.ktap_document import worst
+from toolkit.testing.leaf_text import (
+    MAX_MESSAGE,
+    STDERR_LINES,
+    join,
+    message_of,
+    name_of,
+    tail,
+    unique_id,
+)
 
 EXIT_SKIP = 4  # KSFT_SKIP of tools/testing/selftests/kselftest.h
-MAX_NAME = 120  # characters of one component of an id
-MAX_ID = 300
-MAX_MESSAGE = 4000
-STDERR_LINES = 20
+REASONS = 10  # shown of why tests were skipped
+# Begins the message of a program that lacks something of this host's; no fault of the kernel's.
+NOT_BUILT_HERE = "could not be built here: "
 _OF_THE_WHOLE = ((), ("1",))  # what a document of one test calls that without its name
 
 # kselftest_harness.h on standard error: "# FILE:LINE:CASE:what was wanted" of __TH_LOG, and what
 # __wait_for_test says of a case that did not end by itself.
 _HARNESS_LOG = re.compile(r"# +[^\s:]+:[0-9]+:([^\s:]+):|# ([^\s:]+): Test terminated ")
+_UNFINISHED = (Status.CRASH, Status.TIMEOUT, Status.ERROR)
 _SKIPPED = re.compile(r"\bskip(?:ped|ping)?\b", re.I)
 _SKIP_HEAD = re.compile(r"^[\s#\[]*SKIP(?:PED|PING)?\b[\s:\]-]*")
 _BY_TIMEOUT, _BY_SIGNAL = ": Test terminated by timeout", ": Test terminated unexpectedly by signal"
@@ -67,22 +76,22 @@ def judge(run: RawRun, known: Sequence[KnownFailure] = ()) -> tuple[Leaf, ...]:
 
 def joined(parts: Iterable[Sequence[Leaf]]) -> tuple[Leaf, ...]:
     """Return the leaves of a program whose cases ran one by one, each id once, at its worst."""
-    found: dict[str, Leaf] = {}
+    by_id: dict[str, Leaf] = {}
     for leaf in itertools.chain.from_iterable(parts):
-        known = found.get(leaf.id)
-        if known is None:
-            found[leaf.id] = leaf
+        earlier = by_id.get(leaf.id)
+        if earlier is None:
+            by_id[leaf.id] = leaf
             continue
-        status = ktap.worst((known.status, leaf.status)) or leaf.status
-        message = _message(_join(known.message, leaf.message))
-        found[leaf.id] = replace(known, status=status, message=message)
-    return tuple(found.values())
+        status = worst((earlier.status, leaf.status)) or leaf.status
+        message = message_of(join(earlier.message, leaf.message))
+        by_id[leaf.id] = replace(earlier, status=status, message=message)
+    return tuple(by_id.values())
 
 
 def dmesg_leaf(prefix: str, splats: Sequence[Splat]) -> Leaf:
     """Return the failing leaf ``prefix/dmesg`` of splats that belong to no test program."""
     status, message = _splat_status(splats)
-    return Leaf(f"{prefix}/dmesg", status, _message(message))
+    return Leaf(f"{prefix}/dmesg", status, message_of(message))
 
 
 def mark_known(leaves: Iterable[Leaf], known: Sequence[KnownFailure]) -> list[Leaf]:
@@ -101,7 +110,9 @@ def known_here(
 ) -> tuple[KnownFailure, ...]:
     """Return what may fail under an accelerator: as the series says, and as the suites allow."""
     entries = list(series.known_failures if series else ())
-    entries += [entry for built in suites for entry in built.allowed]
+    for built in suites:
+        changed = tuple(f"{each.suite}/{each.name}" for each in built.programs if each.touched)
+        entries += [replace(entry, changed=changed) for entry in built.allowed]
     return tuple(entry for entry in entries if entry.accel in ("", accelerator))
 
 
@@ -109,50 +120,83 @@ def unstarted(program: TestProgram, known: Sequence[KnownFailure]) -> Leaf | Non
     """Return the leaf of a program that there is no use in starting; None for all others."""
     name = f"{program.suite}/{program.name}"
     if program.unbuilt:
-        leaf = Leaf(name, Status.ERROR, _message(program.unbuilt))
+        leaf = Leaf(name, Status.ERROR, message_of(program.unbuilt))
         return _marked(leaf, _entry(leaf, known))
-    entry = next((each for each in known if not each.start and _matches(each, name)), None)
-    return Leaf(name, Status.SKIP, _message(f"not run: {entry.reason}")) if entry else None
+    entry = next((entry for entry in known if not entry.start and _matches(entry, name)), None)
+    if entry is None:
+        return None
+    if name in entry.changed:
+        why = "the series changes it, so it has to run: name it with --test"
+        return Leaf(name, Status.ERROR, message_of(f"not run: {entry.reason}\n{why}"))
+    return Leaf(name, Status.SKIP, message_of(f"not run: {entry.reason}"))
 
 
 def stale(leaves: Iterable[Leaf], known: Sequence[KnownFailure]) -> list[str]:
     """Return in words which known failures a whole run has shown to be none (any more)."""
     statuses = {leaf.id: leaf.status for leaf in leaves}
-    said, gone, passed = [], [], []
+    notices, gone, passed = [], [], []
     for entry in known:
-        found = {status for name, status in statuses.items() if _matches(entry, name)}
-        if not found and entry.certain:
-            said.append(f"known failure {entry.test}: no test is called so any more")
-        elif not found:
+        matched = {status for name, status in statuses.items() if _matches(entry, name)}
+        if not matched and entry.certain:
+            notices.append(f"known failure {entry.test}: no test is called so any more")
+        elif not matched:
             gone.append(entry.test)
-        elif found == {Status.PASS} and not entry.certain:
+        elif matched == {Status.PASS} and not entry.certain:
             passed.append(entry.test)
     if gone:
-        said.append(f"allowed to fail, but there is no such test: {', '.join(gone)}")
+        notices.append(f"allowed to fail, but there is no such test: {', '.join(gone)}")
     if passed:
-        said.append(f"allowed to fail, but passed: {', '.join(passed)}")
-    return said
+        notices.append(f"allowed to fail, but passed: {', '.join(passed)}")
+    return notices
 
 
 def verdict(leaves: Iterable[Leaf]) -> tuple[Verdict, int]:
     """Return the verdict and the exit code of a run that got as far as its tests.
 
-    No leaf at all, or none but skipped ones, is NO_TESTS and exit code 1: it is not a pass.
+    No leaf at all, or none but skipped ones, is NO_TESTS and exit code 1: it is not a pass. Where
+    nothing is amiss but what this host could not build, it is the host's fault.
     """
-    statuses = {leaf.status for leaf in leaves}
-    if any(status.bad for status in statuses):
+    leaves = tuple(leaves)
+    bad = [leaf for leaf in leaves if leaf.status.bad]
+    if bad and all(_not_built_here(leaf) for leaf in bad):
+        return Verdict.INFRASTRUCTURE, InfrastructureError.exit_code
+    if bad:
         return Verdict.FAIL, EXIT_KERNEL
-    if statuses <= {Status.SKIP}:
+    if all(leaf.status is Status.SKIP for leaf in leaves):
         return Verdict.NO_TESTS, EXIT_KERNEL
     return Verdict.PASS, EXIT_OK
 
 
+def reason(leaves: Iterable[Leaf]) -> str:
+    """Return why a run that got as far as its tests was no judgement of the kernel; "" if it was.
+
+    That is what kept programs from being built on this host, or why every test was skipped.
+    """
+    leaves = tuple(leaves)
+    verdict_, _ = verdict(leaves)
+    if verdict_ is Verdict.INFRASTRUCTURE:
+        lines = Counter(leaf.message.split("\n")[0] for leaf in leaves if leaf.status.bad)
+        return "\n".join(f"{_programs(count)} {line}" for line, count in lines.most_common())
+    if verdict_ is not Verdict.NO_TESTS or not leaves:
+        return ""
+    lines = Counter(leaf.message.split("\n")[0] or "no reason given" for leaf in leaves)
+    return "\n".join(f"{count} skipped: {line}" for line, count in lines.most_common(REASONS))
+
+
+def _programs(count: int) -> str:
+    return f"{count} program{'s' if count != 1 else ''}"
+
+
+def _not_built_here(leaf: Leaf) -> bool:
+    return leaf.status is Status.ERROR and leaf.message.startswith(NOT_BUILT_HERE)
+
+
 def counts(leaves: Iterable[Leaf]) -> Mapping[Status, int]:
     """Return how many leaves have each status; every status is a key, the worst ones first."""
-    found = dict.fromkeys(Status, 0)
+    number = dict.fromkeys(Status, 0)
     for leaf in leaves:
-        found[leaf.status] += 1
-    return found
+        number[leaf.status] += 1
+    return number
 
 
 # --- one program ---------------------------------------------------------------------------
@@ -188,24 +232,24 @@ def _exited(run: RawRun, tree: TestNode, cases: list[_Case]) -> list[_Case]:
     if not cases and run.by_status and status is not None:
         if status == 0:
             return [((), Status.PASS, "")]
-        said = _join(_tail(run.stderr), _tail(run.stdout, 2 * STDERR_LINES))
-        return [((), Status.FAIL, _join(f"the program {ended}", said))]
+        output = join(tail(run.stderr), tail(run.stdout, 2 * STDERR_LINES))
+        return [((), Status.FAIL, join(f"the program {ended}", output))]
     if not cases:
         why = f"the program {ended} and reported no test case"
-        return [((), Status.ERROR, _join(why, tree.message, _tail(run.stderr)))]
+        return [((), Status.ERROR, join(why, tree.message, tail(run.stderr)))]
     if status != 0 and not any(case[1].bad for case in cases):
         why = f"the program {ended}, although no test case failed"
-        return [*cases, ((), Status.FAIL, _join(why, _tail(run.stderr)))]
+        return [*cases, ((), Status.FAIL, join(why, tail(run.stderr)))]
     return cases
 
 
 def _skip_reason(run: RawRun, tree: TestNode) -> str:
     """Return why a program skipped itself: its plan, else the line that says so, else its last."""
     if run.by_status and tree.status is not Status.SKIP:
-        lines = f"{run.stderr}\n{run.stdout}".split("\n")
-        told = (_SKIP_HEAD.sub("", line).strip() for line in lines if _SKIPPED.search(line))
-        return next(filter(None, told), "") or _join(_tail(run.stderr), _tail(run.stdout))
-    return tree.message.removeprefix("- ") or _tail(run.stderr)  # of TEST_REQUIRE in KVM's
+        lines = itertools.chain(io.StringIO(run.stderr), io.StringIO(run.stdout))
+        reasons = (_SKIP_HEAD.sub("", line).strip() for line in lines if _SKIPPED.search(line))
+        return next(filter(None, reasons), "") or join(tail(run.stderr), tail(run.stdout))
+    return tree.message.removeprefix("- ") or tail(run.stderr)  # of TEST_REQUIRE in KVM's
 
 
 def _skipped_rest(cases: list[_Case]) -> list[_Case]:
@@ -227,11 +271,11 @@ def _skipped_rest(cases: list[_Case]) -> list[_Case]:
 def _interrupted(run: RawRun, cases: list[_Case]) -> list[_Case]:
     """Blame what ended the program on the case that was running, or on the program."""
     status = Status.TIMEOUT if run.outcome is Outcome.TIMED_OUT else Status.CRASH
-    why = _join(_ending(run), _tail(run.stderr))
+    why = join(_ending(run), tail(run.stderr))
     unfinished = [at for at, case in enumerate(cases) if case[1] is Status.CRASH]
     for at in unfinished:
         path, _, message = cases[at]
-        cases[at] = (path, status, _join(why, message) if at == unfinished[0] else message)
+        cases[at] = (path, status, join(why, message) if at == unfinished[0] else message)
     if not unfinished:
         cases.append(((), status, why))
     return cases
@@ -243,11 +287,11 @@ def _ending(run: RawRun) -> str:
         return run.note or f"it did not end within {run.seconds:.0f} s"
     if run.outcome is Outcome.PANICKED:
         fatal = next((splat.title for splat in run.splats if splat.fatal), "")
-        return _join(run.note, "" if fatal in run.note else fatal) or "the kernel panicked"
+        return join(run.note, "" if fatal in run.note else fatal) or "the kernel panicked"
     if run.outcome is Outcome.LOST:
         return run.note or "the machine was lost"
     name = run.signal or ""
-    return _join(f"killed by SIG{name.removeprefix('SIG')}", run.note)
+    return join(f"killed by SIG{name.removeprefix('SIG')}", run.note)
 
 
 def _splat_status(splats: Sequence[Splat]) -> tuple[Status, str]:
@@ -272,19 +316,19 @@ def _durations(run: RawRun, tree: TestNode) -> Mapping[tuple[str, ...], float]:
 def _leaves(
     run: RawRun, cases: list[_Case], took: Mapping[tuple[str, ...], float]
 ) -> Iterator[Leaf]:
-    said = _harness_logs(run.stderr)
-    taken: set[str] = set()
+    assertions = _harness_logs(run.stderr)
+    taken: dict[str, int] = {}
     whole = run.seconds if len(cases) == 1 else None
     for reported, first, message in cases:
         path = (run.case,) if run.case and reported in _OF_THE_WHOLE else reported
         full, status = message, first
         if status.bad and path:
-            logs = said.get(path[-1].rpartition(".")[2], ())
-            full, status = _join(message, *logs), _sharpened(status, logs)
+            logs = assertions.get(path[-1].rpartition(".")[2], ())
+            full, status = join(message, *logs), _sharpened(status, logs)
         yield Leaf(
-            _unique("/".join(map(_name, (run.suite, run.program, *path))), taken),
+            unique_id("/".join(map(name_of, (run.suite, run.program, *path))), taken),
             status,
-            _message(full),
+            message_of(full),
             took.get(reported, whole),
         )
 
@@ -300,58 +344,13 @@ def _sharpened(status: Status, logs: Sequence[str]) -> Status:
 
 def _harness_logs(stderr: str) -> Mapping[str, list[str]]:
     """Return the lines of kselftest_harness.h's assertions by the name of the case."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for line in stderr.split("\n"):
+    logs: dict[str, list[str]] = defaultdict(list)
+    for line in io.StringIO(stderr, newline="\n"):
         match = _HARNESS_LOG.match(line)
         name = match and (match[1] or match[2])
-        if name and len(found[name]) < STDERR_LINES:
-            found[name].append(line[:MAX_MESSAGE].removeprefix("# "))
-    return found
-
-
-# --- text and ids --------------------------------------------------------------------------
-
-
-def _name(raw: str) -> str:
-    name = visible(" ".join(raw.split()))
-    return _bounded(name, MAX_NAME) or "unnamed"
-
-
-def _bounded(name: str, limit: int) -> str:
-    """Cut a name that is too long; a digest of the whole keeps it apart from its like."""
-    if len(name) <= limit:
-        return name
-    mark = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:8]
-    return f"{name[: limit - 9]}~{mark}"
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    name = _bounded(name, MAX_ID)
-    unique, number = name, 1
-    while unique in taken:
-        number += 1
-        unique = f"{name}#{number}"
-    taken.add(unique)
-    return unique
-
-
-def _message(text: str) -> str:
-    text = visible(text, keep="\n\t")
-    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
-
-
-def _join(*parts: str) -> str:
-    """Return the parts below each other, without empty ones and repetitions."""
-    shown: list[str] = []
-    for part in parts:
-        if part and not any(part in earlier for earlier in shown):
-            shown.append(part)
-    return "\n".join(shown)
-
-
-def _tail(text: str, count: int = STDERR_LINES) -> str:
-    lines = [line for line in text[-MAX_MESSAGE:].split("\n") if line.strip()]
-    return "\n".join(lines[-count:])
+        if name and len(logs[name]) < STDERR_LINES:
+            logs[name].append(line.rstrip("\n")[:MAX_MESSAGE].removeprefix("# "))
+    return logs
 
 
 # --- known failures ------------------------------------------------------------------------
@@ -373,6 +372,13 @@ def _marked(leaf: Leaf, entry: KnownFailure | None) -> Leaf:
     if leaf.status is Status.PASS and not entry.certain:
         return leaf
     if leaf.status in (Status.PASS, Status.XPASS):
-        why = _join("it is listed as a known failure, but it passed", leaf.message)
+        why = join("it is listed as a known failure, but it passed", leaf.message)
         return replace(leaf, status=Status.XPASS, message=why, known=entry.reason)
+    if leaf.status in _UNFINISHED and _program_of(leaf) in entry.changed:
+        why = f"that is allowed ({entry.reason}), but not of a test that the series changes"
+        return leaf if why in leaf.message else replace(leaf, message=join(why, leaf.message))
     return replace(leaf, status=Status.XFAIL, known=entry.reason)
+
+
+def _program_of(leaf: Leaf) -> str:
+    return "/".join(leaf.id.split("/", 2)[:2])

@@ -42,7 +42,8 @@ def build_and_test(run: Run) -> RunResult:
         short = coverage_view.below(covered) if covered and verdict is Verdict.PASS else ""
         if short:
             verdict, code = Verdict.FAIL, KernelError.exit_code
-        return _concluded(run, replace(run.result(verdict, code, short), coverage=covered))
+        message = short or verdicts.reason(run.leaves)
+        return _concluded(run, replace(run.result(verdict, code, message), coverage=covered))
     except KeyboardInterrupt:
         _concluded(run, run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted"))
         raise

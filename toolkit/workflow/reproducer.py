@@ -201,7 +201,7 @@ def _names(result: RunResult, kit: Kit, leaf: Leaf, program: TestProgram) -> dic
         "message": visible(leaf.message, keep="\n\t"),
         "case": visible(leaf_ids.case_name(leaf.id)),
         "suite": program.suite,
-        "folder": shlex.quote(f"{SUITES}/{program.suite}"),
+        "folder": shlex.quote(guest_program.folder(program)),
         "program": shlex.quote(program.name),
         "seconds": round(program.timeout),
         "limit": round(program.timeout) + BOOT_SECONDS,

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.linear import assert_linear
 from toolkit.core.model.testing import Status, TestNode
-from toolkit.formats import ktap
+from toolkit.formats import ktap, ktap_document
 
 DATA = Path(__file__).parents[2] / "data" / "ktap"
 CUT = {"harness_died", "cut_utf8"}
@@ -115,7 +116,8 @@ def test_comment_that_looks_like_a_result_is_none() -> None:
 def test_message_is_bounded() -> None:
     noise = "".join(f"# {'x' * 10_000}\n" for _ in range(1000))
     (leaf,) = leaves(ktap.parse_text(f"1..1\n{noise}not ok 1 a\n"))
-    assert len(leaf.message) <= (ktap.MESSAGE_LINE_CHARS + 1) * (ktap.MESSAGE_LINES + 1)
+    line = ktap_document.MESSAGE_LINE_CHARS + 1
+    assert len(leaf.message) <= line * (ktap_document.MESSAGE_LINES + 1)
 
 
 def test_nothing_is_an_error() -> None:
@@ -135,7 +137,7 @@ def test_never_raises_and_root_is_the_worst(text: str, complete: bool) -> None:
     tree = ktap.parse_text(text, complete=complete)
     for node in walk(tree):
         if node.children:
-            assert node.status == ktap.worst(
+            assert node.status == ktap_document.worst(
                 [node.status, *(child.status for child in node.children)]
             )
         assert node is tree or node.name
@@ -171,6 +173,88 @@ def test_unknown_lines_change_no_status(noise: list[str]) -> None:
     assert statuses(text) == {"a": Status.PASS, "b": Status.FAIL}
 
 
+def test_lines_that_a_forked_process_repeats_are_no_error() -> None:
+    whole = {"a": Status.PASS, "b": Status.FAIL}
+    assert statuses("1..2\nok 1 a\nok 1 a\nnot ok 2 b\n") == whole
+    head = "TAP version 13\n1..2\n# by chance\nok 1 a\n"
+    assert statuses(head + head + head + "not ok 2 b\n") == whole
+    assert statuses("TAP version 13\n1..2\n" * 3 + "ok 1 a\nnot ok 2 b\n") == whole
+
+
+def test_other_repetitions_are_errors() -> None:
+    # Without a plan, and where a test is missing, nobody knows what the second line was to be.
+    assert ktap.parse_text("ok 1 a\nok 1 a\n").status is Status.ERROR
+    assert ktap.parse_text("1..3\nok 1 a\nok 1 a\nok 2 b\n").status is Status.CRASH
+    assert ktap.parse_text("1..2\nok 1 a\nok 1 z\nok 2 b\n").status is Status.ERROR
+    assert ktap.parse_text("1..2\nok 1 a\nnot ok 1 a\nok 2 b\n").status is Status.FAIL
+    assert ktap.parse_text("1..1\n" + "ok 1 a\n" * 9).status is Status.ERROR
+    # Another plan, or another result, is another document.
+    assert ktap.parse_text("1..3\nok 1 a\n1..2\nok 1 a\nok 2 b\n").status is Status.CRASH
+    assert ktap.parse_text("1..2\nok 1 z\n1..2\nok 1 a\nok 2 b\n").status is Status.CRASH
+
+
+def test_looping_program_is_one_error() -> None:
+    tree = ktap.parse_text("ok 1 x\n" * 2000)
+    assert [(node.status, node.message) for node in tree.children] == [
+        (Status.PASS, ""),
+        (Status.ERROR, "number 1 came 2000 times"),
+    ]
+
+
+def test_result_behind_other_text_counts_when_it_is_due() -> None:
+    text = "1..3\nDiff too high: 51..not ok 1 a\nDiff fine: 1..ok 2 b\nok 3 c\n"
+    assert statuses(text) == {"a": Status.FAIL, "b": Status.PASS, "c": Status.PASS}
+    assert "Diff too high" in ktap.parse_text(text).children[0].message
+    # Not due, not planned, or prose.
+    for line in ("x..ok 2 b", "expected ok 1 b", "x..ok 1", "# x..ok 1 b"):
+        assert statuses(f"1..1\n{line}\n") == {"1": Status.CRASH}
+    assert ktap.parse_text("x..ok 1 b\n").status is Status.ERROR
+
+
+def test_subtest_without_tests_is_no_pass() -> None:
+    text = "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: empty\nok 1 empty\n"
+    assert statuses(text) == {"empty": Status.SKIP}
+    assert statuses(text.replace("ok 1", "not ok 1")) == {"empty": Status.FAIL}
+    # A program that the kselftest runner ran prints a header, and passes by its exit status.
+    assert statuses("1..1\n# TAP version 13\nok 1 a\n") == {"a": Status.PASS}
+
+
+def test_line_too_long_is_not_believed() -> None:
+    assert statuses(f"1..1\nok 1 {'a' * ktap.MAX_LINE} # SKIP\n")
+    assert ktap.parse_text(f"1..1\nok 1 {'a' * ktap.MAX_LINE} # SKIP\n").status is Status.CRASH
+
+
+FLOODS = {
+    "one name": "ok 1 x\n",
+    "unnumbered": "ok - x\n",
+    "failures": "not ok - x\n",
+    "gaps": "ok 3 x\nok 1 x\n",
+    "plans": "1..1\n",
+    "documents": "TAP version 13\n1..2\nok 1 x\n",
+    "bail": "Bail out! x\n",
+    "nested": "1..1\n  1..1\n  ok 1 y\nok 1 x\n",
+    "deeper": "1..1\n" + "".join(f"{' ' * depth}1..1\n" for depth in range(1, 40)),
+    "comments": "# x\n",
+    "glued": "x..ok 2 x",
+    "spaces": "# Subtest: a" + " " * 200 + "b" + " RUN" + " " * 200,
+    "hashes": "ok 1 a # # # #SKIP" + "#" * 50,
+    "escapes": "\x1b[",
+    "returns": "ok 1 x\r",
+}
+
+
+@pytest.mark.parametrize("piece", FLOODS.values(), ids=FLOODS.keys())
+def test_time_is_linear(piece: str) -> None:
+    assert_linear(lambda size: ktap.parse_text(piece * (size // len(piece))), 1 << 17)
+
+
+@pytest.mark.parametrize("piece", FLOODS.values(), ids=FLOODS.keys())
+def test_tree_of_a_flood_is_bounded(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ktap, "MAX_REPORTS", 200)
+    tree = ktap.parse_text(piece * 1000)
+    assert sum(1 for _ in walk(tree)) < 500
+
+
 WORDS = {
     Status.PASS: ("ok", ""), Status.FAIL: ("not ok", ""), Status.SKIP: ("ok", " # SKIP"),
     Status.XFAIL: ("ok", " # XFAIL"), Status.XPASS: ("ok", " # XPASS"),
@@ -194,7 +278,7 @@ leaf_nodes = st.builds(TestNode, names, st.sampled_from(list(WORDS)))
 
 
 def parent(name: str, children: list[TestNode]) -> TestNode:
-    status = ktap.worst(child.status for child in children)
+    status = ktap_document.worst(child.status for child in children)
     assert status is not None
     return TestNode(name, status, "", tuple(children))
 

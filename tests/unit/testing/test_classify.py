@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.linear import assert_linear
 from toolkit.core.model.comparison import LeafClass, Repeats
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.testing import classify, verdicts
@@ -33,7 +34,10 @@ def test_every_leaf_has_a_class_and_the_verdict_follows_it(
     assert len({point.id for point in points}) == len(points)
     assert {leaf.id for leaf in leaves} <= {point.id for point in points}
     lost = before.keys() - {point.id for point in points}
-    assert all(classify.artificial(name) and not before[name].bad for name in lost)
+    assert all(
+        before[name] is Status.SKIP or (classify.artificial(name) and not before[name].bad)
+        for name in lost
+    )
     verdict_leaves = classify.judged(leaves, points)
     assert {leaf.id for leaf in verdict_leaves if leaf.status.bad} == {
         point.id for point in points if point.leaf_class.bad
@@ -110,3 +114,50 @@ def test_what_was_not_seen_again_is_flaky() -> None:
     assert leaf.status is Status.XFAIL
     assert leaf.known == "flaky: in 2 of 48 runs, before in 1 of 48 (p = 0.5)"
     assert verdicts.verdict([leaf])[1] == 0
+
+
+def classes(before: dict[str, Status], after: dict[str, Status]) -> dict[str, LeafClass]:
+    leaves = [Leaf(name, status) for name, status in after.items()]
+    compared = classify.compare(side(before), side(after), leaves)
+    return {leaf.id: leaf.leaf_class for leaf in compared}
+
+
+def test_what_stands_for_no_test_is_not_missing() -> None:
+    # membarrier's new test on a kernel without its command, and on one that has it.
+    base = {"m/t/Bail out!": Status.ERROR, "m/t/1..3": Status.CRASH, "m/t/a/plan#2": Status.ERROR}
+    series = {"m/t/sys_membarrier": Status.PASS, "m/t/expedited": Status.PASS}
+    assert classes(base, series) == {
+        "m/t/Bail out!": LeafClass.FIXED,
+        "m/t/1..3": LeafClass.FIXED,
+        "m/t/a/plan#2": LeafClass.FIXED,
+        "m/t/sys_membarrier": LeafClass.NEW,
+        "m/t/expedited": LeafClass.NEW,
+    }
+    # The other way round it is a regression, and each test that no longer comes is missing.
+    assert classes({"m/t/a": Status.PASS}, {"m/t/Bail out!": Status.ERROR}) == {
+        "m/t/Bail out!": LeafClass.REGRESSION,
+        "m/t/a": LeafClass.MISSING,
+    }
+
+
+def test_crashed_result_without_a_name_is_not_missing_but_a_passed_one_is() -> None:
+    assert classes({"m/t/2": Status.CRASH}, {"m/t/b": Status.PASS})["m/t/2"] is LeafClass.FIXED
+    assert classes({"m/t/2": Status.PASS}, {"m/t/b": Status.PASS})["m/t/2"] is LeafClass.MISSING
+
+
+def test_skip_without_a_name_is_not_missing_where_the_test_has_one() -> None:
+    before = {"m/t/opens": Status.PASS, "m/t/2": Status.SKIP}
+    after = {"m/t/opens": Status.PASS, "m/t/feature works": Status.PASS}
+    assert classes(before, after) == {
+        "m/t/opens": LeafClass.UNCHANGED,
+        "m/t/feature works": LeafClass.NEW,
+    }
+
+
+def test_time_is_linear() -> None:
+    def work(size: int) -> None:
+        leaves = tuple(Leaf(f"m/t/{number}", Status.FAIL) for number in range(size))
+        one = Side({"m/t": [leaves, leaves]})
+        classify.compare(one, one, classify.merged([leaves, leaves]))
+
+    assert_linear(work, 1000)

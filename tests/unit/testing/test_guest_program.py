@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.unit.linear import assert_linear
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import DeadlineError, MachineLostError
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.testing import BuiltSuite, Outcome, RawRun, TestProgram
+from toolkit.formats import ktap
 from toolkit.testing import guest_program
 from toolkit.vm.ssh import CommandResult
 
@@ -290,3 +292,54 @@ def test_a_program_comes_alone_and_a_script_with_its_suite(tmp_path: Path) -> No
 
     assert sent(programs[0]) == {"a", "data"}
     assert sent(programs[2]) == {"a", "b", "c.sh", "data"}
+
+
+def output(heard: list[str]) -> guest_program._Output:
+    return guest_program._Output(heard.append, 0.0)
+
+
+@pytest.mark.parametrize("chunk", [b"x" * 4096, b"\n" * 4096, b"ok 1 x\n" * 600, b"x"])
+def test_output_is_taken_in_linear_time(chunk: bytes) -> None:
+    def work(size: int) -> None:
+        taken = output([])
+        for _ in range(size):
+            taken.stdout(chunk)
+
+    assert_linear(work, 20_000 if len(chunk) == 1 else 40)
+
+
+def test_what_is_kept_of_a_flood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest_program, "_STREAM_LIMIT", 1000)
+    heard = list[str]()
+    taken = output(heard)
+    taken.stdout(b"x" * 100_000 + b"\nrest")
+    assert [len(line) for line in heard] == [guest_program._LINE_LIMIT]
+    assert (len(taken.out), len(taken.pending)) == (1000, 4)
+    taken.stdout(b"y" * 100_000)
+    assert len(taken.pending) == guest_program._LINE_LIMIT
+    taken.stdout(b"\n" + b"ok\n" * 200_000)
+    assert len(heard) < 2 * guest_program._LINES_SHOWN
+    assert len(taken.marks) <= ktap.MAX_REPORTS
+
+
+def test_a_program_has_its_launcher_and_its_folder(tmp_path: Path) -> None:
+    machine = FakeMachine()
+    session = FakeSession(machine, {})
+    program = TestProgram("net", "a b.sh", 30.0, folder="net/forwarding", launcher=".launch")
+    guest_program.run_program(
+        machine,  # type: ignore[arg-type]
+        session,  # type: ignore[arg-type]
+        program,
+        environment={},
+        deadline=Deadline.after(60),
+        on_line=lambda *_: None,
+    )
+    words = "cd /kselftest/net/net/forwarding && exec /kselftest/net/.launch './a b.sh'"
+    assert session.commands[0] == words
+    place = tmp_path / "net/forwarding"
+    place.mkdir(parents=True)
+    (place / "a b.sh").write_bytes(b"\x7fELF")
+    (tmp_path / ".launch").touch()
+    # Because of what its script finds beside its folder, the whole suite goes.
+    files = guest_program.files(BuiltSuite("net", tmp_path, (program,)), program)
+    assert [path.name for path in files] == [".launch", "net"]

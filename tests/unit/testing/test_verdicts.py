@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.linear import assert_linear
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.result import Verdict
 from toolkit.core.model.series import KnownFailure, PatchSeries
 from toolkit.core.model.testing import BuiltSuite, Leaf, Outcome, RawRun, Status, TestProgram
 from toolkit.core.text import visible
-from toolkit.testing import verdicts
+from toolkit.testing import leaf_text, verdicts
 
 WARN = Splat("warning", "WARNING: CPU: 0 PID: 1 at a.c:1", "the whole report", False, 7)
 PANIC = Splat("panic", "Kernel panic - not syncing: bad", "the whole report", True, 9)
@@ -293,7 +294,7 @@ def test_ids_are_harmless_bounded_and_unique() -> None:
     assert ids[2] == "kvm/prog/\\u202e"
     assert ids[5] == "kvm/prog/a/b#2#2"
     assert len(set(ids)) == len(names)
-    assert all(len(each) <= verdicts.MAX_ID for each in ids)
+    assert all(len(each) <= leaf_text.MAX_ID for each in ids)
 
 
 runs = st.builds(
@@ -341,3 +342,58 @@ def test_each_case_took_the_time_between_two_lines() -> None:
     assert [leaf.seconds for leaf in leaves] == [0.5, 0.25, 1.25]
     cut = verdicts.judge(run("1..3\nok 1 a\nok 2 b\n", marks=(0.5, 0.75)))
     assert [leaf.seconds for leaf in cut] == [None] * 3
+
+
+def test_what_the_series_changes_has_to_end() -> None:
+    programs = TestProgram("kvm", "mine", 1.0, touched=True), TestProgram("kvm", "other", 1.0)
+    built = BuiltSuite("kvm", Path("/p"), programs, (allowed("kvm/*"),))
+    known = verdicts.known_here(None, [built], "tcg")
+    bad = [Leaf(f"kvm/{name}", Status.TIMEOUT, "too slow") for name in ("mine/a", "mine", "other")]
+    mine, whole, other = verdicts.mark_known(bad, known)
+    assert (mine.status, whole.status) == (Status.TIMEOUT, Status.TIMEOUT)
+    assert mine.message.endswith("but not of a test that the series changes\ntoo slow")
+    assert verdicts.mark_known([mine], known) == [mine]
+    assert other.status is Status.XFAIL
+    # That it fails is allowed: it came to its end.
+    (failed,) = verdicts.mark_known([Leaf("kvm/mine/a", Status.FAIL)], known)
+    assert failed.status is Status.XFAIL
+    assert verdicts.verdict([mine, other])[0] is Verdict.FAIL
+
+
+def test_what_the_series_changes_has_to_start() -> None:
+    program = TestProgram("kvm", "mine", 1.0, touched=True)
+    entry = KnownFailure("kvm/mine", "takes hours", certain=False, start=False)
+    built = BuiltSuite("kvm", Path("/p"), (program,), (entry,))
+    leaf = verdicts.unstarted(program, verdicts.known_here(None, [built], "tcg"))
+    assert leaf
+    assert leaf.status is Status.ERROR
+    assert "--test" in leaf.message
+    unbuilt = dataclasses.replace(program, unbuilt="a.c:1: error")
+    leaf = verdicts.unstarted(unbuilt, verdicts.known_here(None, [built], "tcg"))
+    assert leaf
+    assert leaf.status is Status.ERROR
+
+
+def test_what_this_host_cannot_build_is_its_own_fault() -> None:
+    here = [Leaf(f"c/{name}", Status.ERROR, f"{verdicts.NOT_BUILT_HERE}needs x.h") for name in "ab"]
+    good, bad = Leaf("k/a", Status.PASS), Leaf("k/b", Status.FAIL)
+    assert verdicts.verdict([*here, good]) == (Verdict.INFRASTRUCTURE, 3)
+    assert verdicts.reason([*here, good]) == "2 programs could not be built here: needs x.h"
+    assert verdicts.verdict([*here, good, bad]) == (Verdict.FAIL, 1)
+    assert verdicts.reason([good]) == verdicts.reason([bad, *here]) == verdicts.reason([]) == ""
+
+
+def test_reason_why_no_test_ran() -> None:
+    leaves = [Leaf(f"k/{n}", Status.SKIP, "no SVM\nmore" if n else "") for n in range(4)]
+    assert verdicts.reason(leaves) == "3 skipped: no SVM\n1 skipped: no reason given"
+    many = [Leaf(f"k/{n}", Status.SKIP, str(n)) for n in range(50)]
+    assert len(verdicts.reason(many).split("\n")) == verdicts.REASONS
+
+
+@pytest.mark.parametrize(
+    "line", ["ok - x", "not ok - x#2", "ok 1 x", "# k.c:1:x:wanted", "", "x..ok 2 b"]
+)
+def test_time_is_linear(line: str) -> None:
+    assert_linear(
+        lambda size: verdicts.judge(run(f"{line}\n" * size, stderr=f"{line}\n" * size)), 5000
+    )

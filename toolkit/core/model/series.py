@@ -30,6 +30,7 @@ class KnownFailure:
     certain: bool = True
     start: bool = True  # False: its program is not even started
     accel: str = ""  # the accelerator that it fails under; "": any
+    changed: tuple[str, ...] = ()  # suite/program that the series changes: they have to end
 
 
 @dataclass(frozen=True, slots=True)
