@@ -42,7 +42,10 @@ def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) ->
     _replace(run_dir / JUNIT, junit.render(seen))
     _replace(run_dir / KCIDB, kcidb.render(seen))
     _replace(run_dir / SUMMARY, text)
-    _replace(run_dir / REPLY, mail.render(seen))
+    if seen.host_at_fault:
+        (run_dir / REPLY).unlink(missing_ok=True)  # nothing of this host's is for the list
+    else:
+        _replace(run_dir / REPLY, mail.render(seen))
     logs = [
         f"tests/{program.id}{suffix}"
         for program in seen.failed_programs(html_page.MAX_FAILURES)

@@ -139,6 +139,7 @@ def _suite(result: RunResult, suite: str, leaves: list[Leaf]) -> Answer:
     details += [_blamed(blame) for blame in result.blames] if details else []
     if result.verdict is Verdict.NO_TESTS:
         status = "warn"
+        details += [f"{number} skipped: {why}" for why, number in view.skip_reasons(leaves)]
     return _answer(suite, status, wording.tally(verdicts.counts(leaves)), "\n".join(details))
 
 

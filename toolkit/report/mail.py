@@ -12,11 +12,12 @@ import functools
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.text import visible
-from toolkit.report import templates
+from toolkit.report import templates, wording
 from toolkit.report.view import ReportView
 from toolkit.report.wording import duration
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 COLUMNS = 72
 MAX_LINE = 200
 MAX_FAILURES = 20
+MAX_REASONS = 10  # why tests were skipped
 MAX_LINES = 25  # of one message or report
 
 _REGISTERS = re.compile(r"(R(?!IP)[A-Z0-9]{2}|[A-Z]S|[CD]R[0-9]|Code): ?")
@@ -50,6 +52,7 @@ def render(view: ReportView) -> bytes:
         view=view,
         result=result,
         author=_author(result),
+        command=_command(view),
         opening=_OPENINGS[result.verdict].format(what=what),
         detail=evidence(line for line in result.detail if not line.startswith("make")),
     )
@@ -60,8 +63,14 @@ def render(view: ReportView) -> bytes:
 def _template() -> Template:
     functions = (prose, wrapped, quoted, evidence, duration, visible)
     helpers = {function.__name__: function for function in functions}
-    limits = {"MAX_FAILURES": MAX_FAILURES}
+    limits = {"MAX_FAILURES": MAX_FAILURES, "MAX_REASONS": MAX_REASONS}
     return templates.load("report.txt.j2", templates.printed, {**helpers, **limits})
+
+
+def _command(view: ReportView) -> str:
+    """Return what repeats the first failure, or the run, without paths of this host."""
+    result = replace(view.result, command=wording.portable(view.result.command))
+    return wording.repeat(result, view.failures[0].id) if view.failures else wording.command(result)
 
 
 def _author(result: RunResult) -> str:
@@ -133,13 +142,14 @@ def quoted(lines: Iterable[str]) -> str:
 
 
 def evidence(text: str | Iterable[str]) -> str:
-    """Return the lines of a log that say something, bounded.
+    """Return a log without registers, bounded.
 
-    They are indented, so that none looks like a line of the mail's own.
+    It is indented, so that no line of it looks like one of the mail's own. Blank lines inside it
+    stay: in a hunk they are context.
     """
     lines = text.split("\n") if isinstance(text, str) else text
-    telling = [line for line in lines if line.strip() and not _REGISTERS.match(line)]
+    telling = [line for line in lines if not _REGISTERS.match(line)]
     shown = [visible(line, keep="\t")[:MAX_LINE] for line in telling[:MAX_LINES]]
     if (left := len(telling) - MAX_LINES) > 0:
         shown.append(f"… {left} more lines")
-    return "\n".join(f"  {line}" for line in shown)
+    return "\n".join(f"  {line}".rstrip() for line in shown).strip("\n")

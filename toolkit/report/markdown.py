@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_FAILURES = 30
 MAX_PROGRAMS = 100
+MAX_REASONS = 10  # why tests were skipped
 MAX_LINES = 20  # of one message or report
 MAX_LINE = 300
 
@@ -36,7 +37,11 @@ def render(view: ReportView) -> bytes:
 def _template() -> Template:
     functions = (span, cell, block, html, cases, duration, percent)
     helpers = {function.__name__: function for function in functions}
-    limits = {"MAX_FAILURES": MAX_FAILURES, "MAX_PROGRAMS": MAX_PROGRAMS}
+    limits = {
+        "MAX_FAILURES": MAX_FAILURES,
+        "MAX_PROGRAMS": MAX_PROGRAMS,
+        "MAX_REASONS": MAX_REASONS,
+    }
     return templates.load("summary.md.j2", templates.printed, {**helpers, **limits})
 
 

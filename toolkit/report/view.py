@@ -5,6 +5,7 @@ Pure. Text from outside passes :func:`~toolkit.core.text.visible` where a report
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,14 @@ from toolkit.testing import leaf_ids, verdicts
 
 _ORDER = {status: number for number, status in enumerate(Status)}
 _DMESG = "dmesg"
+# A library that is not installed, or its header where a program that runs on a host or in a guest
+# includes it. What the kernel has itself is the series' own business.
+_HOST_LACKS = re.compile(
+    r"cannot find -l\S+"
+    r"|\b(?:tools|scripts|certs|kselftests)/\S+ fatal error: "
+    r"(?!(?:linux|asm|asm-generic|uapi|generated)/|\.\.?/)\S+ No such file or directory"
+)
+_NO_RESULT = "the output holds no test result"  # how toolkit.formats.ktap begins such a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,13 @@ class ReportView:
         return wording.tally(self.counts)
 
     @property
+    def host_at_fault(self) -> bool:
+        """Whether the run ended for want of something on this host, such as a library."""
+        if self.result.verdict is Verdict.BUILD_BREAK and not self.result.blames:
+            return any(map(_HOST_LACKS.search, self.result.detail))
+        return self.result.verdict is Verdict.INFRASTRUCTURE
+
+    @property
     def programs_bad_first(self) -> list[Program]:
         """The programs, those with failures first."""
         return sorted(self.programs, key=lambda program: not program.bad)
@@ -124,7 +140,7 @@ def of(result: RunResult) -> ReportView:
         programs=tuple(programs(result.leaves, result.splats)),
         failures=failures,
         stray_splats=tuple(splat for splat in result.splats if splat.during not in failed),
-        skip_reasons=tuple(_skip_reasons(result.leaves)) if none_ran else (),
+        skip_reasons=tuple(skip_reasons(result.leaves)) if none_ran else (),
         comparison=(
             comparison_view.of_comparison(result.comparison) if result.comparison else None
         ),
@@ -153,10 +169,17 @@ def programs(leaves: Iterable[Leaf], splats: Iterable[Splat] = ()) -> list[Progr
     ]
 
 
-def _skip_reasons(leaves: Iterable[Leaf]) -> list[tuple[str, int]]:
-    return Counter(
-        leaf.message.partition("\n")[0] or "no reason given" for leaf in leaves
-    ).most_common()
+def skip_reasons(leaves: Iterable[Leaf]) -> list[tuple[str, int]]:
+    """Return why leaves were skipped and how many for each reason, the most frequent first."""
+    return Counter(map(_skip_reason, leaves)).most_common()
+
+
+def _skip_reason(leaf: Leaf) -> str:
+    """Return why a leaf was skipped: of a program that prints no TAP, what it printed instead."""
+    lines = [line for line in leaf.message.split("\n") if line.strip()]
+    if lines[1:] and lines[0] == _NO_RESULT:
+        return lines[1]
+    return lines[0] if lines else "no reason given"
 
 
 def _environment(result: RunResult) -> Iterator[tuple[str, str]]:

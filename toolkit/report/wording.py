@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -38,6 +39,11 @@ _PLURAL = {
 }
 # options that a repetition replaces or does without
 _CHOOSING = ("--test", "-t", "--suite", "-s", "--coverage-fail-under")
+# options that say where this host keeps its files, and those whose values are no paths
+_FOLDERS = ("--root", "--run-dir")
+_NO_PATHS = ("--append", "--test", "-t")
+# the parents of a path that is absolute, or below a home, or outside the current folder
+_PARENTS = re.compile(r"(?:^|(?<=[=:]))(?:~[^/=:]*|\.{1,2})?/(?:[^/=:]*/)*(?=[^/=:])")
 
 
 def tally(counts: Mapping[Status, int]) -> str:
@@ -96,6 +102,20 @@ def repeat(result: RunResult, leaf_id: str) -> str:
         return visible(shlex.join([*kept[:1], BOOT, *rest]))
     chosen = ["--suite", suite, "--test", glob.escape(program)]
     return visible(shlex.join([*words, *chosen]))
+
+
+def portable(words: Sequence[str]) -> tuple[str, ...]:
+    """Return a command line for others to read: of a path of this host only its last part.
+
+    Options that only say where this host keeps its files go; a path within the project, such as
+    ``patches/topic/v4``, stays.
+    """
+    kept = _without(words, _FOLDERS)
+    is_value = (False, *(word in _NO_PATHS for word in kept))
+    return tuple(
+        word if value or "://" in word or _joined(word, _NO_PATHS) else _PARENTS.sub("", word)
+        for word, value in zip(kept, is_value, strict=False)
+    )
 
 
 def _without(words: Sequence[str], options: Sequence[str], flags: Sequence[str] = ()) -> list[str]:

@@ -167,3 +167,13 @@ def test_damage_never_raises_anything_else(tmp_path: Path, noise: bytes, at: int
 def test_file_name_that_is_no_text_can_be_written(tmp_path: Path) -> None:
     artifacts.write(tmp_path, change(command=("toolkit", "\udcff")))
     assert artifacts.read_result(tmp_path).command == ("toolkit", "\\udcff")
+
+
+def test_no_reply_is_written_when_this_host_is_at_fault(tmp_path: Path) -> None:
+    artifacts.write(tmp_path, RESULT)
+    artifacts.write(tmp_path, change(verdict=Verdict.INFRASTRUCTURE, message="no space left"))
+    assert not (tmp_path / "report.txt").exists()
+    assert "report.txt" not in (tmp_path / "report.html").read_text()
+    lacks = ("/usr/bin/ld: cannot find -lcap: No such file or directory",)
+    artifacts.write(tmp_path, change(verdict=Verdict.BUILD_BREAK, leaves=(), detail=lacks))
+    assert not (tmp_path / "report.txt").exists()

@@ -134,3 +134,9 @@ def test_checkpatch_s_lines_become_findings() -> None:
         "description": "-:9: WARNING:BAR: hm",
     }
     assert b4.of_checkpatch([])[0].status == "pass"
+
+
+def test_a_suite_that_ran_nothing_says_why(tmp_path: Path) -> None:
+    (_, suite) = b4.of_result(a_result.without_tests(), tmp_path)
+    assert (suite.status, suite.summary) == ("warn", "10 skipped")
+    assert suite.details == "10 skipped: /dev/kvm cannot be opened"

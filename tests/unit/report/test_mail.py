@@ -85,3 +85,32 @@ def test_what_nobody_reads_in_a_mail_is_left_out() -> None:
     text = parsed(result).get_content()
     assert "  RIP: 0010:f (a.c:1)\n   f (b.c:2)\n" in text
     assert "make[1]" not in text
+
+
+def test_a_blank_line_of_a_hunk_stays() -> None:
+    hunk = ("the hunk:", "    @@ -1,3 +1,3 @@", "     int a;", "     ", "    -int b;", "")
+    result = a_result.passed(verdict=Verdict.USER_ERROR, leaves=(), detail=hunk)
+    text = parsed(result).get_content()
+    assert "       int a;\n\n      -int b;\n\nTo repeat it:" in text
+
+
+def test_what_repeats_it_names_no_folder_of_this_host() -> None:
+    words = ("toolkit", "--root", "/srv/ci", "build-and-test", "--run-dir=/tmp/r7", "--slow")
+    paths = ("-p", "/home/me/work/0001-kvm.patch", "-k", "tree:../../linux", "--append", "a=/b/c")
+    result = a_result.failed()
+    for made, alone in (
+        (result, " --suite kvm --test iosignalfd_args_test"),
+        (a_result.passed(), ""),
+    ):
+        text = parsed(dataclasses.replace(made, command=words + paths)).get_content()
+        assert (
+            "  toolkit build-and-test --slow -p 0001-kvm.patch -k tree:linux "
+            f"--append a=/b/c{alone}\n" in text
+        )
+        assert "/home" not in text
+
+
+def test_a_series_without_tests_says_why_they_were_skipped() -> None:
+    assert (
+        "10 skipped: /dev/kvm cannot be opened\n" in parsed(a_result.without_tests()).get_content()
+    )

@@ -65,3 +65,8 @@ def test_words_from_outside_end_no_block_and_no_span(words: str) -> None:
             bare = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", line)
             assert not re.search(r"<(?!/?(details|summary)\b)", bare)
     assert not fence
+
+
+def test_a_series_without_tests_says_why_they_were_skipped() -> None:
+    text = markdown.render(view.of(a_result.without_tests())).decode()
+    assert "\n* 10 skipped: `/dev/kvm cannot be opened`\n" in text

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
+
 from tests import a_result
 from toolkit.core.model.result import Verdict
-from toolkit.core.model.testing import Leaf, Status
+from toolkit.core.model.testing import Leaf, Outcome, RawRun, Status
 from toolkit.report import view
+from toolkit.testing import verdicts
+
+_ABSENT = "No such file or directory"
 
 
 def test_programs_keep_the_order_in_which_they_ran() -> None:
@@ -55,3 +62,28 @@ def test_what_is_not_known_of_the_environment_is_left_out() -> None:
     assert "QEMU" not in names
     assert "Accelerator" not in names
     assert names[0] == "Kernel"
+
+
+def test_a_program_that_skips_without_tap_says_why_in_its_own_words() -> None:
+    run = RawRun("kvm", "a_test", Outcome.COMPLETED, 4, None, "KVM is not available\n", "", 0.1)
+    (leaf,) = verdicts.judge(run)
+    assert leaf.status is Status.SKIP
+    assert view.skip_reasons([leaf, leaf]) == [("KVM is not available", 2)]
+
+
+@pytest.mark.parametrize(
+    ("line", "host"),
+    [
+        ("/usr/bin/ld: cannot find -lcap: No such file or directory", True),
+        ("tools/testing/selftests/x/a.c:5:10: fatal error: sys/capability.h: " + _ABSENT, True),
+        ("scripts/sign-file.c:24:10: fatal error: openssl/bio.h: " + _ABSENT, True),
+        ("tools/testing/selftests/x/a.c:5:10: fatal error: linux/kvm.h: " + _ABSENT, False),
+        ("virt/kvm/iosignalfd.c:5:10: fatal error: iosignalfd.h: " + _ABSENT, False),
+        ("virt/kvm/iosignalfd.c:88:9: error: implicit declaration of function", False),
+    ],
+)
+def test_what_the_host_lacks_is_told_from_what_the_series_breaks(line: str, host: bool) -> None:
+    broken = a_result.passed(verdict=Verdict.BUILD_BREAK, leaves=(), detail=("one", line))
+    assert view.of(broken).host_at_fault is host
+    blamed = dataclasses.replace(broken, blames=(a_result.BLAME,))
+    assert not view.of(blamed).host_at_fault
