@@ -87,8 +87,8 @@ def history(
     else:
         _list_runs(history_.runs(path, limit=limit, series=series))
         return
-    marks = [
-        charts.Mark(
+    plotted = [
+        charts.Run(
             f"{_when(point.started)}  {point.series or '-'}",
             point.status,
             point.seconds,
@@ -97,10 +97,10 @@ def history(
         for point in points
     ]
     click.echo(_printable(title))
-    for line in charts.bars(marks):
+    for line in charts.bars(plotted):
         click.echo(line)
     if svg:
-        svg.write_bytes(charts.svg(title, marks))
+        svg.write_bytes(charts.svg(title, plotted))
         click.echo(svg)
 
 

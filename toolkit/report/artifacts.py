@@ -51,8 +51,8 @@ def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) ->
         for program in seen.failed_programs(html_page.MAX_FAILURES)
         for suffix in (".log", ".stderr.log", ".console.log")
     ]
-    beside = [name for name in (*_LINKED, *logs) if (run_dir / name).is_file()]
-    _replace(run_dir / HTML, html_page.render(seen, beside))
+    files = [name for name in (*_LINKED, *logs) if (run_dir / name).is_file()]
+    _replace(run_dir / HTML, html_page.render(seen, files))
     if step_summary:
         with step_summary.open("ab") as file:
             file.write(text + b"\n")
@@ -95,10 +95,10 @@ def to_json(result: RunResult) -> bytes:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of ``result.json``."""
-    made = _adapter().json_schema(mode="serialization")
-    made["properties"]["schema"] = {"const": VERSION, "title": "Schema"}
-    made["required"] = sorted({*made.get("required", ()), "schema"})
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+    schema_ = _adapter().json_schema(mode="serialization")
+    schema_["properties"]["schema"] = {"const": VERSION, "title": "Schema"}
+    schema_["required"] = sorted({*schema_.get("required", ()), "schema"})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema_}
 
 
 def schema_text() -> str:

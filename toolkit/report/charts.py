@@ -13,25 +13,25 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """One run in a plot: what stands at its foot, what it is called, and its time."""
+class Run:
+    """One run in a plot: what stands at its foot, its result, and its time."""
 
     label: str
-    name: str  # pass, fail, done, found …
+    result: str  # pass, fail, done, found …
     seconds: float | None
     bad: bool = False
 
 
-def bars(marks: Iterable[Mark], width: int = 40) -> Iterator[str]:
-    """Yield a line for each mark: label, name, time, and a bar as long as the time."""
-    found = list(marks)
-    labels = max((len(visible(mark.label)) for mark in found), default=0)
-    names = max((len(mark.name) for mark in found), default=0)
-    longest = max((mark.seconds or 0.0 for mark in found), default=0.0) or 1.0
-    for mark in found:
-        took = duration(mark.seconds) if mark.seconds is not None else "-"
-        bar = _bar((mark.seconds or 0.0) / longest, width)
-        yield f"{visible(mark.label):<{labels}}  {mark.name:<{names}}  {took:>11}  {bar}".rstrip()
+def bars(runs: Iterable[Run], width: int = 40) -> Iterator[str]:
+    """Yield a line for each run: label, result, time, and a bar as long as the time."""
+    rows = list(runs)
+    labels = max((len(visible(run.label)) for run in rows), default=0)
+    results = max((len(run.result) for run in rows), default=0)
+    longest = max((run.seconds or 0.0 for run in rows), default=0.0) or 1.0
+    for run in rows:
+        took = duration(run.seconds) if run.seconds is not None else "-"
+        bar = _bar((run.seconds or 0.0) / longest, width)
+        yield f"{visible(run.label):<{labels}}  {run.result:<{results}}  {took:>11}  {bar}".rstrip()
 
 
 def _bar(share: float, width: int) -> str:
@@ -54,12 +54,12 @@ text { fill: #a9a398; } .title { fill: #eae7e1; } .page { fill: #171614; }
 """
 
 
-def svg(title: str, marks: Sequence[Mark]) -> bytes:
-    """Return a plot of the marks that have a time; failures are diamonds."""
-    timed = [mark for mark in marks if mark.seconds is not None]
-    top = _round_up(max((mark.seconds or 0.0 for mark in timed), default=0.0))
+def svg(title: str, runs: Sequence[Run]) -> bytes:
+    """Return a plot of the runs that have a time; failures are diamonds."""
+    timed = [run for run in runs if run.seconds is not None]
+    top = _round_up(max((run.seconds or 0.0 for run in timed), default=0.0))
     places = [
-        (_x(index, len(timed)), _y(mark.seconds or 0.0, top)) for index, mark in enumerate(timed)
+        (_x(index, len(timed)), _y(run.seconds or 0.0, top)) for index, run in enumerate(timed)
     ]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
@@ -68,7 +68,7 @@ def svg(title: str, marks: Sequence[Mark]) -> bytes:
         f'<text class="title" x="{_LEFT}" y="26">{_escaped(title)}</text>',
         *_grid(top),
         f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>',
-        *(_dot(mark, x, y) for mark, (x, y) in zip(timed, places, strict=True)),
+        *(_dot(run, x, y) for run, (x, y) in zip(timed, places, strict=True)),
         *_ends(timed),
         "</svg>\n",
     ]
@@ -102,22 +102,22 @@ def _grid(top: float) -> Iterator[str]:
         yield f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{seconds:g} s</text>'
 
 
-def _dot(mark: Mark, x: float, y: float) -> str:
-    said = _escaped(f"{mark.label}: {mark.name}, {duration(mark.seconds or 0.0)}")
-    if mark.bad:
+def _dot(run: Run, x: float, y: float) -> str:
+    title = _escaped(f"{run.label}: {run.result}, {duration(run.seconds or 0.0)}")
+    if run.bad:
         shape = f'<path class="bad" d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z">'
-        return f"{shape}<title>{said}</title></path>"
-    return f'<circle class="good" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{said}</title></circle>'
+        return f"{shape}<title>{title}</title></path>"
+    return f'<circle class="good" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{title}</title></circle>'
 
 
-def _ends(marks: Sequence[Mark]) -> Iterator[str]:
+def _ends(runs: Sequence[Run]) -> Iterator[str]:
     """Yield the labels of the first and the last run."""
     y = _HEIGHT - 18
-    if marks:
-        yield f'<text x="{_LEFT}" y="{y}">{_escaped(marks[0].label)}</text>'
-    if len(marks) > 1:
+    if runs:
+        yield f'<text x="{_LEFT}" y="{y}">{_escaped(runs[0].label)}</text>'
+    if len(runs) > 1:
         x = _WIDTH - _RIGHT
-        yield f'<text x="{x}" y="{y}" text-anchor="end">{_escaped(marks[-1].label)}</text>'
+        yield f'<text x="{x}" y="{y}" text-anchor="end">{_escaped(runs[-1].label)}</text>'
 
 
 def _escaped(text: str) -> str:

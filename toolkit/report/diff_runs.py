@@ -1,4 +1,4 @@
-"""What is different between two runs: verdicts on cases, times of stages, where they were made."""
+"""How two runs differ: results of cases, times of stages, kernel, toolkit and host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One case in both runs; None where a run did not have it."""
+    """One case in both runs; None where a run does not have it."""
 
     id: str
     before: Leaf | None
@@ -52,9 +52,9 @@ def changes(before: RunResult, after: RunResult) -> list[Change]:
     """Return the cases whose status differs, in the order of the later run."""
     old = {leaf.id: leaf for leaf in before.leaves}
     new = {leaf.id: leaf for leaf in after.leaves}
-    found = [Change(name, old.get(name), leaf) for name, leaf in new.items()]
-    found += [Change(name, leaf, None) for name, leaf in old.items() if name not in new]
-    return [each for each in found if _status(each.before) != _status(each.after)]
+    pairs = [Change(name, old.get(name), leaf) for name, leaf in new.items()]
+    pairs += [Change(name, leaf, None) for name, leaf in old.items() if name not in new]
+    return [pair for pair in pairs if _status(pair.before) != _status(pair.after)]
 
 
 def _status(leaf: Leaf | None) -> Status | None:
@@ -63,13 +63,13 @@ def _status(leaf: Leaf | None) -> Status | None:
 
 def lines(before: RunResult, after: RunResult) -> Iterator[str]:
     """Yield a comparison for a person: the verdicts, what changed, times, environment."""
-    for mark, result in (("-", before), ("+", after)):
+    for sign, result in (("-", before), ("+", after)):
         verdict = result.verdict.value.upper()
-        yield f"{mark} {verdict}: {_one_line(wording.subject(result))}, {result.started}"
-    found = changes(before, after)
+        yield f"{sign} {verdict}: {_one_line(wording.subject(result))}, {result.started}"
+    changed = changes(before, after)
     for kind, words in KINDS.items():
-        yield from _cases([each for each in found if each.kind == kind], words)
-    if not found:
+        yield from _cases([change for change in changed if change.kind == kind], words)
+    if not changed:
         yield ""
         count = len(after.leaves)
         yield f"every case has the same result ({count} cases)" if count else "no case in either"
@@ -77,26 +77,24 @@ def lines(before: RunResult, after: RunResult) -> Iterator[str]:
     yield from _section("made differently", _environment(before, after))
 
 
-def _cases(found: list[Change], words: str) -> Iterator[str]:
-    if not found:
+def _cases(changed: list[Change], words: str) -> Iterator[str]:
+    if not changed:
         return
     yield ""
-    yield f"{len(found)} {words}:"
-    for each in found[:MAX_LEAVES]:
-        was, now = (leaf.status.value if leaf else "none" for leaf in (each.before, each.after))
-        yield f"  {was} -> {now}  {_one_line(each.id)}"
-        if each.after and each.after.status.bad and each.after.message:
-            yield f"      {_one_line(each.after.message.partition(chr(10))[0])}"
-    if len(found) > MAX_LEAVES:
-        yield f"  … and {len(found) - MAX_LEAVES} more"
+    yield f"{len(changed)} {words}:"
+    for change in changed[:MAX_LEAVES]:
+        old, new = (leaf.status.value if leaf else "none" for leaf in (change.before, change.after))
+        yield f"  {old} -> {new}  {_one_line(change.id)}"
+        if change.after and change.after.status.bad and change.after.message:
+            yield f"      {_one_line(change.after.message.partition(chr(10))[0])}"
+    if len(changed) > MAX_LEAVES:
+        yield f"  … and {len(changed) - MAX_LEAVES} more"
 
 
-def _section(title: str, found: Iterable[str]) -> Iterator[str]:
-    shown = list(found)
-    if shown:
-        yield ""
-        yield f"{title}:"
-        yield from (f"  {line}" for line in shown)
+def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+    indented = [f"  {line}" for line in lines]
+    if indented:
+        yield from ("", f"{title}:", *indented)
 
 
 def _times(before: RunResult, after: RunResult) -> Iterator[str]:
@@ -106,11 +104,11 @@ def _times(before: RunResult, after: RunResult) -> Iterator[str]:
         differs = abs(other.seconds - one.seconds)
         if differs < LEAST_SECONDS or differs < NOISE * max(one.seconds, other.seconds):
             continue
-        found = [" (found in the cache)" if each.cached else "" for each in (one, other)]
-        yield (
-            f"{_one_line(name)}: {duration(one.seconds)}{found[0]}"
-            f" -> {duration(other.seconds)}{found[1]}"
+        old_time, new_time = (
+            duration(stage.seconds) + (" (found in the cache)" if stage.cached else "")
+            for stage in (one, other)
         )
+        yield f"{_one_line(name)}: {old_time} -> {new_time}"
     yield f"whole run: {duration(before.seconds)} -> {duration(after.seconds)}"
 
 
@@ -118,20 +116,20 @@ def _environment(before: RunResult, after: RunResult) -> Iterator[str]:
     one, other = _facts(before), _facts(after)
     for name in other:
         if one[name] != other[name]:
-            was, now = (_one_line(each[name]) or "unknown" for each in (one, other))
-            yield f"{name}: {was} -> {now}"
+            old, new = (_one_line(facts[name]) or "unknown" for facts in (one, other))
+            yield f"{name}: {old} -> {new}"
 
 
 def _facts(result: RunResult) -> dict[str, str]:
-    made = dataclasses.asdict(result.environment)
-    named = {
+    environment = dataclasses.asdict(result.environment)
+    facts = {
         "series": result.series,
         "kernel": f"{result.kernel} {result.release}",
         "accelerator": result.accelerator,
         "qemu": result.qemu,
         "toolkit": result.toolkit,
     }
-    return named | {name: str(value) for name, value in made.items() if name != "build"}
+    return facts | {name: str(value) for name, value in environment.items() if name != "build"}
 
 
 def _one_line(text: str) -> str:

@@ -84,7 +84,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one run has to say of a leaf or a stage."""
+    """The result of a leaf, or the time of a stage, in one run."""
 
     folder: Path
     started: str
@@ -204,11 +204,11 @@ def find_leaf(path: Path, wanted: str) -> str:
         rows = db.execute(
             "SELECT name FROM leaf WHERE instr(name, ?) ORDER BY name LIMIT 11", (wanted,)
         ).fetchall()
-    found = [str(name) for (name,) in rows]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        listed = ", ".join(found[:10]) + (" …" if len(found) > 10 else "")
+    names = [str(name) for (name,) in rows]
+    if len(names) == 1:
+        return names[0]
+    if names:
+        listed = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
         raise UserError(f"{wanted!r} fits several tests", hint=f"there is: {listed}")
     raise UserError(f"no recorded run has a test {wanted!r}", hint="toolkit history lists the runs")
 
@@ -241,12 +241,12 @@ def program_seconds(path: Path, programs: Iterable[str]) -> dict[str, float]:
         AND run = (SELECT max(run) FROM outcome WHERE leaf IN mine)
     """
     with _open(path) as db:
-        found = {each: db.execute(query, (_text(each),)).fetchone()[0] for each in programs}
-    return {program: seconds for program, seconds in found.items() if seconds is not None}
+        took = {each: db.execute(query, (_text(each),)).fetchone()[0] for each in programs}
+    return {program: seconds for program, seconds in took.items() if seconds is not None}
 
 
 def leaf_points(path: Path, leaf: str, *, limit: int, series: str = "") -> list[Point]:
-    """Return what the last runs say of a leaf, the newest last."""
+    """Return a leaf's results in the last runs, the newest last."""
     return _points(
         path,
         """
@@ -259,7 +259,7 @@ def leaf_points(path: Path, leaf: str, *, limit: int, series: str = "") -> list[
 
 
 def stage_points(path: Path, stage: str, *, limit: int, series: str = "") -> list[Point]:
-    """Return what the last runs say of a stage, the newest last."""
+    """Return a stage's times in the last runs, the newest last."""
     return _points(
         path,
         """
@@ -299,7 +299,7 @@ def bad(point: Point) -> bool:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give the database, of this toolkit's version; made where there is none."""
+    """Open the database, which is created where there is none, and bring it to this version."""
     try:
         with contextlib.closing(
             sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)

@@ -99,18 +99,18 @@ def _build(result: RunResult, run: str) -> dict[str, Any] | None:
     seconds = _seconds(result, "build")
     if not broken and seconds is None and not result.environment.build:
         return None
-    made = result.environment
+    environment = result.environment
     return {
         "checkout_id": _id(run),
         "id": _id(run),
         "origin": ORIGIN,
-        "architecture": made.architecture,
-        "compiler": made.compiler,
+        "architecture": environment.architecture,
+        "compiler": environment.compiler,
         "start_time": result.started,
         "duration": seconds,
         "status": "FAIL" if broken else "PASS",
         "log_excerpt": _excerpt(result.detail) if broken else "",
-        "misc": {"config_digest": made.config, "build_key": made.build},
+        "misc": {"config_digest": environment.config, "build_key": environment.build},
     }
 
 
@@ -157,9 +157,9 @@ def _boot(result: RunResult, run: str) -> dict[str, Any]:
 
 
 def _environment(result: RunResult) -> dict[str, Any]:
-    made = result.environment
-    words = (f"QEMU {result.qemu}" if result.qemu else "", result.accelerator, made.machine)
-    return {"comment": ", ".join(filter(None, words))}
+    qemu = f"QEMU {result.qemu}" if result.qemu else ""
+    facts = (qemu, result.accelerator, result.environment.machine)
+    return {"comment": ", ".join(filter(None, facts))}
 
 
 def _issue(leaf: Leaf) -> dict[str, Any]:

@@ -75,9 +75,9 @@ def _test_line(leaf: Leaf) -> str:
     line = f"{leaf.status.value.upper():<7} {printable(leaf.id)}"
     if leaf.seconds is not None:
         line += f" ({duration(leaf.seconds)})"
-    said = leaf.known or leaf.message.split("\n")[0]
-    if said and leaf.status is not Status.PASS:
-        line += f": {printable(said)}"
+    reason = leaf.known or leaf.message.split("\n")[0]
+    if reason and leaf.status is not Status.PASS:
+        line += f": {printable(reason)}"
     return line
 
 
@@ -103,7 +103,7 @@ class _Plain:
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._lock = threading.Lock()
-        self._running: dict[str, tuple[float, int]] = {}  # when it began, steps already told
+        self._running: dict[str, tuple[float, int]] = {}  # when it began, the last tenth written
         self._tested = False
 
     def _say(self, text: str) -> None:
@@ -123,15 +123,15 @@ class _Plain:
             self._say(f"{printable(name)} ...")
 
     def stage_progress(self, name: str, done: int, total: int | None, text: str = "") -> None:
-        """Write how far it is, once in every tenth of the way, where no test lines tell it."""
+        """Write how far it is, once in every tenth of the way, unless test lines show it."""
         with self._lock:
-            began, told = self._running.get(name, (time.monotonic(), 0))
+            began, written = self._running.get(name, (time.monotonic(), 0))
             step = min(_STEPS, done * _STEPS // total) if total else 0
-            if told < step < _STEPS and not self._tested:
-                told = step
+            if written < step < _STEPS and not self._tested:
+                written = step
                 tail = f" {printable(text)}" if text else ""
                 self._say(f"{printable(name)}: {done}/{total}{tail}")
-            self._running[name] = (began, told)
+            self._running[name] = (began, written)
 
     def stage_finished(self, record: StageRecord) -> None:
         """Write that it ended."""

@@ -184,17 +184,18 @@ def _skip_reason(leaf: Leaf) -> str:
 
 def _environment(result: RunResult) -> Iterator[tuple[str, str]]:
     """Yield where and with what the run was made; a value that is not known is empty."""
-    made = result.environment
-    memory = f"{made.memory_mib / 1024:.1f} GiB" if made.memory_mib else ""
-    cpus = f"{made.cpus} CPUs" if made.cpus else ""
+    environment = result.environment
+    memory = f"{environment.memory_mib / 1024:.1f} GiB" if environment.memory_mib else ""
+    cpus = f"{environment.cpus} CPUs" if environment.cpus else ""
     yield "Kernel", ", ".join(dict.fromkeys(filter(None, (result.kernel, result.release))))
-    yield "Configuration", made.config
-    yield "Build", made.build
-    yield "Compiler", made.compiler
-    yield "Image", made.image
-    yield "Machine", made.machine
+    yield "Configuration", environment.config
+    yield "Build", environment.build
+    yield "Compiler", environment.compiler
+    yield "Image", environment.image
+    yield "Machine", environment.machine
     yield "QEMU", result.qemu
     yield "Accelerator", result.accelerator and f"{result.accelerator}: {result.accelerator_reason}"
-    yield "Host", made.host
-    yield "Processor", ", ".join(filter(None, (made.processor, cpus, memory)))
-    yield "Toolkit", f"{result.toolkit}, Python {made.python}" if made.python else result.toolkit
+    yield "Host", environment.host
+    yield "Processor", ", ".join(filter(None, (environment.processor, cpus, memory)))
+    python = f"Python {environment.python}" if environment.python else ""
+    yield "Toolkit", ", ".join(filter(None, (result.toolkit, python)))

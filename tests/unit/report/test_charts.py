@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from tests import a_result
 from toolkit.report import charts
-from toolkit.report.charts import Mark
+from toolkit.report.charts import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
-MARKS = [Mark("a", "pass", 1.0), Mark("bb", "fail", 4.0, bad=True), Mark("c", "skip", None)]
+RUNS = [Run("a", "pass", 1.0), Run("bb", "fail", 4.0, bad=True), Run("c", "skip", None)]
 
 
 def test_bars_are_as_long_as_the_time() -> None:
-    lines = list(charts.bars(MARKS, width=8))
+    lines = list(charts.bars(RUNS, width=8))
     assert lines == [
         "a   pass       1.00 s  ██",
         "bb  fail       4.00 s  ████████",
@@ -24,12 +24,12 @@ def test_bars_are_as_long_as_the_time() -> None:
 
 
 def test_a_part_of_a_block_is_drawn() -> None:
-    (_, line) = charts.bars([Mark("a", "p", 8.0), Mark("a", "p", 0.5)], width=8)
+    (_, line) = charts.bars([Run("a", "p", 8.0), Run("a", "p", 0.5)], width=8)
     assert line.endswith("  ▌")
 
 
 def test_the_plot_has_a_point_for_each_run() -> None:
-    root = ET.fromstring(charts.svg("stage build", MARKS))
+    root = ET.fromstring(charts.svg("stage build", RUNS))
     assert len(root.findall(f"{SVG}circle")) == 1
     assert len(root.findall(f"{SVG}path")) == 1
     texts = [text.text for text in root.findall(f"{SVG}text")]
@@ -41,15 +41,15 @@ def test_the_plot_has_a_point_for_each_run() -> None:
     assert y2 < y1  # more time is higher up
 
 
-@pytest.mark.parametrize("marks", [[], [Mark("a", "p", 0.0)], [Mark("a", "p", None)]])
-def test_little_to_plot_is_no_error(marks: list[Mark]) -> None:
-    ET.fromstring(charts.svg("t", marks))
-    list(charts.bars(marks))
+@pytest.mark.parametrize("runs", [[], [Run("a", "p", 0.0)], [Run("a", "p", None)]])
+def test_little_to_plot_is_no_error(runs: list[Run]) -> None:
+    ET.fromstring(charts.svg("t", runs))
+    list(charts.bars(runs))
 
 
 @given(st.text(), st.floats(0, 1e6))
 def test_any_label_stays_a_label(label: str, seconds: float) -> None:
-    root = ET.fromstring(charts.svg(label, [Mark(label + a_result.HOSTILE, "p", seconds)]))
+    root = ET.fromstring(charts.svg(label, [Run(label + a_result.HOSTILE, "p", seconds)]))
     assert root.findall(f"{SVG}script") == []
-    (line,) = charts.bars([Mark(label, "p", seconds)])
+    (line,) = charts.bars([Run(label, "p", seconds)])
     assert "\n" not in line
