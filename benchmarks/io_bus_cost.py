@@ -37,13 +37,15 @@ def measure(patch: str | None, kernel: str, runs: int) -> Figures:
     found: Figures = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="toolkit-cost-") as folder:
         request = Request(patch=patch, kernel=kernel, suites=(SUITE,), snapshots=False)
-        run = Run(request, paths.resolve(), Path(folder), Silent())
-        run.accelerator = COUNTING
+        plain = Run(request, paths.resolve(), Path(folder), Silent())
         counting = ("-icount", "shift=1,sleep=off")
-        run.image = replace(run.image, cpus=1, devices=(*run.image.devices, *counting))
+        image = replace(plain.image, cpus=1, devices=(*plain.image.devices, *counting))
+        reached = replace(plain.reached, accelerator=COUNTING, image=image)
+        run = Run(request, plain.paths, plain.folder, plain.observer, reached=reached)
         (suite,) = run.built_suites
         for _ in range(runs):
-            with run.testbed.boot() as (_, session):
+            with run.pool.boot() as guest:
+                session = guest.session
                 session.put(suite.path, f"{FOLDER}/{SUITE}", deadline=run.deadline)
                 command = f"{FOLDER}/{SUITE}/io_bus_cost"
                 for line in session.check(command, deadline=run.deadline).text.splitlines():

@@ -98,7 +98,8 @@ def main(series: str, rows: Sequence[str]) -> None:
         places = paths.resolve()
         run = Run(request, places, folder, Silent())
         plan = runner.Plan(SUITE, manifest.load(places.suites, SUITE), clock="insn")
-        with runner.pool(run, plan).boot() as (machine, session):
+        with runner.pool(run, plan).boot() as booted:
+            machine, session = booted.machine, booted.session
             runner.install(run, plan, session)
             functions = symbols(session, run)
             guest = runner.guest_folder(plan)

@@ -34,6 +34,7 @@ from typing import IO
 from benchmarks.speed_bars import Samples, picture, table
 from toolkit.core import paths
 from toolkit.core.observer import Silent
+from toolkit.core.stages import StageLog
 from toolkit.kernel import profile
 from toolkit.vm.pool import MachinePool
 from toolkit.workflow.request import Request
@@ -181,19 +182,24 @@ class Laboratory:
             _ = self._run.image, self._run.accelerator
         return self._run
 
-    def testbed(self, *, snapshots: bool) -> MachinePool:
+    def pool(self, *, snapshots: bool) -> MachinePool:
         folder = Path(tempfile.mkdtemp(prefix="machines-", dir=self.work))
-        made_of = replace(self.run.testbed.maker, kernel=replace(self.run.kernel, modules=None))
-        bed = replace(
-            self.run.testbed, maker=made_of, folder=folder, snapshots=snapshots, stages=[]
+        pool = MachinePool(
+            factory=replace(self.run.factory, kernel=replace(self.run.kernel, modules=None)),
+            cache=self.run.cache,
+            folder=folder,
+            observer=self.run.observer,
+            deadline=self.run.deadline,
+            stages=StageLog(self.run.observer),
+            snapshots=snapshots,
         )
-        bed.prepare()
-        return bed
+        pool.prepare()
+        return pool
 
-    def first_command(self, name: str, bed: MachinePool) -> None:
+    def first_command(self, name: str, pool: MachinePool) -> None:
         began = time.monotonic()
-        with bed.boot() as (_, session):
-            session.check("true", deadline=self.run.deadline)
+        with pool.boot() as guest:
+            guest.session.check("true", deadline=self.run.deadline)
             self.keep(**{name: time.monotonic() - began})
 
     # What the peers work on: the same patched tree, and a folder of their own.
@@ -251,7 +257,7 @@ def warm(lab: Laboratory) -> None:
     told = toolkit("build-and-test", "--patch", SERIES, "--run-dir", folder)
     result = json.loads((folder / "result.json").read_text())
     tests = sum(leaf["seconds"] or 0 for leaf in result["leaves"])
-    at_once = min(len(os.sched_getaffinity(0)), lab.run.testbed.room())
+    at_once = min(len(os.sched_getaffinity(0)), lab.run.pool.capacity())
     lab.keep(warm=told.first, beyond=told.total - tests / at_once, memory=told.peak)
 
 
@@ -298,23 +304,23 @@ def make(lab: Laboratory) -> None:
 
 def restore(lab: Laboratory) -> None:
     """From a saved machine to its first command."""
-    lab.first_command("restore", lab.testbed(snapshots=True))
+    lab.first_command("restore", lab.pool(snapshots=True))
 
 
 def boot(lab: Laboratory) -> None:
     """From power on to the first command."""
-    lab.first_command("boot", lab.testbed(snapshots=False))
+    lab.first_command("boot", lab.pool(snapshots=False))
 
 
 def bare(lab: Laboratory) -> None:
     """The floor of that: QEMU alone, until SSH shows its banner."""
-    bed = lab.testbed(snapshots=False)
+    pool = lab.pool(snapshots=False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     began = time.monotonic()
     child = subprocess.Popen(
-        [bed.folder / "qemu.sh"],
+        [pool.folder / "qemu.sh"],
         env={**os.environ, "SSH_PORT": str(port)},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -322,7 +328,7 @@ def bare(lab: Laboratory) -> None:
     try:
         while not _banner(port):
             if child.poll() is not None or time.monotonic() - began > PATIENCE:
-                sys.exit(f"{bed.folder}/qemu.sh shows no SSH banner")
+                sys.exit(f"{pool.folder}/qemu.sh shows no SSH banner")
             time.sleep(_POLL)
         lab.keep(bare=time.monotonic() - began)
     finally:
@@ -344,7 +350,7 @@ def cold(lab: Laboratory) -> None:
     lab.keep(cold_make=lab.make(fresh=True))
     run = lab.peer_run(cold=True)
     _ = run.kernel
-    lab.keep(cold=next(stage.seconds for stage in run.stages if stage.name == "build"))
+    lab.keep(cold=next(stage.seconds for stage in run.stages.records if stage.name == "build"))
 
 
 def start_up(lab: Laboratory) -> None:

@@ -60,11 +60,12 @@ def hunt(fault: Path, options: Fragment | None = None, tests: Sequence[str] = ()
         # Without a history the programs come in their own order, short ones among them early.
         places = replace(paths.resolve(), history=Path(folder) / "history")
         request = Request(patch=SERIES, profile=options, tests=tuple(tests))
-        run = Run(request, places, Path(folder), Hunter())
-        series = run.series
-        assert series is not None
+        sound = Run(request, places, Path(folder), Silent())
+        assert sound.series is not None
         seeded = Patch(fault.name, fault.stem, fault.read_bytes(), fault)
-        run.series = replace(series, patches=(*series.patches, seeded))
+        series = replace(sound.series, patches=(*sound.series.patches, seeded))
+        reached = replace(sound.reached, series=series)
+        run = Run(request, places, sound.folder, Hunter(), reached=reached)
         try:
             pipeline.build_and_test(run)
         except Caught as caught:

@@ -2,8 +2,8 @@
 
 A line of ``virt/kvm/eventfd.c`` may be: ``fail CASE``, ``other CASE`` (fails in another way),
 ``flaky CASE`` (fails in every fifth run), ``skip CASE``, ``gone CASE``, ``warn PROGRAM`` (a
-splat), ``broken`` (does not compile), ``noboot``, ``comment`` (changes nothing) or ``loud``
-(compiles with a warning).
+splat), ``bootwarn`` (a splat while booting), ``broken`` (does not compile), ``noboot``, ``comment``
+(changes nothing) or ``loud`` (compiles with a warning).
 """
 
 from __future__ import annotations
@@ -14,29 +14,40 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from tests.unit.fake_tree import edit, make_base, series
 from toolkit.core import paths
+from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BootError, BuildError
 from toolkit.core.model.kernel import KernelBuild, KernelConfig
-from toolkit.core.model.machine import Accelerator, Splat
+from toolkit.core.model.machine import Accelerator, GuestImage, Splat
 from toolkit.core.model.series import PatchedTree, PatchSeries
 from toolkit.core.model.testing import BuiltSuite, Leaf, Outcome, RawRun, TestProgram
 from toolkit.core.observer import Silent
-from toolkit.host.cache import Cache, digest
+from toolkit.host.cache import digest
 from toolkit.kernel.kbuild import Builder
 from toolkit.testing import guest_program
+from toolkit.testing.machines import MakeMachines
+from toolkit.testing.result_cache import ResultCache
+from toolkit.vm.factory import BootedGuest, MachineFactory
+from toolkit.workflow.reached import Reached
 from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
+
+if TYPE_CHECKING:
+    from toolkit.vm.machine import Machine
+    from toolkit.vm.ssh import GuestSession
 
 PROJECT = Path(__file__).parents[2]
 FILE = "virt/kvm/eventfd.c"
 BASE_LINE = 53
 CASES = {"a_test": ("alpha", "beta", "gamma"), "b_test": ("delta",)}
+IMAGE = GuestImage("it", "key", None, None, (), 512, 2, "q35", (), "dropbear")
 WARNING = Splat("warning", "WARNING: at here", "WARNING: at here …", fatal=False, line=1)
 
 
@@ -80,12 +91,20 @@ class Laboratory:
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *base: str) -> None:
         self.tmp_path = tmp_path
         self.ran: Counter[tuple[str, str]] = Counter()  # kernel's folder and program
+        self.booted: Counter[str] = Counter()  # kernel's folder
         self._base = make_base(tmp_path / "tree")
         file = self._base.path / FILE
         text = file.read_text()
         for number, word in enumerate(base, BASE_LINE):
             text = text.replace(f"line {number}\n", f"{word}\n")
         file.write_text(text)
+        suite = tmp_path / "suite"
+        suite.mkdir()
+        for name in CASES:
+            (suite / name).write_bytes(b"\x7fELF" + name.encode())
+        programs = tuple(TestProgram("kvm", name, 45.0) for name in CASES)
+        # None: a run has to build them
+        self.suites: tuple[BuiltSuite, ...] | None = (BuiltSuite("kvm", suite, programs),)
         self._lock = threading.Lock()
         laboratory = self
 
@@ -93,27 +112,41 @@ class Laboratory:
             return laboratory._build(tree, _[-1])
 
         monkeypatch.setattr(Builder, "build", build)
-        monkeypatch.setattr(Run, "testbed", property(laboratory._testbed))
         monkeypatch.setattr(guest_program, "install", lambda *_: None)
         monkeypatch.setattr(guest_program, "run_program", self._program)
-        self._testbeds: dict[int, Any] = {}
 
-    def run(self, patched: PatchSeries | None, **request: Any) -> Run:
+    def run(
+        self,
+        patched: PatchSeries | None,
+        *,
+        result_cache: ResultCache | None = None,
+        make_pool: MakeMachines | None = None,
+        **request: Any,
+    ) -> Run:
+        """Return a run whose suites are built, but whose kernel is not."""
         folder = self.tmp_path / f"run{len(list(self.tmp_path.glob('run*')))}"
         folder.mkdir()
-        run = Run(Request(patch=None, jobs=1, **request), paths.resolve(PROJECT), folder, Watcher())
-        run.cache = Cache(self.tmp_path / "cache")
-        run.base, run.series = self._base, patched
-        run.config = KernelConfig("CONFIG_KVM=m\n", "config")
-        run.image = object()  # type: ignore[assignment]
-        run.accelerator = Accelerator("tcg", "max", "because")
-        suite = self.tmp_path / "suite"
-        suite.mkdir(exist_ok=True)
-        for name in CASES:
-            (suite / name).write_bytes(b"\x7fELF" + name.encode())
-        programs = tuple(TestProgram("kvm", name, 45.0) for name in CASES)
-        run.built_suites = (BuiltSuite("kvm", suite, programs),)
-        return run
+        places = replace(
+            paths.resolve(PROJECT),
+            cache=self.tmp_path / "cache",
+            history=self.tmp_path / "history.sqlite",
+        )
+        return Run(
+            Request(patch=None, jobs=1, **request),
+            places,
+            folder,
+            Watcher(),
+            reached=Reached(
+                base=self._base,
+                series=patched,
+                config=KernelConfig("CONFIG_KVM=m\n", "config"),
+                image=IMAGE,
+                accelerator=Accelerator("tcg", "max", "because"),
+                built_suites=self.suites,
+            ),
+            result_cache=result_cache,
+            make_pool=make_pool or self._make_pool,
+        )
 
     def _build(self, tree: PatchedTree, log: Path) -> tuple[KernelBuild, bool]:
         patched = tree.files.get(FILE)
@@ -141,8 +174,8 @@ class Laboratory:
         )
         return made, False
 
-    def _testbed(self, run: Run) -> Any:
-        return self._testbeds.setdefault(id(run), _Testbed(run.kernel))
+    def _make_pool(self, *, factory: MachineFactory, **_: Any) -> FakePool:
+        return FakePool(factory.kernel, self.booted)
 
     def _program(self, vm: KernelBuild, session: Any, program: TestProgram, **_: Any) -> RawRun:
         with self._lock:
@@ -175,13 +208,25 @@ class Laboratory:
         )
 
 
-class _Testbed:
-    def __init__(self, kernel: KernelBuild) -> None:
+class FakePool:
+    """Lends machines that are nothing but their kernel; counts its boots in ``booted``."""
+
+    def __init__(self, kernel: KernelBuild, booted: Counter[str]) -> None:
         self.kernel = kernel
+        self.boot_splats: tuple[Splat, ...] = ()
+        self._booted = booted
+        self._prepared = False
 
     def prepare(self) -> None:
-        if "noboot" in self.kernel.image.read_text().splitlines():
+        if self._prepared:
+            return
+        self._prepared = True
+        self._booted[self.kernel.key] += 1
+        words = self.kernel.image.read_text().splitlines()
+        if "noboot" in words:
             raise BootError("the kernel did not come up")
+        if "bootwarn" in words:
+            self.boot_splats = (WARNING,)
 
     start = prepare
 
@@ -189,13 +234,13 @@ class _Testbed:
     def in_use(self) -> Iterator[None]:
         yield
 
-    def room(self) -> int:
+    def capacity(self) -> int:
         return 2
 
     def identity(self) -> str:
         return self.kernel.image_digest
 
     @contextlib.contextmanager
-    def boot(self, deadline: Any) -> Iterator[Any]:
+    def boot(self, deadline: Deadline | None = None) -> Iterator[BootedGuest]:
         self.prepare()
-        yield self.kernel, None
+        yield BootedGuest(cast("Machine", self.kernel), cast("GuestSession", None))

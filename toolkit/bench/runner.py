@@ -75,7 +75,7 @@ def measure(run: Run, plan: Plan) -> Benchmark:
             result = _in_guest(run, plan, machines) if machines else (_on_host(run, plan), ())
             return result, False, f"{len(result[0].samples)} rows"
 
-        log, command = run.stage(f"measure-{number}", work)
+        log, command = run.stages.run(f"measure-{number}", work)
         logs.append(log)
     rows = rows_of(logs)
     skipped = {name: why for log in logs for name, why in log.skipped.items()}
@@ -156,14 +156,22 @@ def pool(run: Run, plan: Plan) -> MachinePool:
         image = dataclasses.replace(image, cpus=1)
         accelerator = dataclasses.replace(accelerator, icount=plan.about.icount_shift)
     # Booted each time: a saved machine would repeat the state of its memory, and hide its spread.
-    maker = dataclasses.replace(run.testbed.maker, image=image, accelerator=accelerator)
-    return dataclasses.replace(run.testbed, maker=maker, snapshots=False)
+    return MachinePool(
+        factory=dataclasses.replace(run.factory, image=image, accelerator=accelerator),
+        cache=run.cache,
+        folder=run.folder,
+        observer=run.observer,
+        deadline=run.deadline,
+        stages=run.stages,
+        snapshots=False,
+    )
 
 
 def _in_guest(run: Run, plan: Plan, machines: MachinePool) -> tuple[BenchLog, tuple[str, ...]]:
     """Measure in a fresh machine; return what came of it, and QEMU's command."""
-    with machines.boot() as (machine, session):
-        log = _measure_in(run, plan, session)
+    with machines.boot() as guest:
+        machine = guest.machine
+        log = _measure_in(run, plan, guest.session)
         if complaints := machine.splats():
             raise KernelError(
                 f"the kernel complained while it was measured: {complaints[0].title}",

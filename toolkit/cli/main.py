@@ -108,7 +108,7 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
     from toolkit.workflow import pipeline
     from toolkit.workflow import watch as watch_
 
-    memory = ResultCache()
+    result_cache = ResultCache()
     words = open_run.once(open_run.repeatable(sys.argv))
     wanted: Path | None = given.pop("run_dir", None)
     runs = itertools.count(1)
@@ -116,9 +116,9 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
     def once() -> None:
         place = wanted / str(next(runs)) if wanted else None
         try:
-            opened = open_run.open_run(root, patch, {**given, "run_dir": place}, words)
+            results = ResultCache() if everything else result_cache
+            opened = open_run.open_run(root, patch, {**given, "run_dir": place}, words, results)
             with opened as (run, finish):
-                run.memory = ResultCache() if everything else memory
                 finish(pipeline.build_and_test(run))
         except click.exceptions.Exit:
             pass  # the summary was shown; the next edit may do better
@@ -172,8 +172,8 @@ def build(root: Path | None, /, patch: str | None, save: Path | None, **given: A
 @click.pass_obj
 def boot(root: Path | None, /, patch: str | None, **given: Any) -> None:
     """Boot a patched kernel, load its modules, and print its uname."""
-    with open_run.open_run(root, patch, given) as (run, _), run.testbed.boot() as (_, session):
-        uname = session.check("uname -a", deadline=run.deadline).text
+    with open_run.open_run(root, patch, given) as (run, _), run.pool.boot() as guest:
+        uname = guest.session.check("uname -a", deadline=run.deadline).text
     click.echo(uname.strip())
 
 
@@ -191,8 +191,8 @@ def shell(root: Path | None, /, patch: str | None, command: tuple[str, ...], **g
     """
     from toolkit.vm import interactive
 
-    with open_run.open_run(root, patch, given) as (run, _), run.testbed.boot() as (_, session):
-        status = interactive.interact(session, shlex.join(command), run.deadline)
+    with open_run.open_run(root, patch, given) as (run, _), run.pool.boot() as guest:
+        status = interactive.interact(guest.session, shlex.join(command), run.deadline)
     click.get_current_context().exit(status)
 
 

@@ -14,17 +14,23 @@ import click
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
 if TYPE_CHECKING:
+    from toolkit.testing.result_cache import ResultCache
     from toolkit.workflow.request import Request
     from toolkit.workflow.run import Run
 
 
 @contextlib.contextmanager
 def open_run(
-    root: Path | None, patch: str | None, given: dict[str, Any], command: tuple[str, ...] = ()
+    root: Path | None,
+    patch: str | None,
+    given: dict[str, Any],
+    command: tuple[str, ...] = (),
+    result_cache: ResultCache | None = None,
 ) -> Iterator[tuple[Run, Callable[[Any], None]]]:
-    """Give a run with its folder and display, and a function that shows its result and exits.
+    """Yield a run with its folder and display, and a function that shows its result and exits.
 
-    ``command`` repeats the run; by default that is how the toolkit was called.
+    ``command`` repeats the run; by default that is how the toolkit was called. What
+    ``result_cache`` has of test programs is not run again.
     """
     from toolkit.cli import crash
     from toolkit.core import paths
@@ -35,7 +41,7 @@ def open_run(
     place = folder(root, patch or request.kernel, given.get("run_dir"))
     with crash.described(place), terminal.open_display(sys.stderr) as observer:
         observer.notice(f"run folder: {place}")
-        run = Run(request, paths.resolve(root), place, observer)
+        run = Run(request, paths.resolve(root), place, observer, result_cache=result_cache)
         outcome: list[Any] = []
         yield run, outcome.append
     if outcome:

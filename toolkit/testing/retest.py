@@ -1,4 +1,4 @@
-"""Settles doubts: runs test programs on two kernels, in fresh machines, until the counts speak."""
+"""Runs test programs again on two kernels, in fresh machines, until a difference is settled."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Progress = Callable[[int, int, str], None]  # runs done, runs in this round, wha
 class Question:
     """Whether a leaf shows something more often after a change than before it.
 
-    ``shown`` says it of one run, from the leaf, or None where there is none. ``less``: whether it
-    shows it less often.
+    ``shown`` returns whether one run showed it, given the leaf, or None where it did not report.
+    ``less``: whether the leaf shows it less often.
     """
 
     id: str
@@ -41,40 +41,40 @@ def settle(
     One program is repeated for all questions about it. Raises what a lost machine raises.
     """
     counts = {question.id: (Tally(), Tally()) for question in questions}
-    found: dict[str, Repeats] = {}
+    answers: dict[str, Repeats] = {}
     left = list(questions)
     runs = 0
     for wanted in LOOKS:
         programs = list(dict.fromkeys(question.program for question in left))
         batch = [program for program in programs for _ in range(wanted - runs)]
-        said = ", ".join(program.name for program in programs)
+        names = ", ".join(program.name for program in programs)
         runs = wanted
-        for done, (side, name, leaves) in enumerate(_both(before, after, batch), 1):
+        for done, (side, program, leaves) in enumerate(_both(before, after, batch), 1):
             for question in left:
-                if question.program == name:
+                if question.program == program:
                     shown = question.shown(leaves.get(question.id))
                     counts[question.id] = _plus(counts[question.id], side, shown)
-            progress(done, 2 * len(batch), said)
+            progress(done, 2 * len(batch), names)
         for question in left:
             tallies = counts[question.id]
-            found[question.id] = significance.look(
+            answers[question.id] = significance.look(
                 *tallies, less=question.less, confidence=confidence
             )
         left = [
             question
             for question in left
-            if not significance.enough(found[question.id], less=question.less)
+            if not significance.enough(answers[question.id], less=question.less)
         ]
         if not left:
             break
-    return found
+    return answers
 
 
 def _both(
     before: Runner, after: Runner, batch: Sequence[TestProgram]
 ) -> Iterator[tuple[int, TestProgram, dict[str, Leaf]]]:
-    for side, trial in enumerate((before, after)):
-        for program, leaves in trial.again(batch):
+    for side, runner in enumerate((before, after)):
+        for program, leaves in runner.again(batch):
             yield side, program, {leaf.id: leaf for leaf in leaves}
 
 

@@ -13,24 +13,29 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.series import KnownFailure
-from toolkit.core.model.testing import BuiltSuite, Leaf, RawRun, TestProgram
+from toolkit.core.model.testing import BuiltSuite, RawRun, TestProgram
 from toolkit.core.observer import Observer
 from toolkit.host.cache import digest
-from toolkit.testing import classify, guest_program, scheduler, verdicts
+from toolkit.testing import guest_program, scheduler, verdicts
 from toolkit.testing.classify import Observation
+from toolkit.testing.machines import Machines
 from toolkit.testing.result_cache import ResultCache
 from toolkit.testing.scheduler import Isolation
-from toolkit.vm.factory import Lent
-from toolkit.vm.pool import MachinePool
+from toolkit.testing.tested import Collector, Tested, write_logs
+from toolkit.vm.factory import BootedGuest, merged
 
 _LEAKS = "CONFIG_DEBUG_KMEMLEAK=y"
 
 
 @dataclass(slots=True)
 class Runner:
-    """What a run's tests need and what they gave: leaves and splats grow while it goes on."""
+    """Runs programs on the machines of a pool.
 
-    testbed: MachinePool
+    ``machines`` work at a time, 0: as many as there is capacity for. ``repeat`` is how often each
+    program runs. ``took`` has the seconds that programs took in the last run, by suite/program.
+    """
+
+    pool: Machines
     suites: Sequence[BuiltSuite]
     folder: Path
     observer: Observer
@@ -38,19 +43,38 @@ class Runner:
     environment: Mapping[str, str]
     known: Sequence[KnownFailure]
     isolation: Isolation
-    machines: int  # that work at a time; 0: as many as there is room for
-    leaves: list[Leaf]
-    splats: list[Splat]
-    memory: ResultCache | None = None
-    repeat: int = 1  # how often each program runs
+    machines: int
+    result_cache: ResultCache | None = None
+    repeat: int = 1
     named: Sequence[str] = ()  # programs that are run even where the suite says not to
-    took: Mapping[str, float] = field(default_factory=dict)  # seconds each took when it last ran
-    observed: dict[str, list[Observation]] = field(default_factory=dict)  # by suite/program
-    parts: dict[str, dict[str, list[Observation]]] = field(default_factory=dict)  # then by case
-    seconds: dict[str, float] = field(default_factory=dict)  # the longest run of each
-    runs: int = field(default=0, init=False)  # that machines or memory were asked for
+    took: Mapping[str, float] = field(default_factory=dict)
     witness: guest_program.Witness | None = None
+    _collector: Collector = field(init=False)
+    _order: tuple[TestProgram, ...] = field(default=(), init=False)
+    _runs: int = field(default=0, init=False)
+    _recalled: int = field(default=0, init=False)
+    _recalled_boot: tuple[Splat, ...] = field(default=(), init=False)
+    _boot_announced: bool = field(default=False, init=False)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
+
+    def __post_init__(self) -> None:
+        self._collector = Collector(self.folder, self.known, self.repeat)
+
+    @property
+    def programs(self) -> dict[str, TestProgram]:
+        """All programs of the suites, by ``suite/program``."""
+        return {
+            f"{each.suite}/{each.name}": each for suite in self.suites for each in suite.programs
+        }
+
+    @property
+    def tested(self) -> Tested:
+        """What the programs and the kernel's boot have given so far."""
+        tested = self._collector.tested(self._order, self._boot_splats())
+        return replace(tested, runs=self._runs, recalled=self._recalled)
+
+    def _boot_splats(self) -> tuple[Splat, ...]:
+        return merged(self._recalled_boot, self.pool.boot_splats)
 
     def select(self, globs: Sequence[str]) -> tuple[TestProgram, ...]:
         """Return the programs whose name matches, all without a glob.
@@ -70,92 +94,87 @@ class Runner:
             if not globs or any(fnmatch.fnmatchcase(program.name, glob) for glob in globs)
         )
 
-    def run(self, programs: Sequence[TestProgram]) -> int:
-        """Run the programs and judge them; return how many runs memory could answer for."""
-        known = 0
-        found: dict[TestProgram, tuple[Leaf, ...]] = {}
-        before = list(self.leaves)
-        rest: list[TestProgram] = []
+    def start(self) -> None:
+        """Have machines ready, and announce what their kernel complained of while booting."""
+        self.pool.start()
+        self._announce_boot()
+
+    def run(self, programs: Sequence[TestProgram]) -> Tested:
+        """Run the programs and judge them, within the pool's ``in_use``.
+
+        What the result cache has is not run again. Raises what a lost machine raises;
+        :attr:`tested` has what was judged before that.
+        """
+        self._order = tuple(programs)
+        started = self._announce_unstarted(programs)
+        if self.isolation is Isolation.CASE:
+            started = self._split_into_cases(started)
+        self._runs = len(started) * self.repeat
+        fingerprints = self._fingerprints(started)
+        rest = self._recall(started, fingerprints)
+        self._recalled = self._runs - len(rest)
+        self._recall_boot(needs_machines=bool(rest))
 
         def progress(program: TestProgram, line: str) -> None:
-            done = self.runs - len(rest)
-            self.observer.stage_progress("test", done, self.runs, f"{program.name}: {line}")
+            done = self._runs - len(rest)
+            self.observer.stage_progress("test", done, self._runs, f"{program.name}: {line}")
 
-        try:
-            started = self._told(programs, found)
-            if self.isolation is Isolation.CASE:
-                started = self._cases(started)
-            self.runs = len(started) * self.repeat
-            marks = self._marks(started)
-            rest = self._recalled(started, marks, found)
-            known = self.runs - len(rest)
-            for raw in self._raw_runs(self._longest_first(rest), self.isolation, progress):
-                program = next(each for each in rest if _gave(each, raw))
-                rest.remove(program)
-                self._seen(program, raw, found)
-                if self.memory and marks[program]:
-                    self.memory.keep(marks[program].pop(), raw)
-        finally:
-            # Programs end in any order; a result has them in the suite's.
-            ordered = [leaf for program in programs for leaf in found.get(program, ())]
-            self.leaves[:] = [*before, *ordered]
-        return known
+        for raw in self._raw_runs(self._longest_first(rest), self.isolation, progress):
+            program = next(each for each in rest if _is_of(raw, each))
+            rest.remove(program)
+            self._add(program, raw)
+            if self.result_cache and fingerprints[program]:
+                self.result_cache.keep(fingerprints[program].pop(), raw)
+        return self.tested
+
+    def finish(self) -> Tested:
+        """Return all that was seen, once the pool is no longer in use.
+
+        A kernel may complain in a machine that was saved while the programs ran.
+        """
+        self._announce_boot()
+        if self.result_cache:
+            self.result_cache.keep_boot(self.pool.identity(), self._boot_splats())
+        return self.tested
 
     def again(self, programs: Sequence[TestProgram]) -> Iterator[tuple[TestProgram, Observation]]:
         """Run programs once more, each as often as it is named, and yield what was seen.
 
-        Nothing of it gets into the run's leaves; the logs of what was bad lie in ``repeats/``.
+        Nothing of it gets into :attr:`tested`; the logs of what was bad lie in ``repeats/``.
         """
         for raw in self._raw_runs(programs, Isolation.PROGRAM, lambda *_: None, again=True):
-            seen = verdicts.judge(raw)
-            if any(leaf.status.bad for leaf in seen):
-                self._write_logs(raw, self.folder / "repeats" / str(next(self._numbers)))
-            yield next(each for each in programs if _gave(each, raw)), seen
+            leaves = verdicts.judge(raw)
+            if any(leaf.status.bad for leaf in leaves):
+                write_logs(raw, self.folder / "repeats" / str(next(self._numbers)))
+            yield next(each for each in programs if _is_of(raw, each)), leaves
 
-    def _longest_first(self, programs: Sequence[TestProgram]) -> tuple[TestProgram, ...]:
-        """Return the programs in the order in which machines take them.
+    # --- what need not run -------------------------------------------------------------
 
-        Longest first, so that in the end no machine works alone; what nobody knows may be long.
-        Those that share a machine keep the order that they were given in.
+    def _announce_unstarted(self, programs: Sequence[TestProgram]) -> list[TestProgram]:
+        """Announce the leaves of programs that cannot work, and return the other programs.
+
+        What is asked for by its name is started even where the suite says not to.
         """
-        if self.isolation is Isolation.SUITE:
-            return tuple(programs)
-        return tuple(
-            sorted(
-                programs,
-                key=lambda each: self.took.get(f"{each.suite}/{each.name}", math.inf),
-                reverse=True,
-            )
-        )
-
-    def _marks(self, programs: Sequence[TestProgram]) -> dict[TestProgram, list[str]]:
-        """Return under what the memory knows each run of each program."""
-        if not self.memory:
-            return {program: [] for program in programs}
-        machine = self.testbed.identity()
-        return {
-            program: [digest(mark, number) for number in range(self.repeat)]
-            for program in programs
-            for mark in [self._fingerprint(program, machine)]
-        }
-
-    def _recalled(
-        self,
-        programs: Sequence[TestProgram],
-        marks: Mapping[TestProgram, list[str]],
-        found: dict[TestProgram, tuple[Leaf, ...]],
-    ) -> list[TestProgram]:
-        """Take what memory has, and return what is left to run; ``marks`` keeps its marks."""
-        rest = []
+        started = []
         for program in programs:
-            kept = [self.memory.recall(mark) for mark in marks[program]] if self.memory else []
-            for raw in filter(None, kept):
-                self._seen(program, raw, found)
-            marks[program][:] = [
-                mark for mark, raw in zip(marks[program], kept, strict=True) if raw is None
-            ]
-            rest += [program] * (self.repeat - sum(raw is not None for raw in kept))
-        return rest
+            leaf = verdicts.unstarted(program, self.known)
+            if leaf is None or (program.name in self.named and not program.unbuilt):
+                started.append(program)
+                continue
+            self._collector.add_unstarted(program, leaf)
+            self.observer.test_finished(leaf)
+        return started
+
+    def _fingerprints(self, programs: Sequence[TestProgram]) -> dict[TestProgram, list[str]]:
+        """Return the fingerprints of all runs of each program; none without a result cache."""
+        if not self.result_cache:
+            return {program: [] for program in programs}
+        machine = self.pool.identity()
+        return {
+            program: [digest(fingerprint, number) for number in range(self.repeat)]
+            for program in programs
+            for fingerprint in [self._fingerprint(program, machine)]
+        }
 
     def _fingerprint(self, program: TestProgram, machine: str) -> str:
         """Return a digest of all that a program's result depends on."""
@@ -168,6 +187,43 @@ class Runner:
         of_case = [program.case] if program.case else []
         environment = dict(self.environment)
         return digest(program.name, program.timeout, files, environment, machine, *of_case)
+
+    def _recall(
+        self, programs: Sequence[TestProgram], fingerprints: Mapping[TestProgram, list[str]]
+    ) -> list[TestProgram]:
+        """Add what the result cache has, and return the programs that are left to run.
+
+        Only their ``fingerprints`` are kept.
+        """
+        rest = []
+        for program in programs:
+            missing = []
+            for fingerprint in fingerprints[program]:
+                raw = self.result_cache.recall(fingerprint) if self.result_cache else None
+                if raw is None:
+                    missing.append(fingerprint)
+                else:
+                    self._add(program, raw)
+            recalled = len(fingerprints[program]) - len(missing)
+            fingerprints[program][:] = missing
+            rest += [program] * (self.repeat - recalled)
+        return rest
+
+    def _recall_boot(self, *, needs_machines: bool) -> None:
+        """Learn what the kernel complained of while booting before.
+
+        A verdict is on the boot as well: where no program needs a machine and the result cache
+        knows of no boot, a machine is asked.
+        """
+        recalled = None
+        if self.result_cache:
+            recalled = self.result_cache.recall_boot(self.pool.identity())
+        self._recalled_boot = recalled or ()
+        if recalled is None and not needs_machines:
+            self.start()
+        self._announce_boot()
+
+    # --- on machines -------------------------------------------------------------------
 
     def _raw_runs(
         self,
@@ -185,14 +241,13 @@ class Runner:
             return iter(())
         limit = self.deadline.cancellable()
         suite_of = {built.name: built for built in self.suites}
-        leaks = _LEAKS in self.testbed.kernel.config.read_text().splitlines()
+        leaks = _LEAKS in self.pool.kernel.config.read_text().splitlines()
 
-        def one(lent: Lent, program: TestProgram, on_line: guest_program.OnLine) -> RawRun:
-            vm, session = lent
-            guest_program.install(session, suite_of[program.suite], program, limit)
-            return guest_program.run_program(
-                vm,
-                session,
+        def one(guest: BootedGuest, program: TestProgram, on_line: guest_program.OnLine) -> RawRun:
+            guest_program.install(guest.session, suite_of[program.suite], program, limit)
+            raw = guest_program.run_program(
+                guest.machine,
+                guest.session,
                 program,
                 environment=self.environment,
                 deadline=limit,
@@ -200,101 +255,71 @@ class Runner:
                 leaks=leaks,
                 witness=None if again else self.witness,
             )
+            return _without_boot(raw, guest)
 
         if again:
-            self.testbed.prepare()
+            self.pool.prepare()
         else:
-            self.testbed.start()
+            self.start()
         return scheduler.run(
             scheduler.batches(programs, isolation),
-            lambda: self.testbed.boot(limit),
+            lambda: self.pool.boot(limit),
             one,
-            machines=self.machines or self.testbed.room(),
+            machines=self.machines or self.pool.capacity(),
             deadline=limit,
             on_line=progress,
         )
 
-    def _seen(
-        self, program: TestProgram, raw: RawRun, found: dict[TestProgram, tuple[Leaf, ...]]
-    ) -> None:
-        """Keep what one run of a program gave; its last one has its leaves told."""
-        name = f"{raw.suite}/{raw.program}"
-        seen = self.observed.setdefault(name, [])
-        self.seconds[name] = max(raw.seconds, self.seconds.get(name, 0.0))
-        place = self.folder / "tests"
-        self._write_logs(raw, place if self.repeat == 1 else place / f"run-{self._turn(raw)}")
-        self.splats += [replace(each, during=name) for each in raw.splats]
-        whole = replace(program, case="")
-        seen += self._whole(name, raw)
-        if len(seen) < self.repeat:
-            return
-        found[whole] = tuple(verdicts.mark_known(classify.merged(seen), self.known))
-        for leaf in found[whole]:
-            self.leaves.append(leaf)
-            self.observer.test_finished(leaf)
+    def _longest_first(self, programs: Sequence[TestProgram]) -> tuple[TestProgram, ...]:
+        """Return the programs in the order in which machines take them.
 
-    def _turn(self, raw: RawRun) -> int:
-        """Return the how-manieth run of its program, or of its case, this is."""
-        name = f"{raw.suite}/{raw.program}"
-        cases = self.parts.get(name)
-        return 1 + len(cases[raw.case] if cases else self.observed[name])
-
-    def _whole(self, name: str, raw: RawRun) -> list[Observation]:
-        """Return what one more run of a whole program is now known to have given, if it is.
-
-        Of a program whose cases run one by one, that is what all of them gave.
+        Longest first, so that no machine works alone in the end; a program without a time may be
+        long. Those that share a machine keep their order.
         """
-        cases = self.parts.get(name)
-        if cases is None:
-            return [verdicts.judge(raw)]
-        before = min(map(len, cases.values()))
-        cases[raw.case].append(verdicts.judge(raw))
-        if min(map(len, cases.values())) == before:
-            return []
-        return [verdicts.joined(given[before] for given in cases.values())]
+        if self.isolation is Isolation.SUITE:
+            return tuple(programs)
 
-    @staticmethod
-    def _write_logs(raw: RawRun, place: Path) -> None:
-        """Write what a run gave; of a program whose cases run one by one, one behind the other."""
-        logs = place / raw.suite
-        logs.mkdir(parents=True, exist_ok=True)
-        for end, said in (("", raw.stdout), (".stderr", raw.stderr), (".console", raw.console)):
-            if said or not end:
-                with (logs / f"{raw.program}{end}.log").open("a" if raw.case else "w") as log:
-                    log.write(said)
+        def seconds(program: TestProgram) -> float:
+            return self.took.get(f"{program.suite}/{program.name}", math.inf)
 
-    def _cases(self, programs: Sequence[TestProgram]) -> list[TestProgram]:
+        return tuple(sorted(programs, key=seconds, reverse=True))
+
+    def _split_into_cases(self, programs: Sequence[TestProgram]) -> list[TestProgram]:
         """Return each case of the programs as a program of its own, where one alone can be run."""
         limit = self.deadline.cancellable()
         suite_of = {built.name: built for built in self.suites}
-        found: list[TestProgram] = []
-        with self.testbed.boot(limit) as (_, session):
+        cases: list[TestProgram] = []
+        with self.pool.boot(limit) as guest:
             for program in programs:
                 built = suite_of[program.suite]
-                names = guest_program.cases(session, built, program, limit) or ("",)
-                self.parts[f"{program.suite}/{program.name}"] = {name: [] for name in names}
-                found += [replace(program, case=name) for name in names]
-        return found
+                names = guest_program.cases(guest.session, built, program, limit) or ("",)
+                self._collector.expect_cases(program, names)
+                cases += [replace(program, case=name) for name in names]
+        return cases
 
-    def _told(
-        self, programs: Sequence[TestProgram], found: dict[TestProgram, tuple[Leaf, ...]]
-    ) -> list[TestProgram]:
-        """Tell the leaves of what there is no use in starting, and return the other programs.
+    # --- what they gave ----------------------------------------------------------------
 
-        What is asked for by its name is started even where the suite says not to.
-        """
-        started = []
-        for program in programs:
-            leaf = verdicts.unstarted(program, self.known)
-            if leaf is None or (program.name in self.named and not program.unbuilt):
-                started.append(program)
-                continue
-            found[program] = (leaf,)
-            self.observed[f"{program.suite}/{program.name}"] = [found[program]]
-            self.leaves.append(leaf)
+    def _add(self, program: TestProgram, raw: RawRun) -> None:
+        for leaf in self._collector.add(program, raw):
             self.observer.test_finished(leaf)
-        return started
+
+    def _announce_boot(self) -> None:
+        """Announce the leaf of a kernel that complained while booting, once."""
+        if not self._boot_announced:
+            for leaf in Tested(self._boot_splats()).boot:
+                self._boot_announced = True
+                self.observer.test_finished(leaf)
 
 
-def _gave(program: TestProgram, raw: RawRun) -> bool:
+def _is_of(raw: RawRun, program: TestProgram) -> bool:
     return (program.suite, program.name, program.case) == (raw.suite, raw.program, raw.case)
+
+
+def _without_boot(raw: RawRun, guest: BootedGuest) -> RawRun:
+    """Return a run without what its machine's kernel had complained of before.
+
+    That has a leaf of its own (:attr:`Tested.boot`), whether the machine was booted for this
+    program or restored from one that was booted once.
+    """
+    before = {splat.line for splat in guest.boot_splats}
+    return replace(raw, splats=tuple(each for each in raw.splats if each.line not in before))

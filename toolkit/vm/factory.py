@@ -1,17 +1,18 @@
 """Makes the machines of one kernel and image: booted, or restored from one that was saved.
 
-Which of these ways a run takes, and when a machine is saved, :mod:`toolkit.vm.pool` decides.
+:mod:`toolkit.vm.pool` decides which of these ways a run takes, and when a machine is saved.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import re
 import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +20,14 @@ from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BootError, InfrastructureError, MachineLostError, ToolMissingError
 from toolkit.core.model.kernel import KernelBuild
-from toolkit.core.model.machine import Accelerator, DiskFile, GuestImage, MachineSpec, MemoryFile
+from toolkit.core.model.machine import (
+    Accelerator,
+    DiskFile,
+    GuestImage,
+    MachineSpec,
+    MemoryFile,
+    Splat,
+)
 from toolkit.host import process
 from toolkit.host.cache import Cache, digest
 from toolkit.vm import capacity, coldplug, machine, snapshot, ssh_keys, transfer_disk
@@ -33,13 +41,25 @@ RESTORE_SECONDS = 60.0
 _LOGOUT_SECONDS = 5.0
 _POLL = 0.1
 _DEVICES = "devices"
-
-
-Lent = tuple[Machine, GuestSession]  # what who asks for a machine gets
+_FLEETING = re.compile(r"\b(?:CPU|PID): \d+")
 
 
 class CannotSaveError(InfrastructureError):
     """This machine cannot be saved; it can still be booted each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootedGuest:
+    """A machine with its modules loaded, and a session in it.
+
+    ``boot_splats`` is what its kernel complained of on this machine's console before it was handed
+    over: while it booted, so no test program is to blame. A restored machine's console begins
+    later; what its kernel complained of stands in the :class:`Snapshot`.
+    """
+
+    machine: Machine
+    session: GuestSession
+    boot_splats: tuple[Splat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +120,7 @@ class MachineFactory:
     # --- the ways to a machine ---------------------------------------------------
 
     @contextlib.contextmanager
-    def booted(self, folder: Path, deadline: Deadline) -> Iterator[Lent]:
+    def booted(self, folder: Path, deadline: Deadline) -> Iterator[BootedGuest]:
         """Boot a machine and load its modules.
 
         Raises :class:`BootError` when the kernel does not come up, and :class:`MachineLostError`
@@ -112,12 +132,12 @@ class MachineFactory:
             vm.wait_ready(limit)
             with self._session(vm, made, limit) as session:
                 self._load_modules(vm, session, limit)
-                yield vm, session
+                yield BootedGuest(vm, session, vm.splats())
 
     @contextlib.contextmanager
     def restored(
         self, folder: Path, saved: Snapshot, deadline: Deadline, into: Path | None = None
-    ) -> Iterator[Lent]:
+    ) -> Iterator[BootedGuest]:
         """Restore a machine, with the modules that it had when it was saved.
 
         It writes to memory and a disk of its own; with ``into`` those are the files there, which
@@ -134,14 +154,15 @@ class MachineFactory:
                 with self._session(vm, made, limit) as session:
                     session.set_clock()
                     give_up()
-                    yield vm, session
+                    yield BootedGuest(vm, session)
 
     @contextlib.contextmanager
-    def loaded(self, folder: Path, base: Snapshot, deadline: Deadline) -> Iterator[Lent]:
+    def loaded(self, folder: Path, base: Snapshot, deadline: Deadline) -> Iterator[BootedGuest]:
         """Restore a machine that was saved without its modules, and load them; raises as both."""
-        with self.restored(folder, base, deadline) as lent:
-            self._load_modules(*lent, deadline.sooner(BOOT_SECONDS))
-            yield lent
+        with self.restored(folder, base, deadline) as guest:
+            vm = guest.machine
+            self._load_modules(vm, guest.session, deadline.sooner(BOOT_SECONDS))
+            yield replace(guest, boot_splats=vm.splats())
 
     @contextlib.contextmanager
     def _turn(self, deadline: Deadline) -> Iterator[Callable[[], None]]:
@@ -233,20 +254,38 @@ class MachineFactory:
             vm.wait_ready(limit)
             self._save(vm, into, limit)
 
-    def save_loaded(self, base: Snapshot, into: Path, own: Path, deadline: Deadline) -> None:
-        """Restore ``base``, load the modules, and save that in ``into``; raises as both do."""
+    def save_loaded(
+        self,
+        base: Snapshot,
+        into: Path,
+        own: Path,
+        deadline: Deadline,
+        seen: Sequence[Splat] = (),
+    ) -> None:
+        """Restore ``base``, load the modules, and save that in ``into``; raises as both do.
+
+        ``seen`` is what the same kernel and modules complained of in another machine: it is saved
+        as well, for a kernel that complains now and then complains.
+        """
         limit = deadline.sooner(BOOT_SECONDS)
         shutil.copytree(base.keys, into / snapshot.KEYS)
         snapshot.copy_memory(base.memory, into / snapshot.MEMORY)
         if self.image.disk:
             shutil.copyfile(base.disk, into / snapshot.DISK)
-        with self.restored(own, base, limit, into) as (vm, session):
-            self._load_modules(vm, session, limit)
-            if not session.log_out(limit.sooner(_LOGOUT_SECONDS)):
+        with self.restored(own, base, limit, into) as guest:
+            self._load_modules(guest.machine, guest.session, limit)
+            if not guest.session.log_out(limit.sooner(_LOGOUT_SECONDS)):
                 raise CannotSaveError("the guest keeps a closed SSH session")
-            self._save(vm, into, limit, base)
+            self._save(guest.machine, into, limit, base, seen)
 
-    def _save(self, vm: Machine, into: Path, limit: Deadline, base: Snapshot | None = None) -> None:
+    @staticmethod
+    def _save(
+        vm: Machine,
+        into: Path,
+        limit: Deadline,
+        base: Snapshot | None = None,
+        seen: Sequence[Splat] = (),
+    ) -> None:
         try:
             with (into / snapshot.STATE).open("wb") as state:
                 vm.save(state, limit)
@@ -255,7 +294,20 @@ class MachineFactory:
         console = vm.spec.console_log.read_bytes()
         before = base.console.read_bytes() if base else b""
         (into / snapshot.CONSOLE).write_bytes(before + console)
-        snapshot.seal(into, (*(base.splats if base else ()), *vm.splats()))
+        own = (*(base.splats if base else ()), *vm.splats())
+        snapshot.seal(into, merged(own, seen))
+
+
+def merged(*sightings: Sequence[Splat]) -> tuple[Splat, ...]:
+    """Return what a kernel complained of in several machines, each complaint once.
+
+    Complaints are the same where their titles differ in numbers of CPUs and processes alone.
+    """
+    kept: list[Splat] = []
+    for splats in sightings:
+        titles = {_FLEETING.sub("", each.title) for each in kept}
+        kept += (each for each in splats if _FLEETING.sub("", each.title) not in titles)
+    return tuple(kept)
 
 
 def _lay_over(disk: Path, target: Path, deadline: Deadline) -> None:

@@ -5,6 +5,28 @@ its modules loaded (``modules``). Every machine of every run is then restored fr
 fraction of a second, with a random pool and a clock of its own. After an edit of a module, the
 first machine is restored from the former and gets the new modules, while another one with them is
 saved beside it. Where QEMU cannot save a machine, each is booted instead.
+
+The threads of a run, all but the last ended when its stages have:
+
+- The caller's own. Results and logs are kept by it alone; notices may come from any thread, and a
+  display has a lock.
+- ``spawner`` (:mod:`toolkit.host.process`) starts every child, and lives as long as the process:
+  children get a signal when the *thread* that started them ends (prctl(2), PR_SET_PDEATHSIG).
+- While a kernel is built: one that checks the source meanwhile, which
+  :meth:`toolkit.kernel.kbuild.WorkTree.settle` waits for, and thread pools that compile or run
+  coccinelle, which end with the ``with`` block that made them.
+- ``console``, one for each machine: :class:`toolkit.vm.machine.Machine` starts it, and leaving
+  :func:`toolkit.vm.machine.start` ends it, after QEMU. Paramiko has one for each session, until
+  that is closed.
+- ``saving``: after an edit of a module, :meth:`MachinePool.start` has it save a machine. Leaving
+  :meth:`MachinePool.in_use` waits for it; an error cancels its deadline first.
+- Workers, one for each machine that works, and one that makes spare machines:
+  :func:`toolkit.testing.scheduler.run` starts them and hears of them through a queue. It joins them
+  when all programs have run; it cancels their deadline first when one raised, or when its caller
+  stops listening.
+
+:class:`MachinePool` and :class:`toolkit.vm.factory.MachineFactory` are entered by several workers
+at once; what both sides change is below a lock there.
 """
 
 from __future__ import annotations
@@ -14,7 +36,6 @@ import contextlib
 import itertools
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +44,11 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import MachineLostError
 from toolkit.core.model.kernel import KernelBuild
 from toolkit.core.model.machine import Splat
-from toolkit.core.model.result import StageRecord
 from toolkit.core.observer import Observer
+from toolkit.core.stages import StageLog
 from toolkit.host.cache import Cache
 from toolkit.vm import capacity, qemu_argv, snapshot, ssh_keys
-from toolkit.vm.factory import CannotSaveError, Lent, MachineFactory
+from toolkit.vm.factory import BootedGuest, CannotSaveError, MachineFactory, merged
 from toolkit.vm.snapshot import Snapshot, Store
 
 _POLL = 0.1
@@ -35,10 +56,10 @@ _POLL = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _First:
-    """A machine that waits for who asks first; leaving the stack stops it."""
+    """The machine that the first caller gets; closing the stack stops it."""
 
     stack: contextlib.ExitStack
-    lent: Lent
+    guest: BootedGuest
 
 
 class _Saving:
@@ -72,24 +93,22 @@ class _Saving:
 class MachinePool:
     """Where a run's machines come from, and where their evidence goes.
 
-    ``on_boot_splats`` hears what a kernel complained of before its machine was ready, and
-    ``stages`` gets a record of how the machines were made. ``snapshots`` False boots each.
+    ``stages`` runs the steps in which machines are saved. ``snapshots`` False boots each machine.
     """
 
-    maker: MachineFactory
+    factory: MachineFactory
     cache: Cache
     folder: Path
     observer: Observer
     deadline: Deadline
-    stages: list[StageRecord]
-    on_boot_splats: Callable[[str, tuple[Splat, ...]], None]
+    stages: StageLog
     snapshots: bool = True
     _store: Store = field(init=False)
     _prepared: bool = field(default=False, init=False)
     _saved: Snapshot | None = field(default=None, init=False)
     _saving: _Saving | None = field(default=None, init=False)
     _first: _First | None = field(default=None, init=False)
-    _late: tuple[Splat, ...] = field(default=(), init=False)  # not told yet: seen while saving
+    _boot_splats: tuple[Splat, ...] = field(default=(), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # for these four
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
 
@@ -99,17 +118,25 @@ class MachinePool:
     @property
     def kernel(self) -> KernelBuild:
         """The kernel of these machines."""
-        return self.maker.kernel
+        return self.factory.kernel
 
-    def room(self) -> int:
+    @property
+    def boot_splats(self) -> tuple[Splat, ...]:
+        """What the kernel complained of before its machines were ready, as far as is known.
+
+        It is complete once the pool is no longer :meth:`in_use`.
+        """
+        with self._lock:
+            return self._boot_splats
+
+    def capacity(self) -> int:
         """Return how many machines may work at a time."""
-        made_of = self.maker
         config = self.kernel.config.read_text()
-        return capacity.machines(made_of.image, made_of.accelerator.name, config)
+        return capacity.machines(self.factory.image, self.factory.accelerator.name, config)
 
     def identity(self) -> str:
         """Return a digest of all that a machine is made of: kernel, modules, image, QEMU …."""
-        return self.maker.cache_keys()[1]
+        return self.factory.cache_keys()[1]
 
     # --- before the first machine is asked for ----------------------------------------
 
@@ -120,10 +147,10 @@ class MachinePool:
         :class:`MachineLostError` when QEMU does not.
         """
         self._begin(in_haste=False)
-        self._conclude()
+        self._settled(self.deadline)
 
     def start(self) -> None:
-        """Have a machine for who asks first, and others soon; to be called within :meth:`in_use`.
+        """Have one machine ready, and others soon; to be called within :meth:`in_use`.
 
         With a saved machine in the cache it is :meth:`prepare`. Raises as that does.
         """
@@ -131,7 +158,7 @@ class MachinePool:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Within it :meth:`start` may be called; what that began has ended on leaving."""
+        """Within it :meth:`start` may be called; leaving it waits for what that began."""
         with contextlib.ExitStack() as stack:
             stack.callback(self._drop_first)
             try:
@@ -140,7 +167,7 @@ class MachinePool:
                 if self._saving:
                     self._saving.end()
                 raise
-        self._conclude()
+        self._settled(self.deadline)
 
     def _drop_first(self) -> None:
         if first := self._take_first():
@@ -169,8 +196,8 @@ class MachinePool:
             shutil.copytree(source.keys, folder, dirs_exist_ok=True)
             made = ssh_keys.load_keys(folder)
         else:
-            made = ssh_keys.make_keys(folder, self.maker.image.host_key_type)
-        spec = self.maker.spec(self.folder, made.fw_cfg, Path())
+            made = ssh_keys.make_keys(folder, self.factory.image.host_key_type)
+        spec = self.factory.spec(self.folder, made.fw_cfg, Path())
         script = self.folder / "qemu.sh"
         script.write_text(qemu_argv.script(spec, made.client_key))
         script.chmod(0o755)
@@ -178,8 +205,8 @@ class MachinePool:
     # --- machines --------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def boot(self, deadline: Deadline | None = None) -> Iterator[Lent]:
-        """Give a machine with its modules loaded, and a session in it; leaving stops it.
+    def boot(self, deadline: Deadline | None = None) -> Iterator[BootedGuest]:
+        """Lend a machine with its modules loaded, and a session in it; leaving stops it.
 
         Any number of threads may be in here at once, after :meth:`prepare` or :meth:`start`.
         Raises as those do.
@@ -190,7 +217,7 @@ class MachinePool:
         with contextlib.ExitStack() as stack:
             if first := self._take_first():
                 stack.enter_context(first.stack)
-                yield first.lent
+                yield first.guest
             else:
                 yield stack.enter_context(
                     self._in_own_folder(lambda own, folder: self._enter(own, folder, limit))
@@ -202,113 +229,112 @@ class MachinePool:
         return first
 
     @contextlib.contextmanager
-    def _in_own_folder(self, enter: Callable[[contextlib.ExitStack, Path], Lent]) -> Iterator[Lent]:
+    def _in_own_folder(
+        self, enter: Callable[[contextlib.ExitStack, Path], BootedGuest]
+    ) -> Iterator[BootedGuest]:
         folder = self.folder / "machines" / str(next(self._numbers))
         folder.mkdir(parents=True)
         with contextlib.ExitStack() as stack:
-            lent = enter(stack, folder)
-            yield lent
-            died = lent[0].dead()
-        if not died:  # of a machine that served to its end nothing is left to tell
+            guest = enter(stack, folder)
+            yield guest
+            died = guest.machine.dead()
+        if not died:  # a machine that served to its end leaves no evidence to keep
             shutil.rmtree(folder)
 
-    def _enter(self, stack: contextlib.ExitStack, folder: Path, deadline: Deadline) -> Lent:
+    def _enter(self, stack: contextlib.ExitStack, folder: Path, deadline: Deadline) -> BootedGuest:
         saved = self._settled(deadline)
         if saved is None:
-            return stack.enter_context(self.maker.booted(folder, deadline))
+            return self._booted(stack, folder, deadline)
         try:
-            return stack.enter_context(self.maker.restored(folder, saved, deadline))
+            return stack.enter_context(self.factory.restored(folder, saved, deadline))
         except (MachineLostError, OSError) as error:
-            # Its sums were right, so QEMU does not like it, or it was pruned. The next run makes a
-            # new one.
+            # Its checksums were right, so QEMU does not like it, or it was pruned. The next run
+            # saves a new one.
             self._saved = None
             self._store.discard(saved)
             self.observer.notice(f"a saved machine cannot be restored, and one is booted: {error}")
             again = folder / "booted"
             again.mkdir()
-            return stack.enter_context(self.maker.booted(again, deadline))
+            return self._booted(stack, again, deadline)
+
+    def _booted(self, stack: contextlib.ExitStack, folder: Path, deadline: Deadline) -> BootedGuest:
+        guest = stack.enter_context(self.factory.booted(folder, deadline))
+        self._complained(guest.boot_splats)
+        return guest
+
+    def _complained(self, splats: tuple[Splat, ...]) -> None:
+        with self._lock:
+            self._boot_splats = merged(self._boot_splats, splats)
 
     # --- saved machines ----------------------------------------------------------------
 
     def _with_modules(self, *, in_haste: bool) -> Snapshot:
-        """Have a machine with its modules to restore from, a record for each step; return one.
+        """Have a machine with its modules to restore from, in a stage for each step; return one.
 
         ``in_haste`` it may still have to be saved, and the first machine is there instead.
         """
-        booted, loaded = self.maker.cache_keys()
-        found = self._store.find(loaded)
-        complaints: tuple[Splat, ...] = ()
+        booted, loaded = self.factory.cache_keys()
+        cached = self._store.find(loaded)
 
         def boot() -> tuple[Snapshot, bool, str]:
-            saved = found or self._store.find(booted)
+            saved = cached or self._store.find(booted)
             return saved or self._saved_booted(booted), bool(saved), "saved"
 
         def modules() -> tuple[Snapshot, bool, str]:
-            nonlocal complaints
-            if found:
-                return found, True, "saved"
+            if cached:
+                return cached, True, "saved"
+            complaints: tuple[Splat, ...] = ()
             if in_haste and not base.splats:
                 complaints = self._hurry(base, loaded)
                 if not complaints:
                     return base, False, "loaded"
-            return self._saved_loaded(base, loaded, self.deadline), False, "saved"
+            self._complained(complaints)
+            return self._saved_loaded(base, loaded, self.deadline, complaints), False, "saved"
 
-        saved = base = self._stage("boot", boot)
+        saved = base = self.stages.run("boot", boot)
         if loaded != booted:
-            saved = self._stage("modules", modules)
+            saved = self.stages.run("modules", modules)
         console = self.folder / snapshot.CONSOLE
         shutil.copyfile(saved.console, console)
         if self._first:
             with console.open("a") as log:
-                log.write(self._first.lent[0].console())
+                log.write(self._first.guest.machine.console())
         if not self._saving:
             self._saved = saved
-        self.on_boot_splats("boot", saved.splats or complaints)
-        return saved
-
-    def _stage(self, name: str, work: Callable[[], tuple[Snapshot, bool, str]]) -> Snapshot:
-        """Run one step; ``work`` returns what it gave, whether that was found, and a word on it."""
-        self.observer.stage_started(name)
-        began = time.monotonic()
-        try:
-            saved, found, detail = work()
-        except BaseException:
-            self.observer.stage_failed(name)
-            raise
-        record = StageRecord(name, round(time.monotonic() - began, 3), found, detail)
-        self.stages.append(record)
-        self.observer.stage_finished(record)
+        self._complained(saved.splats)
         return saved
 
     def _hurry(self, base: Snapshot, key: str) -> tuple[Splat, ...]:
-        """Make the first machine from ``base`` and begin to save one that is the same.
+        """Make the first machine from ``base`` and begin to save another that is the same.
 
-        What its kernel complains of is returned, and nothing else done then: who uses that machine
-        would be blamed.
+        Where its kernel complains, return that and do nothing else: the first program on that
+        machine would be blamed.
         """
 
-        def enter(stack: contextlib.ExitStack, folder: Path) -> Lent:
-            return stack.enter_context(self.maker.loaded(folder, base, self.deadline))
+        def enter(stack: contextlib.ExitStack, folder: Path) -> BootedGuest:
+            return stack.enter_context(self.factory.loaded(folder, base, self.deadline))
 
         with contextlib.ExitStack() as stack:
-            lent = stack.enter_context(self._in_own_folder(enter))
-            if complaints := lent[0].splats():
-                return complaints
-            self._first = _First(stack.pop_all(), lent)
+            guest = stack.enter_context(self._in_own_folder(enter))
+            if guest.boot_splats:
+                return guest.boot_splats
+            self._first = _First(stack.pop_all(), guest)
         self._saving = _Saving(lambda limit: self._saved_aside(base, key, limit), self.deadline)
         return ()
 
     def _saved_booted(self, key: str) -> Snapshot:
         def fill(into: Path) -> None:
-            self.maker.save_booted(into, self.folder, self.deadline)
+            self.factory.save_booted(into, self.folder, self.deadline)
 
         return self._store.make(key, f"boot {self.kernel.release}", fill, self.deadline)
 
-    def _saved_loaded(self, base: Snapshot, key: str, deadline: Deadline) -> Snapshot:
+    def _saved_loaded(
+        self, base: Snapshot, key: str, deadline: Deadline, seen: tuple[Splat, ...] = ()
+    ) -> Snapshot:
         def fill(into: Path) -> None:
             own = self.folder / "machines/modules"
             own.mkdir(parents=True, exist_ok=True)
-            self.maker.save_loaded(base, into, own, deadline)
+            self.factory.save_loaded(base, into, own, deadline, seen)
             shutil.rmtree(own)
 
         return self._store.make(key, f"modules {self.kernel.release}", fill, deadline)
@@ -321,19 +347,14 @@ class MachinePool:
             return None
 
     def _settled(self, deadline: Deadline) -> Snapshot | None:
-        """Return the machine to restore from, as soon as it is saved; None: each is booted."""
+        """Wait until nothing is being saved; return the machine to restore from.
+
+        None: each is booted.
+        """
         if saving := self._saving:
             saved = saving.result(deadline)
             with self._lock:
                 if self._saving is saving:
                     self._saving, self._saved = None, saved
-                    self._late = saved.splats if saved else ()
+                    self._boot_splats = merged(self._boot_splats, saved.splats if saved else ())
         return self._saved
-
-    def _conclude(self) -> None:
-        """Wait until nothing is being saved, and tell what came of it."""
-        self._settled(self.deadline)
-        with self._lock:
-            late, self._late = self._late, ()
-        if late:
-            self.on_boot_splats("boot", late)

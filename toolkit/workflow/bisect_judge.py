@@ -1,8 +1,8 @@
-"""Says of one kernel whether a leaf is good or bad there, or that it cannot be judged.
+"""Judge whether a leaf is good or bad on one kernel, or cannot be judged there.
 
 The kernel is built and booted, and the leaf's program alone is run, in a run of its own with all
-its reports. What is wrong with the kernel's state is an answer; what is wrong with the request or
-with the host is raised.
+its reports. What is wrong with the kernel is an answer; what is wrong with the request or with the
+host is raised.
 """
 
 from __future__ import annotations
@@ -18,21 +18,24 @@ from pathlib import Path
 
 from toolkit.core.errors import BootError, BuildError, ToolkitError, UserError
 from toolkit.core.model.machine import Splat
-from toolkit.core.model.result import RunResult
+from toolkit.core.model.series import KnownFailure
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.core.observer import Observer
+from toolkit.core.paths import Paths
 from toolkit.core.text import visible
 from toolkit.series import catalog
 from toolkit.testing import in_tree_suites, leaf_ids, verdicts
 from toolkit.testing.classify import program_of
+from toolkit.testing.leaf_ids import BOOT
 from toolkit.testing.result_cache import ResultCache
+from toolkit.testing.tested import Tested
 from toolkit.vm import coldplug
 from toolkit.workflow import pipeline
 from toolkit.workflow.bisect_state import Judgement
+from toolkit.workflow.reached import Findings, Reached
 from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
 
-BOOT = "boot"  # the leaf of a kernel that comes up
 DMESG = "dmesg"  # the case that is there only where the kernel complained
 _ERROR = re.compile(r"\berror: |undefined reference|panic")
 _UNENDED = (Status.CRASH, Status.TIMEOUT)
@@ -101,26 +104,32 @@ class Judge:
     question: Question
     like: Run
     command: tuple[str, ...] = ()
-    _memory: ResultCache = field(default_factory=ResultCache, init=False)
+    _result_cache: ResultCache = field(default_factory=ResultCache, init=False)
 
     def __call__(self, kernel: str, folder: Path, observer: Observer) -> Answer:
         """Judge the kernel of this source; ``folder`` gets the run, which ``observer`` hears."""
         asked = self.question
-        kind = _Boot if asked.of_boot else Run
-        run = kind(self._request(kernel), self.like.paths, folder, observer)
-        if not asked.of_boot:
-            run.memory = self._memory
+        run = Run(
+            self._request(kernel),
+            self.like.paths,
+            folder,
+            observer,
+            result_cache=None if asked.of_boot else self._result_cache,
+        )
         try:
-            result = pipeline.build_and_test(run)
+            result = pipeline.build_and_test(run, boot if asked.of_boot else None)
         except BootError as error:
-            return (Judgement.BAD if asked.of_boot else Judgement.SKIP), _said(error)
+            return (Judgement.BAD if asked.of_boot else Judgement.SKIP), _line(error)
         except BuildError as error:
-            return Judgement.SKIP, _said(error)
+            return Judgement.SKIP, _line(error)
         except UserError as error:
-            if _is_of_this_kernel(run):
-                return Judgement.SKIP, _said(error)
+            if is_of_this_kernel(run.request, run.reached, run.paths):
+                return Judgement.SKIP, _line(error)
             raise
-        return _together([of_leaves(asked.leaf, seen) for seen in _seen(run, result, asked.leaf)])
+        seen = [result.leaves]
+        if asked.repeat > 1 and not asked.of_boot:
+            seen = each_time(run.runner.tested, run.runner.known, asked.leaf) or seen
+        return _together([of_leaves(asked.leaf, leaves) for leaves in seen])
 
     def _request(self, kernel: str) -> Request:
         asked = self.question
@@ -140,60 +149,56 @@ class Judge:
         )
 
 
-class _Boot(Run):
-    """A run that only boots."""
+def boot(run: Run) -> None:
+    """Boot the kernel and run nothing; record a leaf for that, and one for its complaints."""
 
-    def test(self) -> None:
-        """Boot, and keep a leaf that says so, and one for what the kernel complained of."""
+    def work() -> tuple[Findings, bool, str]:
+        splats: list[Splat] = []
+        for _ in range(run.request.repeat):
+            with run.pool.boot() as guest:
+                coldplug.synchronise(guest.machine, guest.session, run.deadline)
+                splats += guest.machine.splats()
+        tested = Tested(boot_splats=tuple(splats))
+        for leaf in tested.boot:
+            run.observer.test_finished(leaf)
+        leaves = (*tested.boot, Leaf(BOOT, Status.PASS))
+        return Findings(leaves, tested.splats), False, "it came up"
 
-        def work() -> tuple[None, bool, str]:
-            splats: list[Splat] = []
-            for _ in range(self.request.repeat):
-                with self.testbed.boot() as (vm, session):
-                    coldplug.synchronise(vm, session, self.deadline)
-                    splats += vm.splats()
-            self._keep_boot_splats(BOOT, tuple(splats))
-            return None, False, "it came up"
-
-        self.stage(BOOT, work)
-        self.leaves.append(Leaf(BOOT, Status.PASS))
+    run.record(run.stages.run(BOOT, work))
 
 
-def _seen(run: Run, result: RunResult, wanted: str) -> Sequence[Sequence[Leaf]]:
-    """Return the leaves of each time that the program of a leaf ran."""
-    if run.request.repeat == 1 or isinstance(run, _Boot):
-        return [result.leaves]
-    seen = run.trial.observed.get(program_of(wanted), ())
-    return [verdicts.mark_known(leaves, run.trial.known) for leaves in seen] or [result.leaves]
+def each_time(tested: Tested, known: Sequence[KnownFailure], wanted: str) -> list[tuple[Leaf, ...]]:
+    """Return the leaves of each time that the program of the wanted leaf ran."""
+    observations = tested.observed.get(program_of(wanted), ())
+    return [tuple(verdicts.mark_known(leaves, known)) for leaves in observations]
 
 
 def _together(answers: Sequence[Answer]) -> Answer:
     """Return the one answer of several runs: good is what was good each time."""
     for judgement in (Judgement.BAD, Judgement.SKIP):
-        for number, (each, said) in enumerate(answers, 1):
+        for number, (each, reason) in enumerate(answers, 1):
             if each is judgement:
-                return each, said if len(answers) == 1 else f"{said} (run {number})"
-    said = answers[0][1]
-    return Judgement.GOOD, said if len(answers) == 1 else f"{said}, {len(answers)} times"
+                return each, reason if len(answers) == 1 else f"{reason} (run {number})"
+    reason = answers[0][1]
+    return Judgement.GOOD, reason if len(answers) == 1 else f"{reason}, {len(answers)} times"
 
 
-def _is_of_this_kernel(run: Run) -> bool:
-    """Return whether the request is at odds with this kernel alone, by how far the run came."""
-    reached = vars(run)
-    if "tree" not in reached:
-        return "base" in reached and _is_a_series(run)  # which does not apply
-    if "fragments" not in reached:  # a suite of the tree's own may not be in every tree
+def is_of_this_kernel(request: Request, reached: Reached, paths: Paths) -> bool:
+    """Return whether a run's request is at odds with this kernel alone, by how far it came."""
+    if reached.tree is None:  # the series may not apply
+        return reached.base is not None and _is_a_series(request.patch, paths)
+    if reached.fragments is None:  # a suite of the tree's own may not be in every tree
         own = (in_tree_suites.PREFIX, in_tree_suites.SUITE_PREFIX)
-        return any(name.startswith(own) for name in run.request.suites)
-    if "config" not in reached:
-        return True  # Kconfig keeps not all of it
-    return "testbed" in reached  # there is no such program
+        return any(name.startswith(own) for name in request.suites)
+    if reached.config is None:
+        return True  # Kconfig does not keep all of it
+    return reached.machines  # there is no such program
 
 
-def _is_a_series(run: Run) -> bool:
+def _is_a_series(patch: str | None, paths: Paths) -> bool:
     """Return whether there is such a series, for whichever kernel."""
     try:
-        return bool(run.request.patch and catalog.resolve(run.request.patch, run.paths.patches))
+        return bool(patch and catalog.resolve(patch, paths.patches))
     except UserError:
         return False
 
@@ -203,9 +208,9 @@ def of_leaves(wanted: str, leaves: Iterable[Leaf]) -> Answer:
     near = [leaf for leaf in leaves if program_of(leaf.id) == program_of(wanted)]
     if wanted == program_of(wanted) != BOOT:
         return _of_program(wanted, near)
-    found = next((leaf for leaf in near if leaf.id == wanted), None)
-    if found:
-        return _of_leaf(found)
+    leaf = next((leaf for leaf in near if leaf.id == wanted), None)
+    if leaf:
+        return _of_leaf(leaf)
     ran = any(each.status is not Status.SKIP for each in near)
     if wanted.endswith(f"/{DMESG}") and ran and not any(each.status in _UNENDED for each in near):
         return Judgement.GOOD, "the kernel did not complain"
@@ -215,29 +220,29 @@ def of_leaves(wanted: str, leaves: Iterable[Leaf]) -> Answer:
 
 
 def _of_leaf(leaf: Leaf) -> Answer:
-    said = ": ".join(filter(None, (leaf.status.value, leaf.message.split("\n")[0])))
+    reason = ": ".join(filter(None, (leaf.status.value, leaf.message.split("\n")[0])))
     if leaf.status is Status.SKIP:
-        return Judgement.SKIP, said
+        return Judgement.SKIP, reason
     # What is expected to fail is as bad as before, and what was expected to and passed is good.
     good = leaf.status in (Status.PASS, Status.XPASS)
-    return (Judgement.GOOD if good else Judgement.BAD), said
+    return (Judgement.GOOD if good else Judgement.BAD), reason
 
 
 def _of_program(wanted: str, leaves: Sequence[Leaf]) -> Answer:
     """Return what all leaves of a program say together."""
     answers = [(leaf, *_of_leaf(leaf)) for leaf in leaves]
-    for leaf, judgement, said in answers:
+    for leaf, judgement, reason in answers:
         if judgement is Judgement.BAD and leaf.status is not Status.XFAIL:
             place = "" if leaf.id == wanted else f"{leaf_ids.case_name(leaf.id)}: "
-            return judgement, f"{place}{said}"
+            return judgement, f"{place}{reason}"
     passed = sum(judgement is Judgement.GOOD for _, judgement, _ in answers)
     if not passed:
         return Judgement.SKIP, f"no test of {wanted} was run"
     return Judgement.GOOD, f"{passed} passed"
 
 
-def _said(error: ToolkitError) -> str:
-    """Return an error in one line: what it says, and the line that tells most of its evidence."""
+def _line(error: ToolkitError) -> str:
+    """Return an error in one line: what it says, and the best line of its evidence."""
     lines = [pipeline.within_tree(line).strip() for line in error.detail]
-    telling = next((line for line in lines if _ERROR.search(line)), "")
-    return visible(": ".join(filter(None, (error.what, telling or next(filter(None, lines), "")))))
+    best = next((line for line in lines if _ERROR.search(line)), next(filter(None, lines), ""))
+    return visible(": ".join(filter(None, (error.what, best))))

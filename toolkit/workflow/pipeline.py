@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from toolkit.core.errors import (
@@ -22,7 +23,7 @@ from toolkit.report import artifacts, coverage_view, history
 from toolkit.series import blame
 from toolkit.testing import coverage, verdicts
 from toolkit.testing.gcda import BOOT
-from toolkit.workflow import baseline, per_patch, reproducer
+from toolkit.workflow import baseline, per_patch, reproducer, run_result
 from toolkit.workflow.reproducer import Kit
 from toolkit.workflow.run import Run
 
@@ -30,31 +31,34 @@ _WORK_FOLDER = re.compile(r"/\S*/work/kernel/[0-9a-f]+/src/")
 _DETOUR = re.compile(r"(?<![^/\s\[])[^/\s\[]*[^/\s\[.][^/\s\[]*/\.\./")  # a/../
 
 
-def build_and_test(run: Run) -> RunResult:
+def build_and_test(run: Run, test: Callable[[Run], object] | None = None) -> RunResult:
     """Do the whole run and write its reports into its folder, however it ends.
 
-    Errors become part of the result and are raised again for the caller to show.
+    ``test`` does other tests than the request asks for. Errors become part of the result and are
+    raised again for the caller to show.
     """
     try:
-        _test(run)
+        (test or _test)(run)
         covered = _coverage(run)
-        verdict, code = verdicts.verdict(run.leaves)
+        verdict, code = verdicts.verdict(run.findings.leaves)
         short = coverage_view.below(covered) if covered and verdict is Verdict.PASS else ""
         if short:
             verdict, code = Verdict.FAIL, KernelError.exit_code
-        message = short or verdicts.reason(run.leaves)
-        return _concluded(run, replace(run.result(verdict, code, message), coverage=covered))
+        message = short or verdicts.reason(run.findings.leaves)
+        result = run_result.of(run, verdict, code, message)
+        return _concluded(run, replace(result, coverage=covered))
     except KeyboardInterrupt:
-        _concluded(run, run.result(Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted"))
+        interrupted = run_result.of(run, Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted")
+        _concluded(run, interrupted)
         raise
     except ToolkitError as error:
         detail = [within_tree(line) for line in error.detail]
-        result = run.result(verdict_of(error), error.exit_code, error.what, detail)
+        result = run_result.of(run, verdict_of(error), error.exit_code, error.what, detail)
         _concluded(run, result)
         raise
     except OSError as error:
         code = InfrastructureError.exit_code
-        _concluded(run, run.result(Verdict.INFRASTRUCTURE, code, str(error)))
+        _concluded(run, run_result.of(run, Verdict.INFRASTRUCTURE, code, str(error)))
         raise
 
 
@@ -75,7 +79,7 @@ def _coverage(run: Run) -> Coverage | None:
     ran = [f"{each.suite}/{each.name}" for suite in run.built_suites for each in suite.programs]
 
     def work() -> tuple[coverage.Measured, bool, str]:
-        found = coverage.measure(
+        measured = coverage.measure(
             run.tree,
             counters.profiled,
             counters.folder,
@@ -83,29 +87,33 @@ def _coverage(run: Run) -> Coverage | None:
             lost=counters.lost,
             deadline=run.deadline,
         )
-        return found, False, coverage_view.headline(found.coverage)
+        return measured, False, coverage_view.headline(measured.coverage)
 
-    measured = run.stage("coverage", work)
+    measured = run.stages.run("coverage", work)
     if not run.request.tests:
         for entry in measured.stale:
-            said = f"{entry.file}: {entry.line or entry.function}"
-            run.observer.notice(f"{said}: no line that did not run needs this explanation any more")
+            place = f"{entry.file}: {entry.line or entry.function}"
+            run.observer.notice(
+                f"{place}: no line that did not run needs this explanation any more"
+            )
     return replace(measured.coverage, wanted=run.request.coverage_fail_under)
 
 
 def _concluded(run: Run, result: RunResult) -> RunResult:
     """Return the result with what its evidence points at, and write the reports."""
-    reached = vars(run)  # the stages that were computed
-    kernel, base = reached.get("kernel"), reached.get("base")
+    reached = run.reached
+    kernel, base = reached.kernel, reached.base
     if kernel and base and result.splats and result.verdict is not Verdict.INTERRUPTED:
         splats = stacktrace.decode(result.splats, kernel, base, run.observer)
         result = replace(result, splats=splats)
-    said = [line for splat in result.splats for line in (splat.decoded or splat.text).split("\n")]
-    blames = blame.find([*result.detail, *said], reached.get("tree"))
+    evidence = [
+        line for splat in result.splats for line in (splat.decoded or splat.text).split("\n")
+    ]
+    blames = blame.find([*result.detail, *evidence], reached.tree)
     result = replace(result, blames=blames)
     with contextlib.suppress(OSError):  # a full disk must not hide the first error
         artifacts.write(run.folder, result, run.request.step_summary)
-        if {"accelerator", "kernel", "image", "built_suites"} <= reached.keys():
+        if reached.testable:
             asked = run.request
             kit = Kit(
                 run.bundle(), run.accelerator, run.arch.qemu, asked.append, asked.test_environment

@@ -8,19 +8,19 @@ from __future__ import annotations
 import functools
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.core.model.kernel import KernelBuild, KernelConfig
 from toolkit.core.model.machine import GuestImage
 from toolkit.core.model.provenance import Environment
+from toolkit.workflow.reached import Reached
 
 
-def of(stages: Mapping[str, object], compiler: str, append: Sequence[str]) -> Environment:
-    """Return the environment of a run that came as far as ``stages``, its results by name."""
+def of(reached: Reached, append: Sequence[str]) -> Environment:
+    """Return the environment of a run; ``append`` are further words on its command line."""
     host = gather()
-    config, kernel, guest = stages.get("config"), stages.get("kernel"), stages.get("image")
+    config, kernel, image = reached.config, reached.kernel, reached.image
     return Environment(
         host=host.system,
         processor=host.processor,
@@ -28,16 +28,16 @@ def of(stages: Mapping[str, object], compiler: str, append: Sequence[str]) -> En
         memory_mib=host.memory_mib,
         python=host.python,
         architecture=platform.machine(),
-        compiler=compiler,
-        config=config.key if isinstance(config, KernelConfig) else "",
-        build=kernel.key if isinstance(kernel, KernelBuild) else "",
-        image=f"{guest.name} {guest.key}" if isinstance(guest, GuestImage) else "",
-        machine=_machine(guest, append) if isinstance(guest, GuestImage) else "",
+        compiler=reached.compiler,
+        config=config.key if config else "",
+        build=kernel.key if kernel else "",
+        image=f"{image.name} {image.key}" if image else "",
+        machine=_machine(image, append) if image else "",
     )
 
 
-def _machine(guest: GuestImage, append: Sequence[str]) -> str:
-    words = [f"{guest.machine_type}, {guest.cpus} CPUs, {guest.memory_mib} MiB"]
+def _machine(image: GuestImage, append: Sequence[str]) -> str:
+    words = [f"{image.machine_type}, {image.cpus} CPUs, {image.memory_mib} MiB"]
     return ", ".join([*words, f"booted with {' '.join(append)}"] if append else words)
 
 

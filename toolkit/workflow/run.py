@@ -1,7 +1,8 @@
 """One run: its request, its folder, and its stages, each timed and recorded.
 
-Each property of :class:`Run` is a stage, computed on first use; it asks for the stages before
-it, so that a subcommand just names the last one it needs.
+A property of :class:`Run` is the frozen result of a stage, which is done on first use and asks for
+the stages before it; so a subcommand just names the last one it needs. :attr:`Run.reached` says
+which have been done.
 """
 
 from __future__ import annotations
@@ -9,131 +10,140 @@ from __future__ import annotations
 import datetime
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
-import toolkit
 from toolkit.core.arch import host_arch
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import InfrastructureError
-from toolkit.core.model.comparison import Comparison, PatchStep
+from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
-from toolkit.core.model.machine import Accelerator, GuestImage, Splat
-from toolkit.core.model.result import RunResult, StageRecord, Verdict
+from toolkit.core.model.machine import Accelerator, GuestImage
 from toolkit.core.model.series import PatchedTree, PatchSeries
-from toolkit.core.model.testing import BuiltSuite, Leaf
+from toolkit.core.model.testing import BuiltSuite
 from toolkit.core.observer import Observer, PrefixedObserver
 from toolkit.core.paths import Paths
-from toolkit.host import process
+from toolkit.core.stages import StageLog
 from toolkit.host.cache import Cache
-from toolkit.kernel import gcov_build, kconfig, profile, source, worktree
+from toolkit.kernel import gcov_build, worktree
 from toolkit.kernel.kbuild import Builder
-from toolkit.report import history
-from toolkit.series import catalog, patching
+from toolkit.series import catalog
 from toolkit.testing import in_tree_suites, suites, verdicts
 from toolkit.testing.gcda import Counters
+from toolkit.testing.machines import Machines, MakeMachines
 from toolkit.testing.result_cache import ResultCache
 from toolkit.testing.runner import Runner
-from toolkit.vm import accelerator, image, qemu_argv
+from toolkit.testing.tested import Tested
 from toolkit.vm.factory import MachineFactory
 from toolkit.vm.pool import MachinePool
-from toolkit.workflow import provenance, saved_build
+from toolkit.workflow import saved_build, stage_work
+from toolkit.workflow.reached import Findings, Reached
 from toolkit.workflow.request import Request
 from toolkit.workflow.saved_build import Bundle
 
-PROBE_SECONDS = 60.0
-
-T = TypeVar("T")
+_NOTHING = Reached()
 
 
 class Run:
-    """One run: its request, its folder, and what its stages have made so far."""
+    """One run.
 
-    def __init__(self, request: Request, paths: Paths, folder: Path, observer: Observer) -> None:
+    ``reached`` holds results of stages that need not be done again; with ``request.saved`` they
+    are those of the saved build. ``result_cache`` has results of test programs that still hold.
+    ``origin`` is the run beside which this one tests another kernel (see :meth:`sibling`).
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        paths: Paths,
+        folder: Path,
+        observer: Observer,
+        *,
+        reached: Reached = _NOTHING,
+        result_cache: ResultCache | None = None,
+        make_pool: MakeMachines = MachinePool,
+        origin: Run | None = None,
+    ) -> None:
         self.request = request
         self.paths = paths
         self.folder = folder
         self.observer = observer
+        self.result_cache = result_cache
+        self.stages = StageLog(observer)
         self.arch = host_arch()
-        self.cache = Cache(paths.cache, cold=request.cold, on_damage=observer.notice)
-        self.deadline = Deadline.after(request.seconds)
-        self.stages: list[StageRecord] = []
-        self.leaves: list[Leaf] = []
-        self.splats: list[Splat] = []
-        self.comparison: Comparison | None = None
-        self.steps: list[PatchStep] = []
-        self.qemu_version = ""
-        self.compiler = ""
-        self.memory: ResultCache | None = None  # set by who runs again and again
-        self._began = time.monotonic()
-        self._started = datetime.datetime.now(datetime.UTC)
-        self.builder = Builder(
-            self.cache, self.arch, worktree.materialise, request.jobs, observer, request.replay
+        self.cache: Cache
+        self.deadline: Deadline
+        self.builder: Builder
+        if origin:
+            self.cache, self.deadline = origin.cache, origin.deadline
+            self.builder = replace(origin.builder, observer=observer)
+        else:
+            self.cache = Cache(paths.cache, cold=request.cold, on_damage=observer.notice)
+            self.deadline = Deadline.after(request.seconds)
+            write, jobs, replay = worktree.materialise, request.jobs, request.replay
+            self.builder = Builder(self.cache, self.arch, write, jobs, observer, replay)
+        self.began = time.monotonic()
+        self.started = datetime.datetime.now(datetime.UTC)
+        self._make_pool = make_pool
+        self._origin = origin
+        self._reached = self._saved(request.saved) if request.saved else reached
+        self._pool: Machines | None = None
+        self._runner: Runner | None = None
+        self._findings: Findings | None = None
+
+    def _saved(self, folder: Path) -> Reached:
+        """Return the results of the stages up to the built selftests."""
+        saved = saved_build.load(folder)
+        (self.folder / "kernel.config").write_text(saved.kernel.config.read_text())
+        return Reached(
+            base=saved.base,
+            series=saved.series,
+            kernel=saved.kernel,
+            image=saved.image,
+            built_suites=in_tree_suites.chosen(saved.suites, self.request.suites),
         )
 
-        if request.saved:
-            self._take(saved_build.load(request.saved))
-
-    def _take(self, saved: Bundle) -> None:
-        """Have the stages up to the built selftests done already."""
-        self.base, self.series = saved.base, saved.series
-        self.kernel, self.image = saved.kernel, saved.image
-        self.built_suites = in_tree_suites.chosen(saved.suites, self.request.suites)
-        (self.folder / "kernel.config").write_text(saved.kernel.config.read_text())
+    @property
+    def reached(self) -> Reached:
+        """The results of the stages that have been done."""
+        return self._reached
 
     def bundle(self) -> Bundle:
         """Return what has been built, to be saved; builds what is missing."""
         return Bundle(self.kernel, self.image, self.built_suites, self.base, self.series)
 
-    def stage(self, name: str, work: Callable[[], tuple[T, bool, str]]) -> T:
-        """Run a stage: ``work`` returns its result, whether it was found, and a word on it."""
-        self.observer.stage_started(name)
-        began = time.monotonic()
-        try:
-            value, cached, detail = work()
-        except BaseException:
-            self.observer.stage_failed(name)
-            raise
-        record = StageRecord(name, round(time.monotonic() - began, 3), cached, detail)
-        self.stages.append(record)
-        self.observer.stage_finished(record)
-        return value
+    # --- what is built -----------------------------------------------------------------
 
-    # --- the stages ------------------------------------------------------------------
-
-    @functools.cached_property
+    @property
     def base(self) -> KernelBase:
         """The unpacked kernel source."""
+        if (base := self._reached.base) is None:
+            base = self.stages.run(
+                "fetch",
+                lambda: stage_work.fetch(
+                    self.request.kernel, self.cache, self.observer, self.deadline
+                ),
+            )
+            self._reached = replace(self._reached, base=base)
+        return base
 
-        def work() -> tuple[KernelBase, bool, str]:
-            provider = source.parse(self.request.kernel)
-            base, found = provider.fetch(self.cache, self.observer, self.deadline)
-            return base, found, f"{base.name}, Linux {base.release}"
-
-        return self.stage("fetch", work)
-
-    @functools.cached_property
+    @property
     def series(self) -> PatchSeries | None:
         """The series, in the form for this kernel; None for the unpatched base."""
-        if self.request.patch is None:
-            return None
-        return catalog.resolve(self.request.patch, self.paths.patches, self.base.release)
+        patch = self.request.patch
+        if self._reached.series is None and patch is not None and not self.request.saved:
+            series = catalog.resolve(patch, self.paths.patches, self.base.release)
+            self._reached = replace(self._reached, series=series)
+        return self._reached.series
 
-    @functools.cached_property
+    @property
     def tree(self) -> PatchedTree:
         """The base with the series applied."""
-
-        def work() -> tuple[PatchedTree, bool, str]:
-            tree = patching.apply(base, wanted, self.deadline)
-            if wanted is None:
-                return tree, False, "no patches"
-            count = len(wanted.patches)
-            return tree, False, f"{wanted.name}, {count} patches, {len(tree.files)} files"
-
-        base, wanted = self.base, self.series
-        return self.stage("patch", work)
+        if (tree := self._reached.tree) is None:
+            base, series = self.base, self.series
+            tree = self.stages.run("patch", lambda: stage_work.patch(base, series, self.deadline))
+            self._reached = replace(self._reached, tree=tree)
+        return tree
 
     @functools.cached_property
     def wanted_suites(self) -> tuple[suites.Suite, ...]:
@@ -141,131 +151,142 @@ class Run:
         names = self.request.suites or (self.series.suites if self.series else ())
         return tuple(suites.find(self.paths.suites, name, lambda: self.tree) for name in names)
 
-    @functools.cached_property
+    @property
     def fragments(self) -> tuple[Fragment, ...]:
-        """Who asks for which options: image, suites, series, profile, coverage, in this order."""
-        image_config = image.kernel_config(self.request.image, self.paths.images)
-        found = [kconfig.parse_fragment(image_config.read_text(), f"image {self.request.image}")]
-        found += [each for suite in self.wanted_suites for each in suite.fragments]
-        if self.series and self.series.kconfig:
-            text = "\n".join(self.series.kconfig)
-            found.append(kconfig.parse_fragment(text, f"series {self.series.name}"))
-        if self.request.profile:
-            found.append(self.request.profile)
-        if self.request.coverage:
-            found.append(profile.load("coverage"))
-        return tuple(found)
+        """The options asked for, the stronger ones last."""
+        if (fragments := self._reached.fragments) is None:
+            wanted = self.wanted_suites
+            fragments = stage_work.fragments(self.request, self.paths, wanted, self.series)
+            self._reached = replace(self._reached, fragments=fragments)
+        return fragments
 
-    @functools.cached_property
+    @property
     def config(self) -> KernelConfig:
         """The kernel configuration, checked against what was asked."""
+        if (config := self._reached.config) is None:
+            tree, fragments = self.tree, self.fragments
+            config, compiler = self.stages.run(
+                "configure",
+                lambda: stage_work.configure(
+                    self.builder, tree, fragments, self.folder, self.deadline
+                ),
+            )
+            self._reached = replace(self._reached, config=config, compiler=compiler)
+        return config
 
-        def work() -> tuple[KernelConfig, bool, str]:
-            config, found = self.builder.configure(tree, fragments, self.deadline)
-            self.compiler = self.builder.compiler(self.deadline)
-            (self.folder / "kernel.config").write_text(config.text)
-            return config, found, f"tinyconfig and {sum(len(f.options) for f in fragments)} options"
-
-        tree, fragments = self.tree, self.fragments
-        return self.stage("configure", work)
-
-    @functools.cached_property
+    @property
     def kernel(self) -> KernelBuild:
         """The built kernel, modules and headers."""
-
-        def work() -> tuple[KernelBuild, bool, str]:
-            log = self.folder / "build.log"
-            build, found = self.builder.build(tree, config, self.deadline, log)
-            return build, found, f"Linux {build.release}"
-
-        tree, config = self.tree, self.config
-        return self.stage("build", work)
-
-    @functools.cached_property
-    def image(self) -> GuestImage:
-        """The guest's user land."""
-
-        def work() -> tuple[GuestImage, bool, str]:
-            made, found = image.build_image(
-                self.request.image, self.paths.images, self.cache, self.observer, self.deadline
+        if (kernel := self._reached.kernel) is None:
+            tree, config = self.tree, self.config
+            kernel = self.stages.run(
+                "build",
+                lambda: stage_work.build(self.builder, tree, config, self.folder, self.deadline),
             )
-            memory = max([made.memory_mib, *(suite.memory_mib for suite in self.wanted_suites)])
-            return replace(made, memory_mib=memory), found, made.name
+            self._reached = replace(self._reached, kernel=kernel)
+        return kernel
 
-        return self.stage("image", work)
-
-    @functools.cached_property
-    def accelerator(self) -> Accelerator:
-        """What runs the machines, and why."""
-
-        def work() -> tuple[Accelerator, bool, str]:
-            binary = process.find(self.arch.qemu, self.arch.qemu_package)
-            version = process.run([binary, "--version"], deadline=self.deadline).text
-            self.qemu_version = qemu_argv.parse_version(version)
-            chosen, found = accelerator.probe(
-                self.request.accel,
-                binary,
-                kernel.image,
-                self.cache,
-                self.deadline.sooner(PROBE_SECONDS),
-            )
-            return chosen, found, chosen.name
-
-        kernel = self.kernel
-        chosen = self.stage("accelerator", work)
-        self.observer.notice(f"accelerator: {chosen.name} ({chosen.reason})")
-        return chosen
-
-    @functools.cached_property
+    @property
     def built_suites(self) -> tuple[BuiltSuite, ...]:
         """The selftests, built against the tree's own headers."""
+        if (built := self._reached.built_suites) is None:
+            if self._origin:
+                built = stage_work.suites_for_other_kernel(self._origin.built_suites)
+            else:
+                built = self._build_suites()
+            self._reached = replace(self._reached, built_suites=built)
+        return built
 
-        def work() -> tuple[tuple[BuiltSuite, ...], bool, str]:
-            made = [
-                suites.build(
-                    self.builder,
-                    suite,
-                    tree,
-                    kernel,
-                    log=self.folder / f"selftests-{suite.name}.log",
-                    deadline=self.deadline,
-                )
-                for suite in self.wanted_suites
-            ]
-            count = sum(len(built.programs) for built, _ in made)
-            return (
-                tuple(built for built, _ in made),
-                all(found for _, found in made),
-                f"{count} programs",
+    def _build_suites(self) -> tuple[BuiltSuite, ...]:
+        tree, kernel, wanted = self.tree, self.kernel, self.wanted_suites
+        return self.stages.run(
+            "selftests",
+            lambda: stage_work.build_suites(
+                self.builder, wanted, tree, kernel, folder=self.folder, deadline=self.deadline
+            ),
+        )
+
+    # --- where it runs -----------------------------------------------------------------
+
+    @property
+    def image(self) -> GuestImage:
+        """The guest's user land."""
+        if (image := self._reached.image) is None:
+            image = self._origin.image if self._origin else self._build_image()
+            self._reached = replace(self._reached, image=image)
+        return image
+
+    def _build_image(self) -> GuestImage:
+        def work() -> tuple[GuestImage, bool, str]:
+            return stage_work.make_image(
+                self.request.image,
+                self.paths,
+                self.wanted_suites,
+                cache=self.cache,
+                observer=self.observer,
+                deadline=self.deadline,
             )
 
-        tree, kernel = self.tree, self.kernel
-        return self.stage("selftests", work)
+        return self.stages.run("image", work)
 
-    @functools.cached_property
-    def testbed(self) -> MachinePool:
-        """Where machines with all of this come from."""
-        maker = MachineFactory(
+    @property
+    def accelerator(self) -> Accelerator:
+        """What runs the machines, and why."""
+        if (chosen := self._reached.accelerator) is None:
+            if self._origin:
+                chosen, version = self._origin.accelerator, self._origin.qemu_version
+            else:
+                chosen, version = self._choose_accelerator()
+            self._reached = replace(self._reached, accelerator=chosen, qemu_version=version)
+        return chosen
+
+    def _choose_accelerator(self) -> tuple[Accelerator, str]:
+        kernel = self.kernel
+        chosen, version = self.stages.run(
+            "accelerator",
+            lambda: stage_work.choose_accelerator(
+                self.request.accel, self.arch, kernel, self.cache, self.deadline
+            ),
+        )
+        self.observer.notice(f"accelerator: {chosen.name} ({chosen.reason})")
+        return chosen, version
+
+    @property
+    def qemu_version(self) -> str:
+        """QEMU's version; "" until the accelerator was chosen."""
+        return self._reached.qemu_version
+
+    @property
+    def factory(self) -> MachineFactory:
+        """What makes machines with all of this."""
+        kernel, image, chosen = self.kernel, self.image, self.accelerator
+        return MachineFactory(
             arch=self.arch,
             cache=self.cache,
-            kernel=self.kernel,
-            image=self.image,
-            accelerator=self.accelerator,
+            kernel=kernel,
+            image=image,
+            accelerator=chosen,
             qemu_version=self.qemu_version,
             append=self.request.append,
         )
-        return MachinePool(
-            maker=maker,
-            cache=self.cache,
-            folder=self.folder,
-            observer=self.observer,
-            deadline=self.deadline,
-            stages=self.stages,
-            on_boot_splats=self._keep_boot_splats,
-            snapshots=self.request.snapshots,
-        )
 
-    # --- tests -----------------------------------------------------------------------
+    @property
+    def pool(self) -> Machines:
+        """Where those machines come from."""
+        if self._pool is None:
+            self._pool = self._make_pool(
+                factory=self.factory,
+                cache=self.cache,
+                folder=self.folder,
+                observer=self.observer,
+                deadline=self.deadline,
+                stages=self.stages,
+                snapshots=self.request.snapshots,
+            )
+            self._reached = replace(self._reached, machines=True)
+        return self._pool
+
+    # --- what is tested ----------------------------------------------------------------
 
     @functools.cached_property
     def counters(self) -> Counters | None:
@@ -274,111 +295,101 @@ class Run:
         profiled = gcov_build.load(self.kernel.path) if wanted else None
         return Counters(profiled, self.folder / "coverage") if profiled else None
 
-    @functools.cached_property
-    def trial(self) -> Runner:
-        """The test programs and what they gave."""
-        return Runner(
-            testbed=self.testbed,
-            suites=self.built_suites,
-            folder=self.folder,
-            observer=self.observer,
-            deadline=self.deadline,
-            environment=self.request.test_environment,
-            known=verdicts.known_here(self.series, self.built_suites, self.accelerator.name),
-            isolation=self.request.isolation,
-            machines=self.request.machines,
-            leaves=self.leaves,
-            splats=self.splats,
-            memory=self.memory,
-            repeat=self.request.repeat,
-            named=self.request.tests,
-            took=self._took(),
-            witness=self.counters,
-        )
+    @property
+    def runner(self) -> Runner:
+        """What runs the test programs."""
+        if self._runner is None:
+            pool, built = self.pool, self.built_suites
+            self._runner = Runner(
+                pool=pool,
+                suites=built,
+                folder=self.folder,
+                observer=self.observer,
+                deadline=self.deadline,
+                environment=self.request.test_environment,
+                known=verdicts.known_here(self.series, built, self.accelerator.name),
+                isolation=self.request.isolation,
+                machines=self.request.machines,
+                result_cache=self.result_cache,
+                repeat=self.request.repeat,
+                named=self.request.tests,
+                took=stage_work.seconds_of(built, self.paths.history),
+                witness=self.counters,
+            )
+        return self._runner
 
-    def _took(self) -> dict[str, float]:
-        """Return how long the programs took when they last ran; nothing of it changes a result."""
-        programs = [program for built in self.built_suites for program in built.programs]
-        try:
-            names = [f"{each.suite}/{each.name}" for each in programs]
-            return history.program_seconds(self.paths.history, names)
-        except InfrastructureError:
-            return {}  # said when this run is recorded
+    def test(self, built_suites: Sequence[BuiltSuite] | None = None) -> Tested:
+        """Run the programs, and return what they and the kernel's boot gave.
 
-    def test(self) -> None:
-        """Run the programs and keep their leaves and splats.
-
-        Raises :class:`UserError` when one is asked for that there is not.
+        ``built_suites`` are taken instead of the run's own: the same with other time-outs. Raises
+        :class:`UserError` when a program is asked for that does not exist.
         """
-        trial = self.trial
-        programs = trial.select(self.request.tests)
+        if built_suites is not None:
+            self._reached = replace(self._reached, built_suites=tuple(built_suites))
+        runner = self.runner
+        programs = runner.select(self.request.tests)
 
         def work() -> tuple[None, bool, str]:
-            standing = trial.run(programs)
-            said = f", {standing} of {trial.runs} programs unchanged" if standing else ""
-            return None, standing == trial.runs, f"{len(self.leaves)} cases{said}"
+            tested = runner.run(programs)
+            unchanged = ""
+            if tested.recalled:
+                unchanged = f", {tested.recalled} of {tested.runs} programs unchanged"
+            detail = f"{len(tested.leaves)} cases{unchanged}"
+            return None, tested.recalled == tested.runs, detail
 
-        with self.testbed.in_use():
-            if self.memory is None:
-                self.testbed.start()  # a stage of its own in the display
-            self.stage("test", work)
+        with self.pool.in_use():
+            if self.result_cache is None:
+                runner.start()  # stages of their own in the display
+            self.stages.run("test", work)
+        tested = runner.finish()
         if not self.request.tests:
-            for said in verdicts.stale(self.leaves, trial.known):
-                self.observer.notice(said)
+            for line in verdicts.stale(tested.leaves, runner.known):
+                self.observer.notice(line)
+        return tested
 
-    def beside(self, label: str, series: PatchSeries | None) -> Run:
+    def sibling(
+        self, label: str, series: PatchSeries | None, result_cache: ResultCache | None = None
+    ) -> Run:
         """Return a run of the same base with ``series``, in all else like this one.
 
         It has the configuration of this run; Kconfig leaves out what the other tree does not have.
-        It tells its stages as "label: stage", and its cases not at all.
+        Its stages are announced as "label: stage", and its cases not at all. Image, accelerator and
+        test programs are this run's, which makes them when either asks first. Raises
+        :class:`UserError` where its folder cannot be made.
         """
         folder = self.folder / label
-        folder.mkdir(parents=True)
-        observer = PrefixedObserver(self.observer, label)
-        other = Run(replace(self.request, patch=None), self.paths, folder, observer)
-        other.cache, other.deadline = self.cache, self.deadline
-        other.builder = replace(self.builder, observer=observer)
-        other.base, other.config = self.base, self.config
-        other.series = replace(series, known_failures=()) if series else None
-        return other
-
-    def _keep_boot_splats(self, name: str, splats: tuple[Splat, ...]) -> None:
-        """A kernel that complains while booting fails the run, too."""
-        if splats:
-            self.splats += [replace(each, during=name) for each in splats]
-            self.leaves.append(verdicts.dmesg_leaf(name, splats))
-            self.observer.test_finished(self.leaves[-1])
-
-    # --- the end ---------------------------------------------------------------------
-
-    def result(
-        self, verdict: Verdict, exit_code: int, message: str = "", detail: Sequence[str] = ()
-    ) -> RunResult:
-        """Return everything known of the run."""
-        done = self.__dict__  # cached properties that were reached
-        base, tree_series = done.get("base"), done.get("series")
-        kernel, accelerator = done.get("kernel"), done.get("accelerator")
-        return RunResult(
-            verdict=verdict,
-            exit_code=exit_code,
-            command=self.request.command,
-            started=self._started.isoformat(timespec="seconds"),
-            seconds=round(time.monotonic() - self._began, 3),
-            toolkit=toolkit.__version__,
-            message=message,
-            detail=tuple(detail),
-            series=tree_series.name if tree_series else (self.request.patch or ""),
-            patches=tuple(patch.subject for patch in tree_series.patches) if tree_series else (),
-            kernel=base.name if base else self.request.kernel,
-            release=kernel.release if kernel else (base.release if base else ""),
-            accelerator=accelerator.name if accelerator else "",
-            accelerator_reason=accelerator.reason if accelerator else "",
-            qemu=self.qemu_version,
-            stages=tuple(self.stages),
-            leaves=tuple(self.leaves),
-            splats=tuple(self.splats),
-            mailing=tree_series.mailing if tree_series else None,
-            comparison=self.comparison,
-            steps=tuple(self.steps),
-            environment=provenance.of(done, self.compiler, self.request.append),
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise UserError(
+                f"{folder} is a file, and the run of another kernel needs a folder there",
+                hint="name another folder with --run-dir",
+            ) from error
+        return Run(
+            replace(self.request, patch=None, saved=None),
+            self.paths,
+            folder,
+            PrefixedObserver(self.observer, label),
+            reached=Reached(
+                base=self.base,
+                series=replace(series, known_failures=()) if series else None,
+                config=self.config,
+            ),
+            result_cache=result_cache,
+            make_pool=self._make_pool,
+            origin=self,
         )
+
+    # --- the end -----------------------------------------------------------------------
+
+    @property
+    def findings(self) -> Findings:
+        """What the tests have shown: as it was recorded, else as the programs gave it so far."""
+        if self._findings is None and self._runner is not None:
+            tested = self._runner.tested
+            return Findings(tested.leaves, tested.splats)
+        return self._findings or Findings()
+
+    def record(self, findings: Findings) -> None:
+        """Record what the tests showed, in place of what was recorded before."""
+        self._findings = findings

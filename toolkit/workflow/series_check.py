@@ -118,7 +118,7 @@ def _build(run: Run, tree: PatchedTree, name: str) -> tuple[str, ...]:
             return (error.what, *error.detail), False, f"{name}: {error.what}"
         return (), found, name
 
-    return run.stage("build", work)
+    return run.stages.run("build", work)
 
 
 def _folders(tree: PatchedTree, srcarch: str) -> list[str]:
@@ -184,7 +184,7 @@ class _Lint:
                 )
             return None, False, "W=1 and sparse"
 
-        run.stage("lint", work)
+        run.stages.run("lint", work)
         return Counter(diagnostics(said))
 
 
@@ -226,7 +226,7 @@ def _coccinelle(run: Run, trees: Sequence[PatchedTree]) -> tuple[list[_Added], t
         reports = checker.reports(versions, progress, run.deadline)
         return reports, not ran, f"{len(checker.scripts)} scripts, {len(versions)} files"
 
-    reports = run.stage("coccinelle", work)
+    reports = run.stages.run("coccinelle", work)
 
     def count(side: Sequence[coccinelle.Version]) -> Counter[str]:
         return Counter(line for version in side for line in reports[version].complaints)

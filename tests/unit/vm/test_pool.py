@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,11 +13,11 @@ from tests.unit.fake_tree import soon
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BootError, DeadlineError
 from toolkit.core.model.machine import Splat
-from toolkit.core.model.result import StageRecord
 from toolkit.core.observer import Silent
+from toolkit.core.stages import StageLog
 from toolkit.host.cache import Cache
 from toolkit.vm import snapshot
-from toolkit.vm.factory import CannotSaveError
+from toolkit.vm.factory import BootedGuest, CannotSaveError, merged
 from toolkit.vm.pool import MachinePool
 from toolkit.vm.snapshot import Snapshot
 
@@ -37,7 +37,10 @@ class Vm:
 
     def __init__(self, made: str, splats: tuple[Splat, ...]) -> None:
         self.made = made
-        self.splats = lambda: splats
+        self._splats = splats
+
+    def splats(self) -> tuple[Splat, ...]:
+        return self._splats
 
     def dead(self) -> str:
         return ""
@@ -46,7 +49,7 @@ class Vm:
         return f"{self.made}\n"
 
 
-class FakeMaker:
+class FakeFactory:
     """Makes machines of nothing, and says what it did."""
 
     def __init__(self, *, modules: bool = True) -> None:
@@ -72,17 +75,24 @@ class FakeMaker:
     def _seal(self, into: Path, what: str, before: tuple[Splat, ...] = ()) -> None:
         for name in (snapshot.MEMORY, snapshot.STATE, snapshot.CONSOLE):
             (into / name).write_text(f"{what}\n")
-        snapshot.seal(into, (*before, *self.splats.get(what, ())))
+        snapshot.seal(into, merged(before, self.splats.get(what, ())))
 
     def save_booted(self, into: Path, own: Path, deadline: Deadline) -> None:
         self.note("save booted")
         self._seal(into, "save booted")
 
-    def save_loaded(self, base: Snapshot, into: Path, own: Path, deadline: Deadline) -> None:
+    def save_loaded(
+        self,
+        base: Snapshot,
+        into: Path,
+        own: Path,
+        deadline: Deadline,
+        seen: tuple[Splat, ...] = (),
+    ) -> None:
         self.note("save loaded")
         while not self.go_on.wait(0.01):
             deadline.check("saving")
-        self._seal(into, "save loaded", base.splats)
+        self._seal(into, "save loaded", (*base.splats, *seen))
 
     @contextlib.contextmanager
     def _machine(self, what: str) -> Iterator[Any]:
@@ -90,7 +100,9 @@ class FakeMaker:
         with self.lock:
             self.alive += 1
         try:
-            yield Vm(what, self.splats.get(what, ())), None
+            vm = Vm(what, self.splats.get(what, ()))
+            before = () if what.startswith("restore") else vm.splats()
+            yield BootedGuest(cast("Any", vm), cast("Any", None), before)
         finally:
             with self.lock:
                 self.alive -= 1
@@ -105,50 +117,56 @@ class FakeMaker:
         return self._machine("boot")
 
 
+def made(guest: BootedGuest) -> str:
+    """Return how a machine was made."""
+    vm: Any = guest.machine
+    return str(vm.made)
+
+
 class Bench:
-    def __init__(self, tmp_path: Path, maker: FakeMaker) -> None:
-        self.maker = maker
+    def __init__(self, tmp_path: Path, factory: FakeFactory) -> None:
+        self.factory = factory
         self.folder = tmp_path
         self.notes = Notes()
-        self.told: list[tuple[Splat, ...]] = []
-        self.stages: list[StageRecord] = []
+        self.stages = StageLog(self.notes)
+        self.complaints: tuple[Splat, ...] = ()
 
-    def testbed(self, **more: Any) -> MachinePool:
+    def pool(self, **more: Any) -> MachinePool:
         folder = self.folder / "run"
         folder.mkdir(exist_ok=True)
-        self.stages.clear()
-        self.maker.did.clear()
+        self.stages = StageLog(self.notes)
+        self.factory.did.clear()
         return MachinePool(
-            maker=self.maker,  # type: ignore[arg-type]
+            factory=self.factory,  # type: ignore[arg-type]
             cache=Cache(self.folder / "cache"),
             folder=folder,
             observer=self.notes,
             deadline=soon(),
             stages=self.stages,
-            on_boot_splats=lambda _, splats: self.told.append(splats) if splats else None,
             **more,
         )
 
     def in_haste(self, count: int = 2) -> list[str]:
         """Use so many machines one after the other, and return how each was made."""
-        made = []
-        bed = self.testbed()
-        with bed.in_use():
-            bed.start()
+        used = []
+        pool = self.pool()
+        with pool.in_use():
+            pool.start()
             for _ in range(count):
-                with bed.boot() as (vm, _):
-                    made.append(vm.made)  # type: ignore[attr-defined]
-        assert not self.maker.alive
-        return made
+                with pool.boot() as guest:
+                    used.append(made(guest))
+        assert not self.factory.alive
+        self.complaints = pool.boot_splats
+        return used
 
     def found(self) -> dict[str, bool]:
-        return {stage.name: stage.cached for stage in self.stages}
+        return {stage.name: stage.cached for stage in self.stages.records}
 
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(MachinePool, "_write_script", lambda *_: None)
-    return Bench(tmp_path, FakeMaker())
+    return Bench(tmp_path, FakeFactory())
 
 
 def test_the_first_machine_gets_the_modules_and_the_others_are_restored(bench: Bench) -> None:
@@ -162,15 +180,15 @@ def test_the_first_machine_gets_the_modules_and_the_others_are_restored(bench: B
 
 
 def test_the_first_machine_works_while_another_is_saved(bench: Bench) -> None:
-    bench.maker.go_on.clear()
-    bed = bench.testbed()
-    with bed.in_use():
-        bed.start()
-        with bed.boot():
+    bench.factory.go_on.clear()
+    pool = bench.pool()
+    with pool.in_use():
+        pool.start()
+        with pool.boot():
             assert not bench.folder.joinpath("cache/snapshot/loaded").exists()
-            bench.maker.go_on.set()
-            with bed.boot() as (second, _):
-                assert second.made == "restore loaded"  # type: ignore[attr-defined]
+            bench.factory.go_on.set()
+            with pool.boot() as second:
+                assert made(second) == "restore loaded"
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -180,90 +198,112 @@ def test_a_machine_is_saved_even_if_nobody_needs_it_now(bench: Bench, count: int
 
 
 def test_who_prepares_gets_no_machine_ahead(bench: Bench) -> None:
-    bed = bench.testbed()
-    bed.prepare()
-    assert bench.maker.did == ["save booted", "save loaded"]
-    with bed.boot() as (vm, _):
-        assert vm.made == "restore loaded"  # type: ignore[attr-defined]
+    pool = bench.pool()
+    pool.prepare()
+    assert bench.factory.did == ["save booted", "save loaded"]
+    with pool.boot() as guest:
+        assert made(guest) == "restore loaded"
 
 
 def test_a_kernel_without_modules_has_one_saved_machine(bench: Bench) -> None:
-    bench.maker.modules = False
+    bench.factory.modules = False
     assert bench.in_haste(1) == ["restore booted"]
     assert bench.found() == {"boot": False}
 
 
 def test_what_a_kernel_says_of_new_modules_is_not_the_first_program_s(bench: Bench) -> None:
-    bench.maker.splats = {"load": (OOPS,), "save loaded": (OOPS,)}
-    assert bench.in_haste(1) == ["restore loaded"]
-    assert bench.told == [(OOPS,)]
-    assert bench.in_haste(1) == ["restore loaded"]
-    assert bench.told == [(OOPS,), (OOPS,)]
+    bench.factory.splats = {"load": (OOPS,), "save loaded": (OOPS,)}
+    for _ in range(2):
+        assert bench.in_haste(1) == ["restore loaded"]
+        assert bench.complaints == (OOPS,)
 
 
 @pytest.mark.parametrize("when", ["load", "save loaded"])
 def test_what_it_says_only_now_and_then_is_not_lost(bench: Bench, when: str) -> None:
-    bench.maker.splats = {when: (OOPS,)}
+    bench.factory.splats = {when: (OOPS,)}
     bench.in_haste(1)
-    assert bench.told == [(OOPS,)]
+    assert bench.complaints == (OOPS,)
+    bench.factory.splats = {}  # the saved machine keeps it for every run that uses it
+    assert bench.in_haste(1) == ["restore loaded"]
+    assert bench.complaints == (OOPS,)
 
 
 def test_a_kernel_that_complains_while_booting_gives_nobody_a_machine_ahead(bench: Bench) -> None:
-    bench.maker.splats = {"save booted": (OOPS,)}
+    bench.factory.splats = {"save booted": (OOPS,)}
     assert bench.in_haste(1) == ["restore loaded"]
-    assert bench.told == [(OOPS,)]
+    assert bench.complaints == (OOPS,)
 
 
 def test_where_machines_with_modules_cannot_be_saved_each_is_booted(bench: Bench) -> None:
-    bench.maker.raises = {"save loaded": CannotSaveError("no")}
+    bench.factory.raises = {"save loaded": CannotSaveError("no")}
     assert bench.in_haste(3) == ["load", "boot", "boot"]
     assert bench.notes.notices == ["each machine is booted: no"]
 
 
 def test_where_no_machine_can_be_saved_each_is_booted(bench: Bench) -> None:
-    bench.maker.raises = {"save booted": CannotSaveError("no")}
+    bench.factory.raises = {"save booted": CannotSaveError("no")}
     assert bench.in_haste(2) == ["boot", "boot"]
     assert bench.notes.notices == ["each machine is booted: no"]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_modules_that_kill_the_kernel_only_now_and_then(bench: Bench, count: int) -> None:
-    bench.maker.raises = {"save loaded": BootError("died")}
+    bench.factory.raises = {"save loaded": BootError("died")}
     with pytest.raises(BootError, match="died"):
         bench.in_haste(count)
-    assert not bench.maker.alive
+    assert not bench.factory.alive
 
 
 def test_modules_that_kill_the_kernel(bench: Bench) -> None:
-    bench.maker.raises = {"load": BootError("died")}
+    bench.factory.raises = {"load": BootError("died")}
     with pytest.raises(BootError, match="died"):
         bench.in_haste(1)
 
 
 def test_an_end_before_its_time_stops_what_goes_on_behind(bench: Bench) -> None:
-    bench.maker.go_on.clear()
-    bed = bench.testbed()
-    with pytest.raises(KeyboardInterrupt), bed.in_use():
-        bed.start()
+    bench.factory.go_on.clear()
+    pool = bench.pool()
+    with pytest.raises(KeyboardInterrupt), pool.in_use():
+        pool.start()
         raise KeyboardInterrupt
-    assert not bench.maker.alive
+    assert not bench.factory.alive
     assert not [thread for thread in threading.enumerate() if thread.name == "saving"]
     assert not list((bench.folder / "cache/snapshot").glob("*loaded*/memory"))
 
 
 def test_who_waits_for_a_machine_waits_no_longer_than_allowed(bench: Bench) -> None:
-    bench.maker.go_on.clear()
-    bed = bench.testbed()
-    with pytest.raises(DeadlineError), bed.in_use():
-        bed.start()
-        with bed.boot(), bed.boot(Deadline.after(0.1)):
+    bench.factory.go_on.clear()
+    pool = bench.pool()
+    with pytest.raises(DeadlineError), pool.in_use():
+        pool.start()
+        with pool.boot(), pool.boot(Deadline.after(0.1)):
             pass
 
 
 def test_without_saved_machines_each_is_booted(bench: Bench) -> None:
-    bed = bench.testbed(snapshots=False)
-    with bed.in_use():
-        bed.start()
-        with bed.boot() as (vm, _):
-            assert vm.made == "boot"  # type: ignore[attr-defined]
+    pool = bench.pool(snapshots=False)
+    with pool.in_use():
+        pool.start()
+        with pool.boot() as guest:
+            assert made(guest) == "boot"
     assert bench.found() == {}
+
+
+def test_a_machine_that_is_booted_each_time_shows_what_its_kernel_complained_of(
+    bench: Bench,
+) -> None:
+    bench.factory.splats = {"boot": (OOPS,)}
+    pool = bench.pool(snapshots=False)
+    with pool.in_use():
+        pool.start()
+        assert not pool.boot_splats
+        for _ in range(2):
+            with pool.boot() as guest:
+                assert guest.boot_splats == (OOPS,)
+    assert pool.boot_splats == (OOPS,)
+
+
+def test_a_complaint_is_the_same_in_another_process_and_on_another_cpu() -> None:
+    first = Splat("warning", "WARNING: CPU: 0 PID: 71 at a.c:1", "", fatal=False, line=1)
+    again = Splat("warning", "WARNING: CPU: 1 PID: 73 at a.c:1", "", fatal=False, line=4)
+    assert merged((first, again), (again, OOPS)) == (first, again, OOPS)

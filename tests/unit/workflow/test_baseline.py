@@ -19,16 +19,17 @@ from toolkit.workflow.run import Run
 
 
 def leaf_classes(run: Run) -> dict[str, LeafClass]:
-    assert run.comparison is not None
+    comparison = run.findings.comparison
+    assert comparison is not None
     return {
         point.id.removeprefix("kvm/"): point.leaf_class
-        for point in run.comparison.leaves
+        for point in comparison.leaves
         if point.leaf_class is not LeafClass.UNCHANGED
     }
 
 
 def verdict(run: Run) -> Verdict:
-    return verdicts.verdict(run.leaves)[0]
+    return verdicts.verdict(run.findings.leaves)[0]
 
 
 def compared(
@@ -80,12 +81,12 @@ def test_what_the_series_mends_is_fixed(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_regression_has_its_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = compared(tmp_path, monkeypatch, (), "fail beta")
-    assert run.comparison is not None
-    (point,) = (each for each in run.comparison.leaves if each.leaf_class.bad)
+    assert run.findings.comparison is not None
+    (point,) = (each for each in run.findings.comparison.leaves if each.leaf_class.bad)
     assert point.repeats is not None
     assert (point.repeats.before_seen, point.repeats.before_runs) == (0, 6)
     assert (point.repeats.after_seen, point.repeats.after_runs) == (6, 6)
-    (leaf,) = (leaf for leaf in run.leaves if leaf.status.bad)
+    (leaf,) = (leaf for leaf in run.findings.leaves if leaf.status.bad)
     assert leaf.message.startswith("in 6 of 6 runs, before in 0 of 6 (p = 0.0011)\n")
 
 
@@ -95,15 +96,13 @@ def test_what_is_as_flaky_on_the_base_is_no_regression(
     # A flaky word fails in the first run of five, and the base has had that one already.
     laboratory = Laboratory(tmp_path, monkeypatch, "flaky delta")
     run = laboratory.run(patches("comment"))
-    baseline.prepare(run)
-    base = run.beside("base", None)
+    base = baseline.sibling(run)
     laboratory.ran[base.kernel.key, "b_test"] = 1
-    baseline.test_base(run, base)
-    run.test()
-    baseline.conclude(run, base)
+    on_base = baseline.test_base(run, base)
+    baseline.conclude(run, run.test(), base, on_base)
     assert leaf_classes(run) == {"b_test/delta": LeafClass.FLAKY}
     assert verdict(run) is Verdict.PASS
-    (leaf,) = (leaf for leaf in run.leaves if leaf.id.endswith("delta"))
+    (leaf,) = (leaf for leaf in run.findings.leaves if leaf.id.endswith("delta"))
     assert leaf.status is Status.XFAIL
     assert leaf.known.startswith("flaky: in ")
 
@@ -115,7 +114,7 @@ def test_more_runs_find_what_one_would_miss(
     run = laboratory.run(patches("flaky delta"), repeat=10)
     baseline.test(run)
     assert leaf_classes(run) == {"b_test/delta": LeafClass.REGRESSION}
-    (leaf,) = (leaf for leaf in run.leaves if leaf.id.endswith("delta"))
+    (leaf,) = (leaf for leaf in run.findings.leaves if leaf.id.endswith("delta"))
     assert "fail in 2 of 10 runs" in leaf.message
     assert (run.folder / "tests/run-10/kvm/b_test.log").exists()
 
@@ -124,10 +123,8 @@ def test_a_known_failure_is_none_of_the_base(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     laboratory = Laboratory(tmp_path, monkeypatch)
-    run = laboratory.run(patches("fail beta"))
-    assert run.series is not None
     known = (KnownFailure("kvm/a_test/beta", "as posted"),)
-    run.series = replace(run.series, known_failures=known)
+    run = laboratory.run(replace(patches("fail beta"), known_failures=known))
     baseline.test(run)
     assert leaf_classes(run) == {"a_test/beta": LeafClass.KNOWN_FAILURE}
     assert verdict(run) is Verdict.PASS
@@ -138,9 +135,10 @@ def test_what_is_merely_allowed_to_fail_may_not_where_the_base_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: tuple[str, ...], found: str
 ) -> None:
     laboratory = Laboratory(tmp_path, monkeypatch, *base)
-    run = laboratory.run(patches(*(() if base else ("fail beta",)), "another kernel"))
     allowed = KnownFailure("kvm/a_test/beta", "not under emulation", certain=False)
-    run.built_suites = tuple(replace(each, allowed=(allowed,)) for each in run.built_suites)
+    assert laboratory.suites
+    laboratory.suites = tuple(replace(each, allowed=(allowed,)) for each in laboratory.suites)
+    run = laboratory.run(patches(*(() if base else ("fail beta",)), "another kernel"))
     baseline.test(run)
     assert leaf_classes(run)["a_test/beta"].value == found
     assert verdict(run) is (Verdict.PASS if base else Verdict.FAIL)
@@ -172,11 +170,13 @@ def test_a_test_that_does_not_build_is_the_series_fault_if_it_may_be(
     leaf_class: LeafClass,
     outcome: Verdict,
 ) -> None:
-    run = Laboratory(tmp_path, monkeypatch).run(patches("comment"))
-    (suite,) = run.built_suites
+    laboratory = Laboratory(tmp_path, monkeypatch)
+    assert laboratory.suites
+    (suite,) = laboratory.suites
     alpha, beta = suite.programs
     programs = (replace(alpha, unbuilt="no libcap"), beta)
-    run.built_suites = (replace(suite, programs=programs, touched=touched),)
+    laboratory.suites = (replace(suite, programs=programs, touched=touched),)
+    run = laboratory.run(patches("comment"))
     baseline.test(run)
     assert leaf_classes(run) == {"a_test": leaf_class}
     assert verdict(run) is outcome
@@ -186,9 +186,10 @@ def test_what_is_not_started_is_not_testable_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     laboratory = Laboratory(tmp_path, monkeypatch)
-    run = laboratory.run(patches("comment"))
     entry = KnownFailure("kvm/a_test", "needs VMX", certain=False, start=False)
-    run.built_suites = tuple(replace(suite, allowed=(entry,)) for suite in run.built_suites)
+    assert laboratory.suites
+    laboratory.suites = tuple(replace(suite, allowed=(entry,)) for suite in laboratory.suites)
+    run = laboratory.run(patches("comment"))
     baseline.test(run)
     assert leaf_classes(run) == {"a_test": LeafClass.UNTESTABLE}
     assert {program for _, program in laboratory.ran} == {"b_test"}
@@ -208,8 +209,8 @@ def test_a_series_that_does_not_build_costs_no_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     laboratory = Laboratory(tmp_path, monkeypatch)
+    laboratory.suites = None
     run = laboratory.run(patches("broken"))
-    del run.__dict__["built_suites"]
     with pytest.raises(BuildError):
         baseline.test(run)
     assert not laboratory.ran

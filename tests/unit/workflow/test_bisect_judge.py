@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from tests.unit.fake_kernels import FakePool, Laboratory
 from toolkit.core import paths
+from toolkit.core.deadline import Deadline
 from toolkit.core.errors import (
     BootError,
     BuildError,
@@ -17,14 +20,19 @@ from toolkit.core.errors import (
     ToolkitError,
     UserError,
 )
+from toolkit.core.model.kernel import KernelBase, KernelConfig
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.result import RunResult, Verdict
+from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.core.observer import Silent
+from toolkit.testing.tested import Tested
 from toolkit.vm import coldplug
+from toolkit.vm.factory import BootedGuest, MachineFactory
 from toolkit.workflow import bisect_judge, pipeline
 from toolkit.workflow.bisect_judge import Judge, Question, question
 from toolkit.workflow.bisect_state import Judgement
+from toolkit.workflow.reached import Reached
 from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
 
@@ -167,16 +175,17 @@ class Pipeline:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.runs: list[Run] = []
+        self.tests: list[Callable[[Run], object] | None] = []
         self.gives: Callable[[Run], RunResult] = lambda _: passing()
         monkeypatch.setattr(pipeline, "build_and_test", self.build_and_test)
 
-    def build_and_test(self, run: Run) -> RunResult:
+    def build_and_test(self, run: Run, test: Callable[[Run], object] | None) -> RunResult:
         self.runs.append(run)
+        self.tests.append(test)
         return self.gives(run)
 
-    def fails(self, error: ToolkitError, *reached: str) -> None:
-        def raises(run: Run) -> RunResult:
-            vars(run).update(dict.fromkeys(reached))
+    def fails(self, error: ToolkitError) -> None:
+        def raises(_: Run) -> RunResult:
             raise error
 
         self.gives = raises
@@ -204,7 +213,7 @@ def test_each_kernel_has_a_run_of_the_leaf_s_program(tmp_path: Path, fake: Pipel
     assert " ".join(first.request.command) == (
         "toolkit x --slow --kernel git:.@1 --suite kvm --test a_test"
     )
-    assert first.memory is second.memory is not None
+    assert first.result_cache is second.result_cache is not None
 
 
 @pytest.mark.parametrize(
@@ -216,18 +225,31 @@ def test_each_kernel_has_a_run_of_the_leaf_s_program(tmp_path: Path, fake: Pipel
     ],
 )
 def test_a_leaf_must_pass_every_time(
-    tmp_path: Path, fake: Pipeline, statuses: list[Status | None], answer: tuple[Judgement, str]
+    statuses: list[Status | None], answer: tuple[Judgement, str]
 ) -> None:
-    def gives(run: Run) -> RunResult:
-        seen = [(Leaf(LEAF, each),) if each else () for each in statuses]
-        others = [(Leaf("io/a_test/case", Status.FAIL),)]
-        observed = {"kvm/a_test": seen, "io/a_test": others}
-        vars(run)["trial"] = SimpleNamespace(observed=observed, known=())
-        return passing()
+    tested = Tested(
+        observed={
+            "kvm/a_test": tuple((Leaf(LEAF, each),) if each else () for each in statuses),
+            "io/a_test": ((Leaf("io/a_test/case", Status.FAIL),),),
+        }
+    )
+    seen = bisect_judge.each_time(tested, (), LEAF)
+    assert bisect_judge._together([bisect_judge.of_leaves(LEAF, each) for each in seen]) == answer
 
-    fake.gives = gives
-    asks = Judge(question(LEAF, (), 3), like(tmp_path))
-    assert asks("git:.", tmp_path / "step", Silent()) == answer
+
+def test_a_program_that_runs_several_times_is_judged_by_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested = Laboratory(tmp_path, monkeypatch, "flaky delta").run(None, repeat=3).test()
+    leaves = bisect_judge.each_time(tested, (), "kvm/b_test/delta")
+    assert [leaf.status for (leaf,) in leaves] == [Status.FAIL, Status.PASS, Status.PASS]
+
+
+def test_a_leaf_that_is_to_pass_several_times_is_run_so_often(
+    tmp_path: Path, fake: Pipeline
+) -> None:
+    fake.fails(BuildError("it does not build"))
+    Judge(question(LEAF, (), 3), like(tmp_path))("git:.", tmp_path / "step", Silent())
     (run,) = fake.runs
     assert run.request.repeat == 3
 
@@ -250,36 +272,42 @@ def test_a_kernel_that_does_not_come_up(
     assert asks("git:.", tmp_path / "x", Silent()) == (judgement, f"{error.what}: a.c:1: error: x")
 
 
+BASE = KernelBase("git:.", "6.12.1", Path("/nowhere"), "key")
+PATCHED = PatchedTree(BASE, None, {}, "key")
+CONFIG = KernelConfig("", "key")
+
+
 @pytest.mark.parametrize(
     ("patch", "reached", "of_kernel"),
     [
-        ("v4", (), False),  # no such revision
-        ("v4", ("base",), True),  # the series has no form for this kernel
-        ("v4", ("base", "series"), True),  # a patch does not apply
-        ("v99", ("base",), False),
-        (None, ("base", "series", "tree"), False),  # no such suite
-        (None, ("base", "series", "tree", "fragments"), True),  # an option that Kconfig drops
-        (None, ("base", "series", "tree", "fragments", "config"), False),
-        (None, ("base", "series", "tree", "fragments", "config", "testbed"), True),  # no program
+        ("v4", Reached(), False),  # no such revision
+        ("v4", Reached(base=BASE), True),  # no form for this kernel, or a patch does not apply
+        ("v99", Reached(base=BASE), False),
+        (None, Reached(base=BASE, tree=PATCHED), False),  # no such suite
+        (None, Reached(BASE, None, PATCHED, ()), True),  # an option that Kconfig drops
+        (None, Reached(BASE, None, PATCHED, (), CONFIG), False),
+        (None, Reached(BASE, None, PATCHED, (), CONFIG, machines=True), True),  # no such program
     ],
 )
 def test_what_is_wrong_with_the_request_is_no_answer(
-    tmp_path: Path, fake: Pipeline, patch: str | None, reached: tuple[str, ...], of_kernel: bool
+    patch: str | None, reached: Reached, of_kernel: bool
 ) -> None:
-    fake.fails(UserError("that does not fit"), *reached)
-    asks = Judge(question(LEAF, ()), like(tmp_path, patch=patch))
-    if of_kernel:
-        assert asks("git:.", tmp_path / "x", Silent()) == (SKIP, "that does not fit")
-    else:
-        with pytest.raises(UserError):
-            asks("git:.", tmp_path / "x", Silent())
+    request = Request(patch=patch, suites=("kvm",))
+    places = paths.resolve(PROJECT)
+    assert bisect_judge.is_of_this_kernel(request, reached, places) is of_kernel
 
 
-def test_a_tree_without_its_own_suite_is_an_answer(tmp_path: Path, fake: Pipeline) -> None:
-    fake.fails(UserError("no such target"), "base", "series", "tree")
+def test_a_tree_without_its_own_suite_is_an_answer() -> None:
+    reached = Reached(base=BASE, tree=PATCHED)
     for suite in ("upstream-kvm", "upstream:kvm"):
-        asks = Judge(question("upstream-kvm/a_test/case", (suite,)), like(tmp_path))
-        assert asks("git:.", tmp_path / "x", Silent()) == (SKIP, "no such target")
+        request = Request(patch=None, suites=(suite,))
+        assert bisect_judge.is_of_this_kernel(request, reached, paths.resolve(PROJECT))
+
+
+def test_a_wrong_request_is_raised(tmp_path: Path, fake: Pipeline) -> None:
+    fake.fails(UserError("no such revision"))
+    with pytest.raises(UserError, match="no such revision"):
+        Judge(question(LEAF, ()), like(tmp_path))("git:.", tmp_path / "x", Silent())
 
 
 @pytest.mark.parametrize("error", [InfrastructureError("full"), MachineLostError("gone")])
@@ -298,22 +326,28 @@ def test_a_boot_is_run_without_programs(
 ) -> None:
     splats = (Splat("warning", "WARNING: a.c:1", "", fatal=False, line=1),) if complains else ()
 
-    class MachinePool:
+    class Pool(FakePool):
         @contextmanager
-        def boot(self) -> Iterator[Any]:
-            yield SimpleNamespace(splats=lambda: splats), None
+        def boot(self, deadline: Deadline | None = None) -> Iterator[BootedGuest]:
+            yield BootedGuest(
+                cast("Any", SimpleNamespace(splats=lambda: splats)), cast("Any", None)
+            )
 
-    def boots(run: Run) -> RunResult:
-        vars(run)["testbed"] = MachinePool()
-        run.test()
-        return RunResult(Verdict.PASS, 0, (), "", 1.0, "1", leaves=tuple(run.leaves))
+    def make_pool(*, factory: MachineFactory, **_: Any) -> Pool:
+        return Pool(factory.kernel, Counter())
 
     monkeypatch.setattr(coldplug, "synchronise", lambda *_: None)
-    fake.gives = boots
     asks = Judge(question("boot/dmesg", ()), like(tmp_path), ("toolkit", "boot"))
-    assert asks("git:.", tmp_path / "x", Silent())[0] is (BAD if complains else GOOD)
-    (run,) = fake.runs
-    assert run.request.command == ("toolkit", "boot", "--kernel", "git:.")
-    assert not run.request.snapshots
-    assert run.memory is None
-    assert [stage.name for stage in run.stages] == ["boot"]
+    asks("git:.", tmp_path / "x", Silent())
+    (asked,), (test,) = fake.runs, fake.tests
+    assert asked.request.command == ("toolkit", "boot", "--kernel", "git:.")
+    assert not asked.request.snapshots
+    assert asked.result_cache is None
+    assert test is bisect_judge.boot
+
+    run = Laboratory(tmp_path, monkeypatch).run(None, make_pool=make_pool)
+    bisect_judge.boot(run)
+    judgement, _ = bisect_judge.of_leaves("boot/dmesg", run.findings.leaves)
+    assert judgement is (BAD if complains else GOOD)
+    assert [splat.during for splat in run.findings.splats] == ["boot"] * complains
+    assert run.stages.records[-1].name == "boot"

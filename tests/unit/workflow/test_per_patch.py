@@ -32,13 +32,13 @@ def gone_through(laboratory: Laboratory, *words: str) -> Run:
 def broke(run: Run) -> dict[int, list[str]]:
     return {
         step.patch: [change.id.removeprefix("kvm/") for change in comparison_view.broken(step)]
-        for step in run.steps
+        for step in run.findings.steps
         if comparison_view.broken(step)
     }
 
 
 def bad(run: Run) -> list[str]:
-    return [leaf.id for leaf in run.leaves if leaf.status.bad]
+    return [leaf.id for leaf in run.findings.leaves if leaf.status.bad]
 
 
 def test_the_patch_that_breaks_a_leaf_and_the_one_that_breaks_it_differently(
@@ -48,19 +48,21 @@ def test_the_patch_that_breaks_a_leaf_and_the_one_that_breaks_it_differently(
         laboratory, "comment", "skip gamma", "fail beta", "warn b_test", "fail beta > other beta"
     )
     assert broke(run) == {3: ["a_test/beta"], 4: ["b_test/dmesg"], 5: ["a_test/beta"]}
-    assert "in another way" in comparison_view.how_broken(comparison_view.broken(run.steps[5])[0])
-    assert "in another way" not in comparison_view.how_broken(
-        comparison_view.broken(run.steps[3])[0]
+    assert "in another way" in comparison_view.how_broken(
+        comparison_view.broken(run.findings.steps[5])[0]
     )
-    assert verdicts.verdict(run.leaves)[0] is Verdict.FAIL
+    assert "in another way" not in comparison_view.how_broken(
+        comparison_view.broken(run.findings.steps[3])[0]
+    )
+    assert verdicts.verdict(run.findings.leaves)[0] is Verdict.FAIL
 
 
 def test_a_kernel_that_is_the_same_is_not_run_again(laboratory: Laboratory) -> None:
     run = gone_through(laboratory, "comment", "skip beta", "loud", "comment")
-    states = [step.state for step in run.steps]
+    states = [step.state for step in run.findings.steps]
     assert states == ["tested", "same", "tested", "same", "same"]
     assert sum(laboratory.ran.values()) == 2 + 2 + 2 * 6  # two kernels, and one doubt about beta
-    assert [leaf.id for leaf in run.leaves] == [
+    assert [leaf.id for leaf in run.findings.leaves] == [
         "kvm/a_test/alpha",
         "kvm/a_test/beta",
         "kvm/a_test/gamma",
@@ -76,7 +78,9 @@ def test_only_the_whole_series_is_run_anew_when_nothing_has_changed(
     first = gone_through(laboratory, "skip alpha", "another kernel", "and another")
     laboratory.ran.clear()
     second = gone_through(laboratory, "skip alpha", "another kernel", "and another")
-    assert [step.changes for step in first.steps] == [step.changes for step in second.steps]
+    assert [step.changes for step in first.findings.steps] == [
+        step.changes for step in second.findings.steps
+    ]
     ran = Counter(kernel for kernel, _ in laboratory.ran.elements())
     assert sorted(ran.values()) == [
         6,
@@ -86,20 +90,20 @@ def test_only_the_whole_series_is_run_anew_when_nothing_has_changed(
 
 def test_warnings_belong_to_the_patch_that_adds_them(laboratory: Laboratory) -> None:
     run = gone_through(laboratory, "comment", "loud", "skip beta")
-    assert [len(step.warnings) for step in run.steps] == [0, 0, 1, 0]
-    assert run.steps[2].warnings == ("virt/kvm/eventfd.c: loud",)
+    assert [len(step.warnings) for step in run.findings.steps] == [0, 0, 1, 0]
+    assert run.findings.steps[2].warnings == ("virt/kvm/eventfd.c: loud",)
 
 
 def test_a_patch_in_the_middle_that_does_not_build_fails_the_run(laboratory: Laboratory) -> None:
     run = gone_through(laboratory, "comment", "broken", "broken > fine")
-    assert [step.state for step in run.steps][2:] == ["does not build", "same"]
+    assert [step.state for step in run.findings.steps][2:] == ["does not build", "same"]
     assert bad(run) == ["patch-2/build"]
-    assert "error: broken" in run.steps[2].message
+    assert "error: broken" in run.findings.steps[2].message
 
 
 def test_a_patch_in_the_middle_that_does_not_boot_fails_the_run(laboratory: Laboratory) -> None:
     run = gone_through(laboratory, "noboot", "noboot > fine")
-    assert [step.state for step in run.steps] == ["tested", "does not boot", "same"]
+    assert [step.state for step in run.findings.steps] == ["tested", "does not boot", "same"]
     assert bad(run) == ["patch-1/boot"]
 
 
@@ -108,7 +112,7 @@ def test_what_a_later_patch_mends_fails_the_run_all_the_same(laboratory: Laborat
     assert broke(run) == {1: ["a_test/beta"]}
     assert "patch-1/kvm/a_test/beta" in bad(run)
     assert "a later one mends it" in next(
-        leaf.message for leaf in run.leaves if leaf.id == "patch-1/kvm/a_test/beta"
+        leaf.message for leaf in run.findings.leaves if leaf.id == "patch-1/kvm/a_test/beta"
     )
 
 
@@ -121,7 +125,7 @@ def test_what_the_base_cannot_run_may_fail_on_the_way(
     run = laboratory.run(patches(*words, base=base))
     per_patch.test(run)
     assert broke(run) == {}
-    assert [change.after for change in run.steps[1].changes] == [Status.FAIL]
+    assert [change.after for change in run.findings.steps[1].changes] == [Status.FAIL]
     assert bad(run) == []
     assert sum(laboratory.ran.values()) == 2 * 3  # nothing had to be repeated
 
@@ -130,7 +134,7 @@ def test_a_series_that_does_not_build_names_the_patch(laboratory: Laboratory) ->
     run = laboratory.run(patches("comment", "broken", "comment"))
     with pytest.raises(BuildError, match="from patch 2 on"):
         per_patch.test(run)
-    assert [step.state for step in run.steps] == [
+    assert [step.state for step in run.findings.steps] == [
         StepState.UNTESTED,
         StepState.UNTESTED,
         StepState.BUILD_BREAK,
@@ -147,8 +151,8 @@ def test_a_flake_blames_no_patch(laboratory: Laboratory) -> None:
 
 def test_the_base_s_step_counts_its_leaves(laboratory: Laboratory) -> None:
     run = gone_through(laboratory, "fail beta")
-    assert run.steps[0].counts == {Status.PASS: 4}
-    assert run.steps[1].counts == {Status.FAIL: 1, Status.PASS: 3}
+    assert run.findings.steps[0].counts == {Status.PASS: 4}
+    assert run.findings.steps[1].counts == {Status.FAIL: 1, Status.PASS: 3}
 
 
 def test_without_a_series_there_is_nothing_to_go_through(laboratory: Laboratory) -> None:

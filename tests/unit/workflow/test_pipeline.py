@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 
 from tests import a_result
+from tests.unit.fake_tree import make_base
+from tests.unit.fake_tree import series as fake_series
 from toolkit.core import paths
 from toolkit.core.model.coverage import Coverage
+from toolkit.core.model.kernel import KernelBuild
 from toolkit.core.model.result import Verdict
-from toolkit.core.model.series import Explained
+from toolkit.core.model.series import Explained, PatchedTree
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.core.observer import Silent
+from toolkit.kernel import gcov_build
 from toolkit.kernel.gcov_build import Profiled
 from toolkit.testing import coverage
 from toolkit.testing.coverage import Measured
-from toolkit.testing.gcda import Counters
 from toolkit.workflow import pipeline
+from toolkit.workflow.reached import Findings, Reached
 from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
 
@@ -40,15 +44,26 @@ def finish(
 ) -> tuple[Any, list[str]]:
     """Return the result of a run with one leaf, and what it said."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    found = Measured(dataclasses.replace(a_result.COVERAGE, wanted=None), (STALE,))
-    monkeypatch.setattr(coverage, "measure", lambda *_, **__: found)
+    measured = Measured(dataclasses.replace(a_result.COVERAGE, wanted=None), (STALE,))
+    monkeypatch.setattr(coverage, "measure", lambda *_, **__: measured)
+    profiled = Profiled(tmp_path, "/src", "/out", ())
+    monkeypatch.setattr(gcov_build, "load", lambda _: profiled)
     listener = Listener()
-    run = Run(Request(patch="v4", **asked), paths.resolve(PROJECT), tmp_path, listener)
-    monkeypatch.setattr(run, "test", lambda: run.leaves.append(Leaf("kvm/a/b", status)))
-    counters = Counters(Profiled(tmp_path, "/src", "/out", ()), tmp_path / "coverage")
-    run.__dict__.update(counters=counters if asked.get("coverage") else None)
-    run.__dict__.update(built_suites=(), tree=None)
-    return pipeline.build_and_test(run), listener.said
+    base, whole = make_base(tmp_path / "tree"), fake_series()
+    kernel = KernelBuild(
+        tmp_path, "key", "6.12.1", tmp_path, "digest", None, tmp_path, tmp_path / "config"
+    )
+    reached = Reached(
+        base=base,
+        series=whole,
+        tree=PatchedTree(base, whole, {}, "key"),
+        kernel=kernel,
+        built_suites=(),
+    )
+    request = Request(patch="v4", **asked)
+    run = Run(request, paths.resolve(PROJECT), tmp_path, listener, reached=reached)
+    findings = Findings((Leaf("kvm/a/b", status),))
+    return pipeline.build_and_test(run, lambda run: run.record(findings)), listener.said
 
 
 def test_too_little_fails_a_run_that_else_passes(

@@ -6,14 +6,14 @@ from pathlib import Path
 from toolkit.core.model.kernel import KernelConfig
 from toolkit.core.model.machine import GuestImage
 from toolkit.workflow import provenance
+from toolkit.workflow.reached import Reached
 
 IMAGE = GuestImage("minimal", "k3y", None, None, (), 1024, 2, "q35", (), "dropbear")
 
 
 def test_it_tells_what_the_run_came_to() -> None:
-    made = provenance.of(
-        {"config": KernelConfig("", "c0nf"), "image": IMAGE}, "gcc 12", ("nokaslr", "quiet")
-    )
+    reached = Reached(config=KernelConfig("", "c0nf"), image=IMAGE, compiler="gcc 12")
+    made = provenance.of(reached, ("nokaslr", "quiet"))
     assert (made.config, made.image, made.build) == ("c0nf", "minimal k3y", "")
     assert made.compiler == "gcc 12"
     assert made.machine == "q35, 2 CPUs, 1024 MiB, booted with nokaslr quiet"
@@ -22,7 +22,7 @@ def test_it_tells_what_the_run_came_to() -> None:
 
 
 def test_it_does_not_name_the_host() -> None:
-    made = provenance.of({}, "", ())
+    made = provenance.of(Reached(), ())
     assert made.host
     assert platform.node() not in (made.host, made.processor, made.machine)
 

@@ -13,6 +13,7 @@ from toolkit.core.observer import Silent
 from toolkit.kernel import kconfig, profile
 from toolkit.testing.suites import Suite
 from toolkit.vm import image
+from toolkit.workflow import run_result, stage_work
 from toolkit.workflow.pipeline import verdict_of, within_tree
 from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
@@ -35,9 +36,8 @@ def test_a_profile_has_the_last_word(tmp_path: Path) -> None:
 
 def test_coverage_comes_on_top_of_a_profile(tmp_path: Path) -> None:
     faults = profile.load("faults")
-    request = Request(patch="v4", suites=("kvm",), profile=faults, coverage=True)
+    request = Request(patch=None, suites=("kvm",), profile=faults, coverage=True)
     run = a_run(tmp_path, request)
-    run.__dict__["series"] = None  # what finds it needs a kernel
     merged = kconfig.merge(run.fragments)
     assert merged["CONFIG_FAILSLAB"] == ("y", "profile faults")
     assert merged["CONFIG_GCOV_KERNEL"] == ("y", "profile coverage")
@@ -49,13 +49,18 @@ def test_a_suite_may_want_a_larger_machine_than_its_image_gives(
 ) -> None:
     made = GuestImage("minimal", "key", None, None, (), 1024, 2, "q35", (), "dropbear")
     monkeypatch.setattr(image, "build_image", lambda *_: (made, True))
+    run = a_run(tmp_path, Request(patch=None))
     for wanted, given in ((0, 1024), (512, 1024), (2048, 2048)):
-        run = a_run(tmp_path, Request(patch=None))
-        run.wanted_suites = (
-            Suite("kvm", None, 45.0, (), memory_mib=wanted),
-            Suite("b", None, 1, ()),
+        suites = (Suite("kvm", None, 45.0, (), memory_mib=wanted), Suite("b", None, 1, ()))
+        sized, _, _ = stage_work.make_image(
+            "minimal",
+            run.paths,
+            suites,
+            cache=run.cache,
+            observer=run.observer,
+            deadline=run.deadline,
         )
-        assert run.image.memory_mib == given
+        assert sized.memory_mib == given
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,8 @@ def test_every_error_has_its_verdict(error: Exception, verdict: Verdict) -> None
 
 def test_a_run_that_did_nothing_has_a_result_all_the_same(tmp_path: Path) -> None:
     request = Request(patch="v4", command=("toolkit", "test"))
-    result = a_run(tmp_path, request).result(Verdict.INTERRUPTED, 130, "interrupted")
+    run = a_run(tmp_path, request)
+    result = run_result.of(run, Verdict.INTERRUPTED, 130, "interrupted")
     assert (result.series, result.kernel, result.exit_code) == ("v4", "debian:6.12", 130)
     assert result.leaves == ()
     assert result.stages == ()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from toolkit.core import paths
 from toolkit.core.model.kernel import KernelBase, KernelConfig
 from toolkit.core.model.series import PatchedFile, PatchedTree
 from toolkit.core.observer import Silent
-from toolkit.host.cache import Cache
 from toolkit.kernel.kbuild import Builder
 from toolkit.series import catalog, patching
 from toolkit.workflow import series_check
+from toolkit.workflow.reached import Reached
 from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
 from toolkit.workflow.series_check import Row, Table
@@ -80,13 +81,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     )
     spatch.chmod(0o755)
     monkeypatch.setenv("PATH", f"{spatch.parent}{os.pathsep}{os.environ['PATH']}")
-    made = Run(Request(patch=None, jobs=1), paths.resolve(PROJECT), tmp_path, Silent())
-    made.cache = Cache(tmp_path / "cache")
-    made.base = make_base(tmp_path / "tree")
-    script = made.base.path / "scripts/coccinelle/bad.cocci"
+    base = make_base(tmp_path / "tree")
+    script = base.path / "scripts/coccinelle/bad.cocci"
     script.parent.mkdir()
     script.write_text("virtual report\n")
-    return made
+    places = replace(paths.resolve(PROJECT), cache=tmp_path / "cache")
+    reached = Reached(base=base, config=KernelConfig("", "key"))
+    return Run(Request(patch=None, jobs=1), places, tmp_path, Silent(), reached=reached)
 
 
 def test_a_patch_answers_for_the_complaints_that_it_adds(run: Run) -> None:
@@ -99,9 +100,9 @@ def test_a_patch_answers_for_the_complaints_that_it_adds(run: Run) -> None:
     complaints, notes = series_check._coccinelle(run, trees)
     assert complaints == [(f"{file}: bad",), (), ()]
     assert notes == ()
-    assert [stage.cached for stage in run.stages] == [False]
+    assert [stage.cached for stage in run.stages.records] == [False]
     series_check._coccinelle(run, trees)
-    assert run.stages[-1].cached
+    assert run.stages.records[-1].cached
 
 
 def test_without_spatch_the_column_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +114,7 @@ def test_without_spatch_the_column_says_so(run: Run, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def compiled(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a lint compiles: the trees' keys, with a star for a compilation from scratch.
 
     Each tree has a diagnostic for each line "bad" in its file.
@@ -125,7 +126,6 @@ def compiled(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         content = series_check._content(tree, "virt/kvm/eventfd.c") or b""
         return Counter({"bad": content.count(b"bad")})
 
-    run.config = KernelConfig("", "key")
     monkeypatch.setattr(series_check._Lint, "_diagnose", diagnose)
     monkeypatch.setattr(series_check._Lint, "_sparse", lambda *_: "0.6.4")
     monkeypatch.setattr(Builder, "compiler", lambda *_: "gcc")

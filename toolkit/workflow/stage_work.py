@@ -1,0 +1,167 @@
+"""The work of a run's stages up to its machines, each a function from what the stages before gave.
+
+Each returns its result, whether all of it came from the cache, and a detail for the display
+(:data:`toolkit.core.stages.Work`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from toolkit.core.arch import Arch
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import InfrastructureError
+from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
+from toolkit.core.model.machine import Accelerator, GuestImage
+from toolkit.core.model.series import PatchedTree, PatchSeries
+from toolkit.core.model.testing import BuiltSuite
+from toolkit.core.observer import Observer
+from toolkit.core.paths import Paths
+from toolkit.host import process
+from toolkit.host.cache import Cache
+from toolkit.kernel import kconfig, profile, source
+from toolkit.kernel.kbuild import Builder
+from toolkit.report import history
+from toolkit.series import patching
+from toolkit.testing import suites
+from toolkit.vm import accelerator, image, qemu_argv
+from toolkit.workflow.request import Request
+
+PROBE_SECONDS = 60.0
+
+
+def fetch(
+    kernel: str, cache: Cache, observer: Observer, deadline: Deadline
+) -> tuple[KernelBase, bool, str]:
+    """Fetch and unpack a kernel source."""
+    base, cached = source.parse(kernel).fetch(cache, observer, deadline)
+    return base, cached, f"{base.name}, Linux {base.release}"
+
+
+def patch(
+    base: KernelBase, series: PatchSeries | None, deadline: Deadline
+) -> tuple[PatchedTree, bool, str]:
+    """Apply the series, in memory."""
+    tree = patching.apply(base, series, deadline)
+    if series is None:
+        return tree, False, "no patches"
+    return tree, False, f"{series.name}, {len(series.patches)} patches, {len(tree.files)} files"
+
+
+def fragments(
+    request: Request, paths: Paths, wanted: Sequence[suites.Suite], series: PatchSeries | None
+) -> tuple[Fragment, ...]:
+    """Return the options of image, suites, series, profile and coverage, in this order."""
+    image_config = image.kernel_config(request.image, paths.images)
+    asked = [kconfig.parse_fragment(image_config.read_text(), f"image {request.image}")]
+    asked += [each for suite in wanted for each in suite.fragments]
+    if series and series.kconfig:
+        asked.append(kconfig.parse_fragment("\n".join(series.kconfig), f"series {series.name}"))
+    if request.profile:
+        asked.append(request.profile)
+    if request.coverage:
+        asked.append(profile.load("coverage"))
+    return tuple(asked)
+
+
+def configure(
+    builder: Builder, tree: PatchedTree, asked: Sequence[Fragment], folder: Path, deadline: Deadline
+) -> tuple[tuple[KernelConfig, str], bool, str]:
+    """Configure the kernel; the result has the compiler's name beside the configuration."""
+    config, cached = builder.configure(tree, asked, deadline)
+    compiler = builder.compiler(deadline)
+    (folder / "kernel.config").write_text(config.text)
+    options = sum(len(each.options) for each in asked)
+    return (config, compiler), cached, f"tinyconfig and {options} options"
+
+
+def build(
+    builder: Builder, tree: PatchedTree, config: KernelConfig, folder: Path, deadline: Deadline
+) -> tuple[KernelBuild, bool, str]:
+    """Build kernel, modules and headers; the log lies in ``folder``."""
+    kernel, cached = builder.build(tree, config, deadline, folder / "build.log")
+    return kernel, cached, f"Linux {kernel.release}"
+
+
+def build_suites(
+    builder: Builder,
+    wanted: Sequence[suites.Suite],
+    tree: PatchedTree,
+    kernel: KernelBuild,
+    *,
+    folder: Path,
+    deadline: Deadline,
+) -> tuple[tuple[BuiltSuite, ...], bool, str]:
+    """Build the selftests against the tree's own headers; their logs lie in ``folder``."""
+    built = [
+        suites.build(
+            builder,
+            suite,
+            tree,
+            kernel,
+            log=folder / f"selftests-{suite.name}.log",
+            deadline=deadline,
+        )
+        for suite in wanted
+    ]
+    count = sum(len(suite.programs) for suite, _ in built)
+    return (
+        tuple(suite for suite, _ in built),
+        all(cached for _, cached in built),
+        f"{count} programs",
+    )
+
+
+def make_image(
+    name: str,
+    paths: Paths,
+    wanted: Sequence[suites.Suite],
+    *,
+    cache: Cache,
+    observer: Observer,
+    deadline: Deadline,
+) -> tuple[GuestImage, bool, str]:
+    """Make the guest's user land, with as much memory as the suites need."""
+    made, cached = image.build_image(name, paths.images, cache, observer, deadline)
+    memory = max([made.memory_mib, *(suite.memory_mib for suite in wanted)])
+    return replace(made, memory_mib=memory), cached, made.name
+
+
+def choose_accelerator(
+    name: str, arch: Arch, kernel: KernelBuild, cache: Cache, deadline: Deadline
+) -> tuple[tuple[Accelerator, str], bool, str]:
+    """Choose what runs the machines; the result has QEMU's version beside it."""
+    binary = process.find(arch.qemu, arch.qemu_package)
+    version = qemu_argv.parse_version(process.run([binary, "--version"], deadline=deadline).text)
+    limit = deadline.sooner(PROBE_SECONDS)
+    chosen, cached = accelerator.probe(name, binary, kernel.image, cache, limit)
+    return (chosen, version), cached, chosen.name
+
+
+def suites_for_other_kernel(built: Sequence[BuiltSuite]) -> tuple[BuiltSuite, ...]:
+    """Return the programs of one kernel's run as another kernel's run has them.
+
+    Where the series touches a suite, it may be what keeps a program from building; the other kernel
+    does not have that fault.
+    """
+    return tuple(
+        replace(suite, programs=tuple(each for each in suite.programs if not each.unbuilt))
+        if suite.touched
+        else suite
+        for suite in built
+    )
+
+
+def seconds_of(built: Sequence[BuiltSuite], database: Path) -> dict[str, float]:
+    """Return how long each program took when it last ran, by suite/program.
+
+    No result depends on it, so a database that cannot be read is no error; there is a notice of it
+    when the run is recorded.
+    """
+    names = [f"{each.suite}/{each.name}" for suite in built for each in suite.programs]
+    try:
+        return history.program_seconds(database, names)
+    except InfrastructureError:
+        return {}
