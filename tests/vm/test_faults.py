@@ -77,6 +77,16 @@ def test_a_selftest_that_segfaults(toolkit: Toolkit, seeded: Path) -> None:
     assert "SEGV" in ended.out
 
 
+def test_a_selftest_that_forks_with_unflushed_output(toolkit: Toolkit, seeded: Path) -> None:
+    words = ("--suite", "selfcheck", "--test", "fork_test")
+    ended = toolkit.run("build-and-test", *words, root=seeded)
+    assert ended.code == 0, ended
+    cases = ("before", "one line each", "errors apart")
+    assert ended.statuses() == {f"selfcheck/fork_test/{case}": "pass" for case in cases}
+    log = ended.folder / "tests/selfcheck/fork_test.log"
+    assert log.read_text().splitlines().count("ok 1 before") == 1
+
+
 def test_the_unpatched_base_passes_what_passes_everywhere(toolkit: Toolkit, seeded: Path) -> None:
     ended = toolkit.run("build-and-test", *PASS, root=seeded)
     assert ended.code == 0, ended

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import BuiltSuite
 from toolkit.host import process
 from toolkit.kernel.kconfig import parse_config
+from toolkit.testing import verdicts
 
 PREFIX = "upstream:"
 SUITE_PREFIX = "upstream-"
@@ -31,6 +33,28 @@ _FAILED = re.compile(
     r"\*\*\* (?:\[(?:[^\]]*[ /])?([^\]/ ]+)\] Error |No rule to make target '(?:[^']*/)?([^'/]+)')"
 )
 _COMMAND = re.compile(r"^(gcc |cc |make(\[\d+\])?: |  [A-Z]+ +\S)")
+NO_PROGRAM = "it does not build\nmake installs no such program"
+_HEADER_MISSING = re.compile(
+    r"fatal error: (\S+): No such file or directory\n *\d+ \| *#\s*include\s*<\1>"
+)
+_LIBRARY_MISSING = re.compile(r"cannot find -l([\w.+-]+)")
+# Headers that a kernel has (make headers_install), and not a library of the host.
+_OF_KERNEL = re.compile(r"(?:asm|asm-generic|drm|linux|misc|mtd|rdma|scsi|sound|video|xen)/")
+_LIBRARIES = {  # by the header, or by what follows -l
+    "sys/capability.h": "libcap",
+    "cap": "libcap",
+    "cap-ng.h": "libcap-ng",
+    "cap-ng": "libcap-ng",
+    "numa.h": "libnuma",
+    "numaif.h": "libnuma",
+    "numa": "libnuma",
+    "popt.h": "libpopt",
+    "popt": "libpopt",
+    "alsa/asoundlib.h": "ALSA's library",
+    "asound": "ALSA's library",
+    "keyutils.h": "libkeyutils",
+    "mnl": "libmnl",
+}
 _LINES_SHOWN = 12  # of what the compiler said of one program
 
 
@@ -40,12 +64,12 @@ _LINES_SHOWN = 12  # of what the compiler said of one program
 def targets(tree: PatchedTree) -> list[str]:
     """Return the paths of all targets below ``tools/testing/selftests``, sorted."""
     root = tree.base.path / FOLDER
-    found = {str(path.parent.relative_to(root)): True for path in root.rglob(_MAKEFILE)}
+    exists = {str(path.parent.relative_to(root)): True for path in root.rglob(_MAKEFILE)}
     for name, file in tree.files.items():
         path = Path(name)
         if path.name == _MAKEFILE and name.startswith(f"{FOLDER}/"):
-            found[str(path.parent.relative_to(FOLDER))] = file.content is not None
-    return sorted(name for name, there in found.items() if there and name != ".")
+            exists[str(path.parent.relative_to(FOLDER))] = file.content is not None
+    return sorted(name for name, there in exists.items() if there and name != ".")
 
 
 def resolve(tree: PatchedTree, wanted: str) -> str:
@@ -153,13 +177,48 @@ def lay_out(source: Path, place: Path, deadline: Deadline) -> Path:
     return copy
 
 
-def arguments(selftests: Path, target: str) -> list[str]:
+def arguments(selftests: Path, target: str, included: Path) -> list[str]:
     """Return make's arguments for a target below the copied ``selftests``.
 
     Its programs are linked statically, since the guest may have no libc. That goes in with the
-    compiler's name, which every Makefile uses, while LDFLAGS is overwritten by some.
+    compiler's name, which every Makefile uses, while LDFLAGS is overwritten by some. ``included``
+    is as for :func:`include_paths`.
     """
-    return ["-C", str(selftests / target), "CC=gcc -static", "--output-sync=target"]
+    return [
+        *("-C", str(selftests / target), "CC=gcc -static", "--output-sync=target"),
+        *include_paths(selftests, included),
+    ]
+
+
+def include_paths(selftests: Path, included: Path) -> list[str]:
+    """Return make's arguments for what a target names in TEST_INCLUDES.
+
+    lib.mk copies it from below SRC_PATH to OBJ_PATH, which come from the Makefile of all targets.
+    Without them it writes to the root of the host: so they are given, and the folder ``included``
+    receives the files, each at its path below ``selftests``.
+    """
+    return [f"SRC_PATH={selftests.resolve()}", f"OBJ_PATH={included}"]
+
+
+def join_included(installed: Path, included: Path, target: str) -> str:
+    """Put what a target includes where its scripts look for it; return the programs' folder.
+
+    They name it by its place beside their own: ``../lib.sh``. So where there is anything, what
+    is installed goes to its path below the selftests, too; else it stays where it is ("").
+    """
+    if not any(included.iterdir()):
+        included.rmdir()
+        return ""
+    shutil.copytree(installed, included / target, symlinks=True, dirs_exist_ok=True)
+    shutil.rmtree(installed)
+    included.rename(installed)
+    return target
+
+
+def changed(tree: PatchedTree, target: str) -> set[str]:
+    """Return the stems of the files in a target that the series changes."""
+    folder = f"{FOLDER}/{target}/"
+    return {Path(name).stem for name in tree.files if name.startswith(folder)}
 
 
 def emitted(text: str) -> list[str]:
@@ -174,18 +233,36 @@ def faults(lines: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
     ``lines`` are make's, with what one recipe gave kept together (--output-sync). The names of
     ``folders`` are taken out of them.
     """
-    found: dict[str, str] = {}
-    said: list[str] = []
+    by_name: dict[str, str] = {}
+    output: list[str] = []
     for raw in lines:
         line = raw
         for folder in folders:
             line = line.replace(f"{folder}/", "")
         if match := _FAILED.search(line):
             name = (match[1] or match[2]).removesuffix(".o")
-            found.setdefault(name, "\n".join([*said[-_LINES_SHOWN:], line]))
-            said = []
+            by_name.setdefault(name, "\n".join([*output[-_LINES_SHOWN:], line]))
+            output = []
         elif _COMMAND.match(line):
-            said = []
+            output = []
         else:
-            said.append(line)
-    return found
+            output.append(line)
+    return by_name
+
+
+def unbuilt_because(output: str) -> str:
+    """Return why a program does not build, by what make printed of it: its fault or the host's.
+
+    A library's header that is not there, or the library, is what this host lacks. A header of the
+    kernel's is what the tree lacks, and so is one that is included by its path.
+    """
+    header, library = _HEADER_MISSING.search(output), _LIBRARY_MISSING.search(output)
+    name = ""
+    if header and not _OF_KERNEL.match(header[1]):
+        name = header[1]
+    elif library:
+        name = library[1]
+    if not name:
+        return f"it does not build\n{output}"
+    lacking = _LIBRARIES.get(name, f"lib{name}" if library and not header else name)
+    return f"{verdicts.NOT_BUILT_HERE}needs {lacking}\n{output}"

@@ -180,8 +180,9 @@ class Runner:
         """Return a digest of all that a program's result depends on."""
         built = next(each for each in self.suites if each.name == program.suite)
         files = {
-            path.name: digest(path.read_bytes())
-            for path in guest_program.files(built, program)
+            str(path.relative_to(built.path)): digest(path.read_bytes())
+            for installed in guest_program.files(built, program)
+            for path in (sorted(installed.rglob("*")) if installed.is_dir() else [installed])
             if path.is_file()
         }
         of_case = [program.case] if program.case else []

@@ -11,17 +11,17 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import BuildError, ToolFailedError, UserError
+from toolkit.core.errors import BuildError, InfrastructureError, ToolFailedError, UserError
 from toolkit.core.model.kernel import Fragment, KernelBuild
 from toolkit.core.model.series import KnownFailure, PatchedTree
 from toolkit.core.model.testing import BuiltSuite, TestProgram
@@ -33,14 +33,17 @@ from toolkit.kernel.build_failure import explain_failure
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.kconfig import parse_fragment
 from toolkit.kernel.make import INHERITED
-from toolkit.testing import in_tree_suites
+from toolkit.testing import in_tree_suites, verdicts
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
 SHARED = "lib"  # C helpers of every suite; no suite itself
 MANIFEST, ALLOW = "suite.yaml", "allow.yaml"
 # A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
 _USED_OF_TREE = re.compile(r"^(tools|scripts|usr)/|(^|/)include/uapi/|^include/linux/compiler")
-_PROGRAMS, _FAULTS = "programs.json", "faults.json"  # in a suite's entry
+_FACTS = "suite.json"  # in a suite's entry, beside what is installed
+_COMPILER = ("gcc", "-static")
+_LAUNCHER = ".line_buffered"  # starts each program
+_LAUNCHER_SOURCE = Path(__file__).with_name("line_buffered.c")
 
 Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -135,8 +138,8 @@ def _upstream(tree: PatchedTree, target: str) -> Suite:
 
 def _carried(path: Path, tree: PatchedTree) -> Suite:
     """Return one of the kernel's own with what the folder ``path`` says of it."""
-    said = manifest.load(path / MANIFEST, SuiteManifest)
-    plain = _upstream(tree, in_tree_suites.resolve(tree, said.upstream))
+    extra = manifest.load(path / MANIFEST, SuiteManifest)
+    plain = _upstream(tree, in_tree_suites.resolve(tree, extra.upstream))
     settings = path / "settings"
     config = parse_fragment(_text(path / "config"), f"kselftests/{path.name}/config")
     # Softly, too: what the tests need differs from kernel to kernel, as they do.
@@ -147,9 +150,9 @@ def _carried(path: Path, tree: PatchedTree) -> Suite:
         timeout=_timeout(_text(settings), str(settings)) if settings.exists() else plain.timeout,
         fragments=(*plain.fragments, config),
         target=plain.target,
-        timeouts=said.timeouts,
+        timeouts=extra.timeouts,
         allowed=_allowed(path),
-        memory_mib=said.memory_mib,
+        memory_mib=extra.memory_mib,
     )
 
 
@@ -204,27 +207,38 @@ def build(
     compiler's lines.
     """
     job = _Job(builder, tree, kernel, log, deadline)
-    compiler = builder.compiler(deadline)
+    tools = builder.compiler(deadline), digest(_LAUNCHER_SOURCE.read_bytes())
     if suite.path and not suite.target:
         fill = partial(_build_carried, job, suite.name, suite.path)
         files = _content(suite.path), _content(suite.path.parent / SHARED)
-        key = digest(*files, tree.base.key, part_of(tree, _USED_OF_TREE), compiler)
+        key = digest(*files, tree.base.key, part_of(tree, _USED_OF_TREE), *tools)
     else:
         fill = partial(_build_upstream, job, suite.target)
-        key = digest(suite.target, tree.base.key, part_of(tree, in_tree_suites.READS), compiler)
-    path, found = builder.cache.make("suite", key, fill, deadline=deadline, label=suite.name)
-    faults = path / _FAULTS
-    unbuilt = json.loads(faults.read_text()) if faults.exists() else {}
-    touched = bool(part_of(tree, in_tree_suites.READS))
-    built = replace(_built(suite, path, unbuilt), touched=touched)
-    if others := sorted(unbuilt.keys() - {program.name for program in built.programs}):
+        key = digest(suite.target, tree.base.key, part_of(tree, in_tree_suites.READS), *tools)
+
+    def make() -> tuple[Path, bool]:
+        return builder.cache.make("suite", key, fill, deadline=deadline, label=suite.name)
+
+    path, found = make()
+    if found and _lacks_something(path):
+        builder.cache.discard("suite", key)  # which may be installed by now
+        path, found = make()
+    facts = json.loads((path / _FACTS).read_text())
+    built = _built(suite, path / "installed", facts, tree)
+    if others := sorted(facts["faults"].keys() - {program.name for program in built.programs}):
         builder.observer.notice(
             f"{suite.name}: does not build, but is no test: {', '.join(others)}"
         )
     return built, found
 
 
-def _built(suite: Suite, path: Path, unbuilt: Mapping[str, str]) -> BuiltSuite:
+def _lacks_something(path: Path) -> bool:
+    """Return whether an entry has programs that this host could not build."""
+    return _any_here(json.loads((path / _FACTS).read_text())["faults"].values())
+
+
+def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree) -> BuiltSuite:
+    changed = in_tree_suites.changed(tree, suite.target) if suite.target else set[str]()
     programs = tuple(
         TestProgram(
             suite.name,
@@ -232,11 +246,15 @@ def _built(suite: Suite, path: Path, unbuilt: Mapping[str, str]) -> BuiltSuite:
             next((s for glob, s in suite.timeouts.items() if fnmatchcase(name, glob)), None)
             or suite.timeout,
             by_status=bool(suite.target),
-            unbuilt=unbuilt.get(name, ""),
+            unbuilt=facts["faults"].get(name, ""),
+            folder=facts["folder"],
+            launcher=_LAUNCHER,
+            touched=Path(name).stem in changed,
         )
-        for name in json.loads((path / _PROGRAMS).read_text())
+        for name in facts["programs"]
     )
-    return BuiltSuite(suite.name, path / "installed", programs, suite.allowed)
+    touched = bool(part_of(tree, in_tree_suites.READS))
+    return BuiltSuite(suite.name, path, programs, suite.allowed, touched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +284,16 @@ class _Job:
                 death_signal="TERM",
             )
         except ToolFailedError as error:
-            lines, what = self.said(), "the selftests do not build"
+            lines, what = self.output(), "the selftests do not build"
             raise explain_failure(lines, self.log, what=what) from error
 
-    def said(self) -> list[str]:
+    def output(self) -> list[str]:
         return self.log.read_text(errors="replace").splitlines()
+
+    def install_launcher(self, folder: Path) -> None:
+        """Build what starts each program of a suite into the suite's folder."""
+        argv = [*_COMPILER, "-O2", "-o", str(folder / _LAUNCHER), str(_LAUNCHER_SOURCE)]
+        process.run(argv, deadline=self.deadline, inherit=INHERITED)
 
     def programs(self, argv: Sequence[str]) -> list[str]:
         command = [*argv, "-s", "emit_tests"]
@@ -280,6 +303,7 @@ class _Job:
 
 def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
     """Build a suite of our own: every program of it, or none."""
+    installed, included = folder / "installed", folder / "included"
     with job.builder.work_tree(job.tree, job.deadline) as work:
         source = work.source()
         # Keep the objects of the last build: make redoes what an edit calls for.
@@ -288,43 +312,61 @@ def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
         argv = [
             *(*job.argv(objects), "-C", str(path)),
             *(f"top_srcdir={source}", f"KSFT={source / in_tree_suites.FOLDER}"),
+            *in_tree_suites.include_paths(path.parent, included),
         ]
         job.make([*argv, "all"])
-        job.make([*argv, "install", f"INSTALL_PATH={folder / 'installed'}"])
-        (folder / _PROGRAMS).write_text(json.dumps(job.programs(argv)))
+        included.mkdir()
+        job.make([*argv, "install", f"INSTALL_PATH={installed}"])
+        where = in_tree_suites.join_included(installed, included, path.name)
+        job.install_launcher(installed)
+        facts = {"programs": job.programs(argv), "faults": {}, "folder": where}
+        (folder / _FACTS).write_text(json.dumps(facts))
 
 
 def _build_upstream(job: _Job, target: str, folder: Path) -> None:
     """Build one of the kernel's own suites: whatever of it compiles here.
 
-    Raises :class:`BuildError` when nothing does.
+    Raises :class:`BuildError` when nothing does of what a series may have broken.
     """
-    installed, failure = folder / "installed", None
+    installed, included, failure = folder / "installed", folder / "included", None
     with job.builder.work_tree(job.tree, job.deadline) as work:
         selftests = in_tree_suites.lay_out(work.source(), work.folder / "upstream", job.deadline)
         # Built from nothing: most of these Makefiles do not know which headers they depend on.
         objects = work.folder / "upstream-objects"
         Cache.remove_tree(objects)
         objects.mkdir()
-        argv = [*job.argv(objects), *in_tree_suites.arguments(selftests, target)]
+        argv = [*job.argv(objects), *in_tree_suites.arguments(selftests, target, included)]
         try:
             job.make([*argv, "--keep-going", "all"])
-        except BuildError as error:
+        except (BuildError, InfrastructureError) as error:
             failure = error
-        faults = in_tree_suites.faults(job.said(), (selftests / target, selftests, objects))
+        faults = in_tree_suites.faults(job.output(), (selftests / target, selftests, objects))
         # What is there is installed, and what is not is not tried again.
         partly = ["--ignore-errors", "--old-file=all"] if failure else []
+        included.mkdir()
         job.make([*argv, *partly, "install", f"INSTALL_PATH={installed}"])
         names = job.programs(argv)
+    installed.mkdir(exist_ok=True)  # which make does not where there is nothing to install
     unbuilt = [name for name in names if not (installed / name).is_file()]
-    if failure and unbuilt == names:
+    if isinstance(failure, InfrastructureError):
+        here = f"{verdicts.NOT_BUILT_HERE}{failure.what}"
+    else:
+        here = in_tree_suites.NO_PROGRAM
+    reasons = {name: in_tree_suites.unbuilt_because(why) for name, why in faults.items()}
+    reasons = {**dict.fromkeys(unbuilt, here), **reasons}
+    broken = failure and unbuilt == names and not _any_here(reasons.values())
+    if failure and broken and part_of(job.tree, in_tree_suites.READS):
         raise failure
     for name in set(names) - set(unbuilt):
         (installed / name).chmod(0o755)  # kselftest's runner runs scripts without the right, too
-    nothing = dict.fromkeys(unbuilt, "make installs no such program")
-    said = {name: f"it does not build\n{why}" for name, why in {**nothing, **faults}.items()}
-    (folder / _FAULTS).write_text(json.dumps(said))
-    (folder / _PROGRAMS).write_text(json.dumps(names))
+    where = in_tree_suites.join_included(installed, included, target)
+    job.install_launcher(installed)
+    facts = {"programs": names, "faults": reasons, "folder": where}
+    (folder / _FACTS).write_text(json.dumps(facts))
+
+
+def _any_here(reasons: Iterable[str]) -> bool:
+    return any(why.startswith(verdicts.NOT_BUILT_HERE) for why in reasons)
 
 
 def _content(folder: Path) -> dict[str, str]:

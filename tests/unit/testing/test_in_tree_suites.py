@@ -142,3 +142,28 @@ def test_what_does_not_build_is_told_with_the_compiler_s_lines() -> None:
 def test_reading_a_log_never_raises(lines: list[str]) -> None:
     for said in in_tree_suites.faults(lines, (Path("/a"),)).values():
         assert said.count("\n") <= 12
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (
+            "a.c:1:10: fatal error: sys/capability.h: No such file or directory\n"
+            "    1 | #include <sys/capability.h>\ncompilation terminated.",
+            "could not be built here: needs libcap",
+        ),
+        ("ld: cannot find -lnosuch: No such file", "could not be built here: needs libnosuch"),
+        (
+            "a.c:1:10: fatal error: linux/new.h: No such file or directory\n"
+            "    1 | #include <linux/new.h>",
+            "it does not build",
+        ),
+        (
+            'a.c:1:10: fatal error: mine.h: No such file or directory\n    1 | #include "mine.h"',
+            "it does not build",
+        ),
+        ("a.c:1:1: error: expected ';'", "it does not build"),
+    ],
+)
+def test_why_a_program_is_not_built(output: str, reason: str) -> None:
+    assert in_tree_suites.unbuilt_because(output) == f"{reason}\n{output}"

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from tests.unit.fake_tree import make_base, soon
 from toolkit.core.arch import X86_64
 from toolkit.core.errors import BuildError, UserError
 from toolkit.core.model.kernel import KernelBuild
+from toolkit.core.model.result import Verdict
 from toolkit.core.model.series import KnownFailure, PatchedFile, PatchedTree
 from toolkit.core.model.testing import BuiltSuite
 from toolkit.core.observer import Silent
@@ -17,7 +21,7 @@ from toolkit.formats.manifest import Manifest, load
 from toolkit.host.cache import Cache
 from toolkit.kernel import worktree
 from toolkit.kernel.kbuild import Builder
-from toolkit.testing import in_tree_suites, suites
+from toolkit.testing import in_tree_suites, suites, verdicts
 from toolkit.testing.suites import Allowed, AllowManifest, SuiteManifest
 
 SELFTESTS = in_tree_suites.FOLDER
@@ -30,6 +34,10 @@ $(OUTPUT)/%: %.c
 install: all
 \tmkdir -p $(INSTALL_PATH)
 \trsync -a $(PROGRAMS) $(TEST_PROGS) $(INSTALL_PATH)/
+\t$(if $(TEST_INCLUDES),test -n "$(OBJ_PATH)" && for entry in $(TEST_INCLUDES); do \\
+\t\tfolder=$$(readlink -e "$$(dirname "$$entry")"); \\
+\t\t(cd $(SRC_PATH) && rsync -aR "$${folder#$(SRC_PATH)/}/$$(basename "$$entry")" $(OBJ_PATH)/); \\
+\tdone)
 emit_tests:
 \tfor name in $(TEST_GEN_PROGS) $(TEST_PROGS); do echo ":$$name"; done
 .PHONY: all install emit_tests
@@ -234,6 +242,97 @@ def test_nothing_that_compiles_is_a_build_break(
     with pytest.raises(BuildError) as caught:
         shop.build(patched(broken, f"{SELFTESTS}/deep/good/Makefile", makefile))
     assert any("good.c:1:25: error" in line for line in caught.value.detail)
+
+
+def test_what_a_target_includes_lies_where_its_scripts_look(
+    tmp_path: Path, folder: Path, tree: PatchedTree
+) -> None:
+    shop = Shop(tmp_path, folder)
+    including = patched(tree, f"{SELFTESTS}/deep/lib.sh", "echo shared\n")
+    script = f"{SELFTESTS}/deep/good/script.sh"
+    including = patched(including, script, "#!/bin/sh\n. ../lib.sh\n")
+    text = f"TEST_INCLUDES := ../lib.sh\n{MAKEFILE}"
+    built, _ = shop.build(patched(including, f"{SELFTESTS}/deep/good/Makefile", text))
+    assert {program.folder for program in built.programs} == {"deep/good"}
+    place = built.path / "deep/good"
+    assert (built.path / "deep/lib.sh").read_text() == "echo shared\n"
+    assert sorted(path.name for path in built.path.iterdir()) == [".line_buffered", "deep"]
+    ran = subprocess.run(["./script.sh"], cwd=place, capture_output=True, check=True)
+    assert ran.stdout == b"shared\n"
+    # Without any, its programs lie in the suite's own folder.
+    built, _ = shop.build(tree)
+    assert {program.folder for program in built.programs} == {""}
+    assert (built.path / "good").is_file()
+
+
+LACKING = "#include <sys/capability-that-is-not-here.h>\nint main(void) { return 0; }\n"
+
+
+def test_what_this_host_lacks_is_no_fault_of_the_series(
+    tmp_path: Path, folder: Path, tree: PatchedTree
+) -> None:
+    shop = Shop(tmp_path, folder)
+    reason = "could not be built here: needs sys/capability-that-is-not-here.h"
+    for name in ("good", "broken", "helper"):
+        tree = patched(tree, f"{SELFTESTS}/deep/good/{name}.c", LACKING)
+    built, found = shop.build(tree)
+    good, broken, script = built.programs
+    assert good.unbuilt.split("\n")[0] == broken.unbuilt.split("\n")[0] == reason
+    assert (script.unbuilt, found) == ("", False)
+    # It may be installed by the next time.
+    assert shop.build(tree) == (built, False)
+    leaves = [verdicts.unstarted(program, ()) for program in (good, broken)]
+    assert verdicts.verdict(filter(None, leaves))[0] is Verdict.INFRASTRUCTURE
+
+
+def test_programs_that_the_series_changes_are_marked(
+    tmp_path: Path, folder: Path, tree: PatchedTree
+) -> None:
+    shop = Shop(tmp_path, folder)
+    assert not any(program.touched for program in shop.build(tree)[0].programs)
+    changed = patched(tree, f"{SELFTESTS}/deep/good/script.sh", "#!/bin/sh\n:\n")
+    changed = patched(changed, f"{SELFTESTS}/deep/helper.h", "//\n")
+    touched = {program.name: program.touched for program in shop.build(changed)[0].programs}
+    assert touched == {"good": False, "broken": False, "script.sh": True}
+
+
+FORKS = """#include <stdio.h>
+#include <unistd.h>
+#include <sys/wait.h>
+int main(int argc, char **argv)
+{
+	printf("1..1\\n");
+	if (!fork())
+		return 0;
+	wait(NULL);
+	printf("ok 1 %s\\n", argv[argc - 1]);
+	fprintf(stderr, "error\\n");
+	return 7;
+}
+"""
+
+
+def test_a_program_s_output_is_buffered_by_line(
+    tmp_path: Path, folder: Path, tree: PatchedTree
+) -> None:
+    forking = patched(tree, f"{SELFTESTS}/deep/good/good.c", FORKS)
+    built, _ = Shop(tmp_path, folder).build(forking)
+    (launcher,) = {program.launcher for program in built.programs}
+
+    def run(*argv: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(argv, cwd=built.path, capture_output=True, check=False)
+
+    assert run("./good", "a").stdout.count(b"1..1\n") == 2
+    launcher = f"./{launcher}"
+    ran = run(launcher, "./good", "a b")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (7, b"1..1\nok 1 a b\n", b"error\n")
+    assert run(launcher, "/bin/sh", "-c", "kill -SEGV $$").returncode == -signal.SIGSEGV
+    assert run(launcher, "./absent").returncode == 127
+    ran = run(launcher, "/bin/sh", "-c", "head -c 1000000 /dev/zero")
+    assert len(ran.stdout) == 1_000_000
+    # What a program leaves behind keeps nobody waiting.
+    ran = run(launcher, "/bin/sh", "-c", "sleep 20 2>/dev/null & echo $!")
+    os.kill(int(ran.stdout), signal.SIGTERM)
 
 
 def read_manifest(tmp_path: Path, model: type[Manifest], text: str) -> Manifest:
