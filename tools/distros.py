@@ -28,7 +28,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import InfrastructureError, ToolkitError, UserError
+from toolkit.core.errors import EXIT_INTERRUPTED, InfrastructureError, ToolkitError, UserError
 from toolkit.host import process
 
 DISTRIBUTIONS = ("bookworm", "trixie")
@@ -151,10 +151,14 @@ class Bare:
         options = [f"--aptopt={line}" for line in proxies.splitlines() if "::Proxy " in line]
         make = ["mmdebstrap", "--quiet", "--variant=minbase", *options, self.distribution]
         self._run([*make, str(self.root), *lines])
+        if self._text("git", "-C", str(CHECKOUT), "status", "--porcelain"):
+            _print("    what is not committed is not in the clone")
         clone = ["git", "clone", "--quiet", "--no-local", str(CHECKOUT)]
         self._run([*clone, f"{self.root}{_INSIDE}"])
         for name in ("resolv.conf", "hosts"):
-            shutil.copyfile(Path("/etc") / name, self.root / "etc" / name)
+            place = self.root / "etc" / name
+            place.unlink(missing_ok=True)  # a link would lead out of the folder
+            shutil.copyfile(Path("/etc") / name, place)
         settings = pip_settings(self._text(sys.executable, "-m", "pip", "config", "list"))
         text, self._places = carry(settings)
         (self.root / "etc/pip.conf").write_text(text)
@@ -218,6 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ended: list[Outcome] = []
     try:
         ended.extend(outcomes(names, list(commands), given.folder, given.seconds))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     except ToolkitError as error:
         print(f"distros: {error.what}", *error.detail, error.hint, sep="\n", file=sys.stderr)
         return error.exit_code
