@@ -232,12 +232,13 @@ def main() -> None:
         code = EXIT_INFRASTRUCTURE  # whoever read our output has gone, as `head` does
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # Python would try again while it ends, and exit with a status of its own.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = code or EXIT_INFRASTRUCTURE
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            # Python would try again while it ends and exit with 120.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = code or EXIT_INFRASTRUCTURE
     sys.exit(code)
 
 

@@ -150,7 +150,9 @@ def test_no_standard_stream_makes_it_the_kernels_fault(
     tmp_path: Path, line: str, code: int
 ) -> None:
     command = shlex.join([sys.executable, "-m", "toolkit"])
-    done = call(tmp_path, program=["/bin/sh", "-c", f"{command} {line}"])
+    shell = ["/bin/sh", "-c", f"{command} {line}"]
+    # Buffered, as it is unless the caller asks otherwise.
+    done = call(tmp_path, program=shell, PYTHONUNBUFFERED="")
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
 
