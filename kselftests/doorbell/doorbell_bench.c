@@ -26,11 +26,10 @@
 #include <sys/mman.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
 #include "bench.h"
+#include "clock.h"
 #include "eventfd_util.h"
 
 #define LIMIT		1000		/* registrations, where KVM has none */
@@ -38,25 +37,9 @@
 #define MIN_RINGS	8
 #define BATCH_TICKS	400000		/* that a batch shall last */
 #define WARM_UP		2		/* batches */
-#define CALIBRATION	10000		/* decrements, and as many jumps */
-#define CALIBRATION_US	100000
 #define PATIENCE	5		/* seconds for a batch, of any clock */
 
 struct bench bench = { .doorbell = -1, .vcpu_cpu = -1, .server_cpu = -1 };
-
-/* One clock for everybody: the guest of a QEMU in this guest has it, too */
-static uint64_t now(void)
-{
-	return __rdtsc();
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 int settle(int cpu, int priority)
 {
@@ -172,41 +155,6 @@ static int warm_up(struct row *row)
 	if (row->rings < MIN_RINGS)
 		row->rings = MIN_RINGS;
 	return 0;
-}
-
-/* How many ns a tick is, by another clock */
-static double ns_per_tick(void)
-{
-	uint64_t ns = now_ns(), ticks = now();
-
-	usleep(CALIBRATION_US);
-	ticks = now() - ticks;
-	return (double)(now_ns() - ns) / ticks;
-}
-
-/* The shortest of many tries, some of which the timer interrupts */
-static uint64_t countdown_ticks(uint64_t from)
-{
-	uint64_t begin, ticks, count, best = UINT64_MAX;
-	int i;
-
-	for (i = 0; i < 100; i++) {
-		count = from;
-		begin = now();
-		__asm__ volatile("1: dec %0; jnz 1b" : "+r"(count));
-		ticks = now() - begin;
-		if (ticks < best)
-			best = ticks;
-	}
-	return best;
-}
-
-/* How many instructions a tick is, by some of which the number is known */
-static double insns_per_tick(void)
-{
-	uint64_t once = countdown_ticks(CALIBRATION);
-
-	return 2.0 * CALIBRATION / (countdown_ticks(2 * CALIBRATION) - once);
 }
 
 static void *wait_for_nothing(void *arg)
@@ -377,8 +325,7 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	prepare_process();
-	printf("clock %s %.6f\n", bench.wall ? "ns" : "insn",
-	       bench.wall ? ns_per_tick() : insns_per_tick());
+	print_clock(bench.wall);
 	/* What the buffer holds would be written by each child, too */
 	fflush(stdout);
 	count = set_up(rows, count, argv + optind, argc - optind);

@@ -78,8 +78,8 @@ class BenchManifest(Manifest):
     """A whole ``bench.yaml``."""
 
     program: Text
-    title: Text = "What one operation costs"
-    operation: Text = "operation"  # what a sample counts
+    title: Text = "What one call costs"
+    operation: Text = "call"  # what a sample counts
     guide: str = ""  # where the rows are described
     extra: Extra | None = None
     image: Text = "minimal"

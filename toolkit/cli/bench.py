@@ -15,6 +15,37 @@ from toolkit.core.errors import EXIT_KERNEL, InfrastructureError, ToolkitError
 
 _BENCHMARK = click.Path(exists=True, path_type=Path)
 _ROWS = click.option("--row", "-r", "rows", multiple=True, metavar="GLOB", help="Only these rows.")
+_PLAN = options.several(
+    click.option(
+        "--image", help="Default: the one that the suite's bench.yaml names for the rows."
+    ),
+    click.option(
+        "--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto", show_default=True
+    ),
+    options.SAVED,
+    click.option(
+        "--clock",
+        type=click.Choice(["insn", "wall"]),
+        help="Count instructions (default under TCG), or take the time (default under KVM).",
+    ),
+    click.option(
+        "--where",
+        type=click.Choice(["guest", "host"]),
+        default="guest",
+        show_default=True,
+        help="host: on this machine's own kernel; rows that need a patched one are left out.",
+    ),
+    click.option("--runs", type=click.IntRange(1, 100), default=5, show_default=True),
+    click.option(
+        "--rounds",
+        type=click.IntRange(1, 1000),
+        default=15,
+        show_default=True,
+        help="Batches of each row in a run.",
+    ),
+    _ROWS,
+    click.option("--figure/--no-figure", default=True, help="Draw it, if matplotlib is there."),
+)
 
 
 class _Suites(click.Group):
@@ -44,33 +75,7 @@ def bench() -> None:
 @click.command()
 @options.PATCH
 @options.RUN
-@click.option("--image", help="Default: the one that the suite's bench.yaml names for the rows.")
-@click.option(
-    "--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto", show_default=True
-)
-@options.SAVED
-@click.option(
-    "--clock",
-    type=click.Choice(["insn", "wall"]),
-    help="Count instructions (default under TCG), or take the time (default under KVM).",
-)
-@click.option(
-    "--where",
-    type=click.Choice(["guest", "host"]),
-    default="guest",
-    show_default=True,
-    help="host: on this machine's own kernel; rows that need a patched one are left out.",
-)
-@click.option("--runs", type=click.IntRange(1, 100), default=5, show_default=True)
-@click.option(
-    "--rounds",
-    type=click.IntRange(1, 1000),
-    default=15,
-    show_default=True,
-    help="Batches of each row in a run.",
-)
-@_ROWS
-@click.option("--figure/--no-figure", default=True, help="Draw it, if matplotlib is there.")
+@_PLAN
 @click.pass_context
 def measure(context: click.Context, /, patch: str | None, figure: bool, **given: Any) -> None:
     """Measure the rows of this suite.
@@ -88,10 +93,7 @@ def measure(context: click.Context, /, patch: str | None, figure: bool, **given:
         suite=suite,
         about=about,
         clock=given["clock"] or about.clock or ("wall" if given["where"] == "host" else ""),
-        where=given["where"],
-        runs=given["runs"],
-        rounds=given["rounds"],
-        rows=given["rows"],
+        **{name: given[name] for name in ("where", "runs", "rounds", "rows")},
     )
     given["image"] = given["image"] or plan.image
     given["suites"] = (*given["suites"], suite)
