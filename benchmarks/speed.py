@@ -2,6 +2,8 @@
 
     tox -e bench                                    everything: about half an hour on two cores
     tox -e bench -- --only warm edit --rounds 5     some of it
+    python -m benchmarks.speed --against CHECKOUT --only help,list,warm,edit,memory --rounds 5
+                                                    beside another checkout of the toolkit
 
 What is compared runs in turns, round by round, so a host that becomes slow is slow for all of it;
 each ratio is taken within its round. Prints a table of medians, and writes it with a picture and
@@ -18,19 +20,28 @@ import functools
 import json
 import os
 import platform
-import select
+import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
+from benchmarks import against
+from benchmarks.runs import (
+    EDITED,
+    PATIENCE,
+    PROJECT,
+    SERIES,
+    Watched,
+    edited_root,
+    seconds_of,
+    watch,
+)
 from benchmarks.speed_bars import Samples, picture, table
 from toolkit.core import paths
 from toolkit.core.observer import Silent
@@ -40,118 +51,44 @@ from toolkit.vm.pool import MachinePool
 from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
 
-PROJECT = Path(__file__).parents[1]
 PEER_OPTIONS = PROJECT / "tests/data/bench/peer.config"  # what vng needs, and KVM built in
-SERIES = "iosignalfd/v4"
-# Both editors change how much one structure takes, by another number each time.
-EDITED = "p = kzalloc(sizeof(*p)"
 EDITED_FILE = "virt/kvm/iosignalfd.c"
-PATIENCE = 3600.0  # seconds for any one command
-_POLL = 0.01
 
-# Runs the toolkit, and says on file descriptor 3 when the first test program speaks.
-_CHILD = """
-import contextlib, os, sys, time
+# Runs the toolkit, and prints a line of its own when the first test program prints one.
+FIRST_TEST = "benchmark: the first test program prints"
+_CHILD = f"""
+import contextlib, sys
 from toolkit.cli import main
 from toolkit.report import terminal
 
-class Teller:
+class FirstTest:
     def __init__(self, observer):
-        self.observer, self.told = observer, False
+        self.observer, self.seen = observer, False
     def __getattr__(self, name):
         return getattr(self.observer, name)
     def stage_progress(self, name, *rest):
-        if name == "test" and not self.told:
-            self.told = True
-            os.write(3, str(time.monotonic()).encode())
+        if name == "test" and not self.seen:
+            self.seen = True
+            self.observer.notice({FIRST_TEST!r})
         self.observer.stage_progress(name, *rest)
 
-opened = terminal.open_display
+original = terminal.open_display
 
 @contextlib.contextmanager
-def telling(stream):
-    with opened(stream) as observer:
-        yield Teller(observer)
+def open_display(stream):
+    with original(stream) as observer:
+        yield FirstTest(observer)
 
-terminal.open_display = telling
+terminal.open_display = open_display
 sys.argv[0] = "toolkit"
 main.main()
 """
 
-# --- commands ------------------------------------------------------------------------------
 
-
-def seconds_of(command: Sequence[str | Path], folder: Path = PROJECT, says: str = "") -> float:
-    """Run a command that must succeed, or say something, and return how long it took."""
-    began = time.monotonic()
-    done = subprocess.run(
-        command,
-        check=False,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=PATIENCE,
-    )
-    took = time.monotonic() - began
-    if (says.encode() not in done.stdout) if says else done.returncode:
-        sys.exit(f"{command} failed: {done.stdout.decode(errors='replace')[-2000:]}")
-    return took
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A run of the toolkit as seen from outside: seconds to the first test and in all, MiB."""
-
-    first: float
-    total: float
-    peak: float
-
-
-def toolkit(*words: str | Path, until_first: bool = False, good: bool = True) -> Told:
+def toolkit(*words: str | Path, until_first: bool = False) -> Watched:
     """Run the toolkit and watch it; with ``until_first`` it is interrupted once a test runs."""
-    read, write = os.pipe()
-    with tempfile.TemporaryFile() as log:
-        began = time.monotonic()
-        child = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3>&{write}', "sh", sys.executable, "-c", _CHILD, *words],
-            pass_fds=[write],
-            cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-        os.close(write)
-        peak, first = 0.0, 0.0
-        while child.poll() is None:
-            peak = max(peak, _peak_mib(child.pid))
-            if not first and _readable(read):
-                first = float(os.read(read, 64) or 0)
-                if first and until_first:
-                    child.send_signal(signal.SIGINT)
-            time.sleep(_POLL)
-        total = time.monotonic() - began
-        os.close(read)
-        if (good and not until_first and child.returncode) or not first:
-            log.seek(0)
-            sys.exit(f"toolkit {words} ended with {child.returncode}:\n{_tail(log)}")
-    return Told(first - began, total, peak)
-
-
-def _readable(fd: int) -> bool:
-    return bool(select.select([fd], [], [], 0)[0])
-
-
-def _peak_mib(pid: int) -> float:
-    """Return the largest resident size that a process has had (proc(5), VmHWM)."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
-    return 0.0
-
-
-def _tail(log: IO[bytes]) -> str:
-    return log.read().decode(errors="replace")[-2000:]
+    command = [sys.executable, "-c", _CHILD, *words]
+    return watch(command, re.compile(re.escape(FIRST_TEST.encode())), stop=until_first)
 
 
 # --- what is measured ----------------------------------------------------------------------
@@ -254,11 +191,12 @@ class Laboratory:
 def warm(lab: Laboratory) -> None:
     """A run in which nothing has changed, and all of its tests."""
     folder = Path(tempfile.mkdtemp(prefix="warm-", dir=lab.work))
-    told = toolkit("build-and-test", "--patch", SERIES, "--run-dir", folder)
+    seen = toolkit("build-and-test", "--patch", SERIES, "--run-dir", folder)
     result = json.loads((folder / "result.json").read_text())
     tests = sum(leaf["seconds"] or 0 for leaf in result["leaves"])
     at_once = min(len(os.sched_getaffinity(0)), lab.run.pool.capacity())
-    lab.keep(warm=told.first, beyond=told.total - tests / at_once, memory=told.peak)
+    beyond = seen.total - tests / at_once
+    lab.keep(warm=seen.first, verdict=seen.total, beyond=beyond, memory=seen.peak)
 
 
 def vng(lab: Laboratory) -> None:
@@ -266,26 +204,12 @@ def vng(lab: Laboratory) -> None:
     words = ("--disable-kvm", "-r", lab.peer_kernel, "--", "uname", "-r")
     command: list[str | Path] = [lab.vng, *words]
     # Without udev on the host it finds no port for the script, and what that says is lost.
-    lab.keep(vng=seconds_of(command, lab.work, says=lab.run.kernel.release))
+    lab.keep(vng=seconds_of(command, lab.work, prints=lab.run.kernel.release))
 
 
 def edit(lab: Laboratory) -> None:
     """One line of the series changes, and a test runs."""
-    root = lab.work / "root"
-    if not root.is_dir():
-        root.mkdir()
-        for name in ("kselftests", "vm-images"):
-            (root / name).symlink_to(PROJECT / name)
-    shutil.rmtree(root / "patches", ignore_errors=True)
-    shutil.copytree(PROJECT / "patches", root / "patches")
-    found = [
-        path
-        for path in (root / "patches" / SERIES).rglob("*.patch")
-        if f"+\t{EDITED}," in path.read_text()
-    ]
-    for path in found:
-        text = path.read_text()
-        path.write_text(text.replace(f"+\t{EDITED},", f"+\t{EDITED} + {lab.edit()},"))
+    root = edited_root(lab.work / "root", PROJECT, lab.edit())
     folder = Path(tempfile.mkdtemp(prefix="edit-", dir=lab.work))
     words = ("--root", root, "build-and-test", "--patch", SERIES, "--run-dir", folder)
     lab.keep(edit=toolkit(*words, until_first=True).first)
@@ -329,7 +253,7 @@ def bare(lab: Laboratory) -> None:
         while not _banner(port):
             if child.poll() is not None or time.monotonic() - began > PATIENCE:
                 sys.exit(f"{pool.folder}/qemu.sh shows no SSH banner")
-            time.sleep(_POLL)
+            time.sleep(0.01)
         lab.keep(bare=time.monotonic() - began)
     finally:
         child.kill()
@@ -379,15 +303,15 @@ def many(lab: Laboratory) -> None:
         with contextlib.suppress(FileExistsError):
             (root / name).symlink_to(PROJECT / name)
 
-    def run(count: int) -> Told:
+    def run(count: int) -> Watched:
         folder = Path(tempfile.mkdtemp(prefix="many-", dir=lab.work))
         words = ("--root", root, "build-and-test", "--suite", f"many-{count}")
         return toolkit(*words, "--run-dir", folder)
 
     run(20)  # builds what the others find
     for count in (20, 200):
-        told = run(count)
-        lab.keep(**{f"many_{count}": told.total, f"memory_{count}": told.peak})
+        seen = run(count)
+        lab.keep(**{f"many_{count}": seen.total, f"memory_{count}": seen.peak})
 
 
 Probe = Callable[[Laboratory], None]
@@ -428,14 +352,29 @@ def chosen(only: Sequence[str], probes: Mapping[str, Probe]) -> Iterator[tuple[s
             yield name, probe
 
 
+def compare(other: Path, given: argparse.Namespace) -> None:
+    """Print how the toolkit of this checkout compares with that of another one."""
+    this, that = against.sides(other, given.work.resolve() / "against")
+    against.measure((this, that), given.only, given.rounds)
+    print("\n".join([machine(), "", *against.table(this.samples, that.samples)]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=[*PROBES, *ONCE], default=[])
+    parser.add_argument("--only", nargs="+", default=[], help="names, also with commas between")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="one with a .venv")
     parser.add_argument("--work", type=Path, default=paths.resolve(PROJECT).cache / "speed")
     parser.add_argument("--vng", default="vng", help="virtme-ng's program")
     parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks")
     given = parser.parse_args()
+    given.only = [name for names in given.only for name in names.split(",") if name]
+    names = {*PROBES, *ONCE, *(against.PROBES if given.against else ())}
+    if unknown := sorted({*given.only} - names):
+        parser.error(f"--only: no {', '.join(unknown)}; there is: {', '.join(sorted(names))}")
+    if given.against:
+        compare(given.against.resolve(), given)
+        return
     lab = Laboratory(given.work.resolve(), shutil.which(given.vng) or given.vng)
     for name, probe in chosen(given.only, ONCE):
         print(f"{name} ...", file=sys.stderr, flush=True)
