@@ -34,6 +34,7 @@ ENVIRONMENT = Environment(
     build="4920f8b6d82a233840ec66d26610bfca",
     image="minimal 13a1fb6041603fc2c3139ddb8a2979cb",
     machine="q35, 2 CPUs, 1024 MiB",
+    sandbox="bubblewrap 0.8.0",
 )
 STAGES = (
     StageRecord("fetch", 0.21, True, "debian:6.12, Linux 6.12.117"),

@@ -137,7 +137,7 @@ class _Spawner:
 
 _spawner: _Spawner | None = None
 _spawner_lock = threading.Lock()
-_children: set[Child] = set()
+_children: dict[Child, str] = {}  # and the name of the program that each runs
 
 
 def start(
@@ -150,18 +150,22 @@ def start(
     stdout: IO[bytes] | int = subprocess.DEVNULL,
     stderr: IO[bytes] | int = subprocess.DEVNULL,
     death_signal: str = "KILL",
+    within: Sequence[str] = (),
 ) -> Child:
     """Start ``argv`` and return at once; the caller stops it with :func:`stop`.
 
-    ``env`` and ``inherit`` are as in :func:`environment`. ``death_signal`` is
-    what the child gets when the toolkit dies. Raises :class:`ToolMissingError` when the program
-    does not exist and :class:`InfrastructureError` when it cannot be started.
+    ``env`` and ``inherit`` are as in :func:`environment`. ``death_signal`` is what the child gets
+    when the toolkit dies. ``within`` are the words of a sandbox
+    (:func:`toolkit.host.sandbox.confine`), which is killed then with all in it. Raises
+    :class:`ToolMissingError` when the program does not exist and :class:`InfrastructureError` when
+    it cannot be started.
     """
     global _spawner
     program = argv[0] if os.sep in argv[0] else find(argv[0])
     if not Path(program).exists():
         raise ToolMissingError(program)
-    full = [find("setpriv", "util-linux"), "--pdeathsig", death_signal, "--", program, *argv[1:]]
+    full = [find("setpriv", "util-linux"), "--pdeathsig", "KILL" if within else death_signal]
+    full += ["--", *within, program, *argv[1:]]
     with _spawner_lock:
         _spawner = _spawner or _Spawner()
     try:
@@ -178,15 +182,8 @@ def start(
         )
     except OSError as error:
         raise InfrastructureError(f"cannot start {argv[0]}: {error}") from error
-    _children.add(child)
+    _children[child] = Path(program).name
     return child
-
-
-def name_of(child: Child) -> str:
-    """Return the name of the program that ``child`` runs, without setpriv's part."""
-    argv = child.args
-    assert isinstance(argv, list)
-    return Path(argv[argv.index("--") + 1]).name
 
 
 def _signal_group(child: Child, number: int) -> None:
@@ -213,7 +210,7 @@ def stop(child: Child, grace: Grace | None = None) -> int:
             child.wait(grace.kill)
     # The leader is gone; whatever it left in its group goes too.
     _signal_group(child, signal.SIGKILL)
-    _children.discard(child)
+    _children.pop(child, None)
     return child.returncode
 
 
@@ -236,6 +233,7 @@ def run(
     merge: bool = False,
     check: bool = True,
     death_signal: str = "KILL",
+    within: Sequence[str] = (),
 ) -> Completed:
     """Run ``argv`` to its end and return what it wrote.
 
@@ -261,6 +259,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merge else subprocess.PIPE,
             death_signal=death_signal,
+            within=within,
         )
         try:
             out, err = _collect(child, deadline, sink, on_line)
@@ -299,7 +298,7 @@ def _collect(
                 if not events:
                     if exited:
                         break
-                    raise DeadlineError(name_of(child), deadline.budget)
+                    raise DeadlineError(_children[child], deadline.budget)
                 for key, _ in events:
                     if key.data == "exit":
                         exited = True

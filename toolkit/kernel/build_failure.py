@@ -106,6 +106,17 @@ class Build:
         return [line for line in text.splitlines() if line not in before]
 
 
+def refuse_strange(strange: Sequence[str], log: Path | None) -> None:
+    """Raise :class:`BuildError` if :func:`toolkit.host.sandbox.sweep` removed anything."""
+    if strange:
+        raise BuildError(
+            "the build left links or special files that lead out of its folder",
+            hint="a Makefile of the series or of its base made them; they have been removed",
+            detail=strange[:_DETAIL_LINES],
+            log=log,
+        )
+
+
 def explain_failure(
     lines: Sequence[str],
     log: Path | None,

@@ -24,7 +24,7 @@ from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
-from toolkit.host import integrity, process
+from toolkit.host import integrity, process, sandbox
 from toolkit.host.cache import Cache, check_path, digest
 from toolkit.kernel import gcov_build, incremental, kconfig, kconfig_explain
 from toolkit.kernel.make import Make, Progress, ccache_environment
@@ -137,6 +137,8 @@ class Builder:
     @contextlib.contextmanager
     def work_tree(self, tree: PatchedTree, deadline: Deadline) -> Iterator[WorkTree]:
         """Lend the work folder of the tree's base, locked against other runs."""
+        if unconfined := sandbox.notice():
+            self.observer.notice(unconfined)
         lineage = tree.base.lineage or tree.base.key
         with self.cache.work("kernel", lineage, deadline=deadline) as folder:
             work = WorkTree(folder, tree, self.materialise, deadline.cancellable())
@@ -352,8 +354,11 @@ def _load_build(path: Path, key: str) -> KernelBuild:
 
 def _pack_modules(make: Make, archive: Path) -> None:
     stage = archive.with_name("stage")
+    stage.mkdir()
     depmod = process.find("depmod", "kmod")
-    make.run("modules_install", f"INSTALL_MOD_PATH={stage}", f"DEPMOD={depmod}")
+    replace(make, writable=(stage,)).run(
+        "modules_install", f"INSTALL_MOD_PATH={stage}", f"DEPMOD={depmod}"
+    )
     for link in (*stage.glob("lib/modules/*/build"), *stage.glob("lib/modules/*/source")):
         link.unlink()
     with tarfile.open(archive, "w") as tar:

@@ -15,9 +15,9 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolFailedError
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
-from toolkit.host import process
+from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache
-from toolkit.kernel.build_failure import Build, explain_failure
+from toolkit.kernel.build_failure import Build, explain_failure, refuse_strange
 
 # The same input gives the same kernel, whoever builds it and when.
 REPRODUCIBLE = {
@@ -41,7 +41,8 @@ class Make:
     ``arch`` is what kbuild calls ARCH, ``log`` gets each command and all that make says, and
     ``env`` is added to its environment, which has :data:`INHERITED` of the caller's alone.
     ``tree`` is what ``source`` holds, where that is known: it tells the series' faults from the
-    host's.
+    host's. It may write to ``output`` and
+    ``writable`` alone.
     """
 
     source: Path
@@ -52,6 +53,15 @@ class Make:
     log: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     tree: PatchedTree | None = None
+    writable: tuple[Path, ...] = ()
+
+    def confined(self) -> tuple[str, ...]:
+        """Return the sandbox that keeps all that make runs to its build folder."""
+        places = [self.output, *self.writable]
+        if store := self.env.get("CCACHE_DIR"):
+            Path(store).mkdir(parents=True, exist_ok=True)
+            places.append(Path(store))
+        return sandbox.confine(writable=places, readonly=[self.source], path=self.env.get("PATH"))
 
     def run(self, *words: str, on_line: Callable[[str], None] | None = None) -> None:
         """Run make with targets and settings; ``on_line`` gets each line that it prints.
@@ -75,6 +85,7 @@ class Make:
                 on_line=on_line,
                 # make passes TERM on to the compilers it runs; KILL would orphan them.
                 death_signal="TERM",
+                within=self.confined(),
             )
         except ToolFailedError as error:
             if error.status < 0:
@@ -83,6 +94,13 @@ class Make:
             lines = list(error.detail) if output is None else output.splitlines()
             build = Build(self.tree, self.source) if self.tree else None
             raise explain_failure(lines, self.log, build=build) from error
+        finally:
+            strange = [
+                line
+                for folder in (self.output, *self.writable)
+                for line in sandbox.sweep(folder, links_to=[self.source, self.output])
+            ]
+        refuse_strange(strange, self.log)
 
 
 def ccache_environment(cache: Cache) -> dict[str, str]:

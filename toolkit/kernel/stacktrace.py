@@ -20,7 +20,7 @@ from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.kernel import KernelBase, KernelBuild
 from toolkit.core.model.machine import Splat
 from toolkit.core.observer import Observer
-from toolkit.host import process
+from toolkit.host import process, sandbox
 
 SCRIPT = "scripts/decode_stacktrace.sh"
 MAX_FRAMES = 200
@@ -68,6 +68,7 @@ def _places(frames: Sequence[str], kernel: KernelBuild, script: Path) -> dict[st
             argv,
             deadline=Deadline.after(SECONDS),
             input="".join(f"{frame}\n" for frame in frames).encode(),
+            within=sandbox.confine(readonly=[script.parents[1], kernel.image, modules]),
         )
     answers = done.stdout.decode(errors="replace").splitlines()
     if len(answers) != len(frames):

@@ -129,7 +129,8 @@ def _facts(result: RunResult) -> dict[str, str]:
         "qemu": result.qemu,
         "toolkit": result.toolkit,
     }
-    return facts | {name: str(value) for name, value in environment.items() if name != "build"}
+    left_out = ("build", "sandbox")
+    return facts | {name: str(value) for name, value in environment.items() if name not in left_out}
 
 
 def _one_line(text: str) -> str:

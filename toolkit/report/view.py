@@ -196,6 +196,7 @@ def _environment(result: RunResult) -> Iterator[tuple[str, str]]:
     yield "QEMU", result.qemu
     yield "Accelerator", result.accelerator and f"{result.accelerator}: {result.accelerator_reason}"
     yield "Host", environment.host
+    yield "Sandbox", environment.sandbox
     yield "Processor", ", ".join(filter(None, (environment.processor, cpus, memory)))
     python = f"Python {environment.python}" if environment.python else ""
     yield "Toolkit", ", ".join(filter(None, (result.toolkit, python)))

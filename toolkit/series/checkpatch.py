@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
-from toolkit.host import process
+from toolkit.host import process, sandbox
 
 _ADDED = re.compile(rb"^--- /dev/null\r?\n\+\+\+ b/(\S+)|^(?:rename|copy) to (\S+)", re.MULTILINE)
 _DELETED = re.compile(rb"^\+\+\+ /dev/null|^rename from ", re.MULTILINE)
@@ -27,7 +27,8 @@ def check(patch: bytes, tree: Path, deadline: Deadline) -> tuple[str, ...]:
         *(f"--ignore={name}" for name in answered(patch, tree)),
         "-",
     ]
-    done = process.run(argv, cwd=tree, input=patch, check=False, deadline=deadline)
+    within = sandbox.confine(readonly=[tree])
+    done = process.run(argv, cwd=tree, input=patch, check=False, deadline=deadline, within=within)
     return tuple(line.strip() for line in done.text.splitlines() if line.strip())
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolMissingError
-from toolkit.host import process
+from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, digest
 
 PROGRAM = "spatch"
@@ -104,13 +104,18 @@ class Checker:
                 file.parent.mkdir(parents=True)
                 file.write_bytes(content)
 
+            folders = {script.path.parent for script in self.scripts}
+            within = sandbox.confine(readonly=[Path(scratch), *folders])
+
             def run(script: Script) -> process.Completed:
                 argv = [
                     *(process.find(PROGRAM, PACKAGE), "-D", "report", "--no-show-diff"),
                     *("--very-quiet", "--timeout", str(FILE_SECONDS)),
                     *("--cocci-file", str(script.path), *script.options, "--dir", "."),
                 ]
-                return process.run(argv, cwd=Path(scratch), check=False, deadline=deadline)
+                return process.run(
+                    argv, cwd=Path(scratch), check=False, deadline=deadline, within=within
+                )
 
             said: dict[str, list[str]] = defaultdict(list)
             failed = []

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -27,9 +27,9 @@ from toolkit.core.model.series import KnownFailure, PatchedTree
 from toolkit.core.model.testing import BuiltSuite, TestProgram
 from toolkit.formats import manifest
 from toolkit.formats.manifest import Manifest
-from toolkit.host import process
+from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, digest
-from toolkit.kernel.build_failure import explain_failure
+from toolkit.kernel.build_failure import explain_failure, refuse_strange
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.kconfig import parse_fragment
 from toolkit.kernel.make import INHERITED
@@ -257,6 +257,14 @@ def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree
     return BuiltSuite(suite.name, path, programs, suite.allowed, touched)
 
 
+class _Places(NamedTuple):
+    """What the Makefiles of a suite may write to, and what else they may see."""
+
+    results: tuple[Path, ...]  # where the toolkit goes on from
+    readonly: tuple[Path, ...]
+    beside: tuple[Path, ...] = ()  # sources that some Makefiles write beside
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """What the build of any suite needs."""
@@ -273,7 +281,7 @@ class _Job:
             *(f"KHDR_INCLUDES=-isystem {self.kernel.headers}/include", f"OUTPUT={objects}"),
         ]
 
-    def make(self, argv: Sequence[str]) -> None:
+    def make(self, argv: Sequence[str], places: _Places) -> None:
         try:
             process.run(
                 argv,
@@ -282,10 +290,18 @@ class _Job:
                 log=self.log,
                 merge=True,
                 death_signal="TERM",
+                within=self.confined(places),
             )
         except ToolFailedError as error:
             lines, what = self.output(), "the selftests do not build"
             raise explain_failure(lines, self.log, what=what) from error
+        finally:
+            strange = [line for folder in places.results for line in sandbox.sweep(folder)]
+        refuse_strange(strange, self.log)
+
+    def confined(self, places: _Places) -> tuple[str, ...]:
+        writable, readonly = (*places.results, *places.beside), places.readonly
+        return sandbox.confine(writable=writable, readonly=[*readonly, self.kernel.headers])
 
     def output(self) -> list[str]:
         return self.log.read_text(errors="replace").splitlines()
@@ -295,9 +311,9 @@ class _Job:
         argv = [*_COMPILER, "-O2", "-o", str(folder / _LAUNCHER), str(_LAUNCHER_SOURCE)]
         process.run(argv, deadline=self.deadline, inherit=INHERITED)
 
-    def programs(self, argv: Sequence[str]) -> list[str]:
-        command = [*argv, "-s", "emit_tests"]
-        text = process.run(command, deadline=self.deadline, inherit=INHERITED).text
+    def programs(self, argv: Sequence[str], places: _Places) -> list[str]:
+        command, within = [*argv, "-s", "emit_tests"], self.confined(places)
+        text = process.run(command, deadline=self.deadline, inherit=INHERITED, within=within).text
         return in_tree_suites.emitted(text)
 
 
@@ -308,18 +324,19 @@ def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
         source = work.source()
         # Keep the objects of the last build: make redoes what an edit calls for.
         objects = work.folder / f"suite-{name}-{digest(str(path))[:8]}"
-        objects.mkdir(exist_ok=True)
+        for place in (objects, installed, included):
+            place.mkdir(exist_ok=True)
+        places = _Places((objects, installed, included), (source, path.parent))
         argv = [
             *(*job.argv(objects), "-C", str(path)),
             *(f"top_srcdir={source}", f"KSFT={source / in_tree_suites.FOLDER}"),
             *in_tree_suites.include_paths(path.parent, included),
         ]
-        job.make([*argv, "all"])
-        included.mkdir()
-        job.make([*argv, "install", f"INSTALL_PATH={installed}"])
+        job.make([*argv, "all"], places)
+        job.make([*argv, "install", f"INSTALL_PATH={installed}"], places)
         where = in_tree_suites.join_included(installed, included, path.name)
         job.install_launcher(installed)
-        facts = {"programs": job.programs(argv), "faults": {}, "folder": where}
+        facts = {"programs": job.programs(argv, places), "faults": {}, "folder": where}
         (folder / _FACTS).write_text(json.dumps(facts))
 
 
@@ -334,19 +351,20 @@ def _build_upstream(job: _Job, target: str, folder: Path) -> None:
         # Built from nothing: most of these Makefiles do not know which headers they depend on.
         objects = work.folder / "upstream-objects"
         Cache.remove_tree(objects)
-        objects.mkdir()
+        for place in (objects, installed, included):
+            place.mkdir()
+        results, sources = (objects, installed, included), (work.source(), work.folder / "upstream")
+        places = _Places(results, sources, beside=(selftests,))
         argv = [*job.argv(objects), *in_tree_suites.arguments(selftests, target, included)]
         try:
-            job.make([*argv, "--keep-going", "all"])
+            job.make([*argv, "--keep-going", "all"], places)
         except (BuildError, InfrastructureError) as error:
             failure = error
         faults = in_tree_suites.faults(job.output(), (selftests / target, selftests, objects))
         # What is there is installed, and what is not is not tried again.
         partly = ["--ignore-errors", "--old-file=all"] if failure else []
-        included.mkdir()
-        job.make([*argv, *partly, "install", f"INSTALL_PATH={installed}"])
-        names = job.programs(argv)
-    installed.mkdir(exist_ok=True)  # which make does not where there is nothing to install
+        job.make([*argv, *partly, "install", f"INSTALL_PATH={installed}"], places)
+        names = job.programs(argv, places)
     unbuilt = [name for name in names if not (installed / name).is_file()]
     if isinstance(failure, InfrastructureError):
         here = f"{verdicts.NOT_BUILT_HERE}{failure.what}"

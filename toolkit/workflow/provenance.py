@@ -14,6 +14,7 @@ from pathlib import Path
 
 from toolkit.core.model.machine import GuestImage
 from toolkit.core.model.provenance import Environment
+from toolkit.host import sandbox
 from toolkit.workflow.reached import Reached
 
 
@@ -33,6 +34,7 @@ def of(reached: Reached, append: Sequence[str]) -> Environment:
         build=kernel.key if kernel else "",
         image=f"{image.name} {image.key}" if image else "",
         machine=_machine(image, append) if image else "",
+        sandbox=sandbox.describe(),
     )
 
 

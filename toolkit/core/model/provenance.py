@@ -20,3 +20,4 @@ class Environment:
     build: str = ""  # key of the kernel build
     image: str = ""  # its name and key
     machine: str = ""  # what QEMU was asked for
+    sandbox: str = ""  # what confined the build, or "none: " and why nothing did

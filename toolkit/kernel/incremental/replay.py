@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit.core.errors import ToolFailedError
-from toolkit.host import process
+from toolkit.host import process, sandbox
 from toolkit.kernel.incremental import affected
 from toolkit.kernel.make import INHERITED, REPRODUCIBLE, Make
 
@@ -76,7 +76,7 @@ def modules(
         _Replay(make, step).run(names, records)
     except (_RecordError, ToolFailedError, OSError, UnicodeDecodeError):
         return False
-    return True
+    return not sandbox.sweep(make.output, links_to=[make.source])
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,9 @@ class _Replay:
         self._shell(f"  CC [M]  {os.path.normpath(target)}", command)
         dependencies = self.make.output / depends[1]
         argv = [str(self.make.output / _FIXDEP), depends[1], target, command]
-        fixdep = process.run(argv, cwd=self.make.output, deadline=self.make.deadline)
+        fixdep = process.run(
+            argv, cwd=self.make.output, deadline=self.make.deadline, within=self.make.confined()
+        )
         # What follows the list of dependencies is not fixdep's.
         _, end_of_list, rest = text.partition(f"\n$(deps_{target}):\n")
         if not end_of_list:
@@ -163,4 +165,5 @@ class _Replay:
             inherit=INHERITED,
             log=make.log,
             merge=True,
+            within=make.confined(),
         )
