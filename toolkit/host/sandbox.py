@@ -30,7 +30,7 @@ _SETTINGS = (
     *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime"),
     *("nsswitch.conf", "passwd", "group", "perl", "coccinelle", "papersize"),
 )
-_COMPILERS = ("gcc", "clang", "ld", "make", "ccache")
+_TOOLS = ("gcc", "clang", "ld", "make", "ccache", "sparse", "spatch")
 # The strictest of these that works is taken. Root needs no user name space, but without one it
 # still is the host's root, if without a capability: what it owns it may change.
 _NAMESPACES = (("--unshare-user", "--disable-userns"), ("--unshare-user",), ())
@@ -203,7 +203,7 @@ def toolchains(path: str, home: Path) -> list[Path]:
     for folder in map(Path, path.split(os.pathsep)):
         if not folder.is_absolute() or re.match(r"/(usr|bin|sbin|lib)(/|$)", str(folder)):
             continue
-        if any(os.access(folder / name, os.X_OK) for name in _COMPILERS):
+        if any(os.access(folder / name, os.X_OK) for name in _TOOLS):
             prefix = folder.parent
             private = home.is_relative_to(prefix) or any(
                 part.startswith(".") for part in prefix.parts

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fake_tree import make_tree, soon
+from toolkit.host import sandbox
 from toolkit.host.cache import Cache
 from toolkit.series import coccinelle
 from toolkit.series.coccinelle import Checker, Script
@@ -30,6 +31,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tools / "spatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("SPATCH_CALLS", str(tmp_path / "calls"))
+    monkeypatch.setattr(sandbox, "confine", lambda **_: ())  # it could not write there
     return make_tree(
         tmp_path / "tree",
         **{

@@ -70,7 +70,7 @@ class Folder:
         (self.path / "modpost").write_text(f"{command}\necho symbols\n")
 
     def replay(self, *targets: str, config: str = CONFIG, limit: Deadline | None = None) -> bool:
-        make = Make(Path("/nowhere"), self.path, "x86_64", 2, limit or soon(), self.path / "log")
+        make = Make(self.path, self.path, "x86_64", 2, limit or soon(), self.path / "log")
         records = [Path(str(self.record(target))) for target in targets]
         self.steps.clear()
         return replay.modules(make, config, NAMES, records, self.steps.append)
