@@ -38,6 +38,7 @@ Child = subprocess.Popen[bytes]
 
 TAIL_LINES = 40  # how much of a failed tool's output its error carries
 READ_SIZE = 1 << 16
+_SIGNALLED = 128  # a shell's exit status for a command that a signal killed, less its number
 PIPE = subprocess.PIPE  # for start(), whose caller reads the stream itself
 
 
@@ -268,7 +269,10 @@ def run(
             for stream in (child.stdout, child.stderr):
                 if stream:
                     stream.close()
-    done = Completed(tuple(argv), child.returncode, out, err, time.monotonic() - began)
+    status = child.returncode
+    if within and status > _SIGNALLED:  # the shell that waits in there tells of a signal so
+        status = _SIGNALLED - status
+    done = Completed(tuple(argv), status, out, err, time.monotonic() - began)
     if check and done.status != 0:
         text = (done.stdout if merge else done.stderr or done.stdout).decode(errors="replace")
         raise ToolFailedError(argv, done.status, output=text.splitlines()[-TAIL_LINES:], log=log)

@@ -97,12 +97,23 @@ def test_the_same_makefile_gets_out_of_no_sandbox(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox, "confine", lambda **_: ())
-    ways = "home entry source secret agent environment network abstract parent-environ kill"
+    ways = "home entry source secret agent network abstract parent-environ kill"
     host.make().run(*ways.split(), *host.words())
     lines = host.said().splitlines()
     assert [line for line in lines if line.startswith("in: ")] == []
     assert len([line for line in lines if line.startswith("out: ")]) == len(ways.split())
     assert host.parent.wait(10) != 0
+
+
+@needs_sandbox
+def test_only_names_of_the_list_are_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSH_AUTH_SOCK", "GITHUB_TOKEN", "CCACHE_DIR", "KBUILD_BUILD_USER"):
+        monkeypatch.setenv(name, "/x")
+    text = process.run(["env"], within=sandbox.confine(), deadline=soon()).text
+    names = {line.partition("=")[0] for line in text.splitlines()}
+    assert {"CCACHE_DIR", "KBUILD_BUILD_USER", "PATH"} <= names
+    assert not {"SSH_AUTH_SOCK", "GITHUB_TOKEN"} & names
+    assert "HOME=/tmp" in text.splitlines()
 
 
 @needs_sandbox
