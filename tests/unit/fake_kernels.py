@@ -28,7 +28,7 @@ from toolkit.core.model.kernel import KernelBuild, KernelConfig
 from toolkit.core.model.machine import Accelerator, GuestImage, Splat
 from toolkit.core.model.series import PatchedTree, PatchSeries
 from toolkit.core.model.testing import BuiltSuite, Leaf, Outcome, RawRun, TestProgram
-from toolkit.core.observer import Silent
+from toolkit.core.observer import Observer, Silent
 from toolkit.host.cache import digest
 from toolkit.kernel.kbuild import Builder
 from toolkit.testing import guest_program
@@ -121,6 +121,7 @@ class Laboratory:
         *,
         result_cache: ResultCache | None = None,
         make_pool: MakeMachines | None = None,
+        observer: Observer | None = None,
         **request: Any,
     ) -> Run:
         """Return a run whose suites are built, but whose kernel is not."""
@@ -135,7 +136,7 @@ class Laboratory:
             Request(patch=None, jobs=1, **request),
             places,
             folder,
-            Watcher(),
+            observer or Watcher(),
             reached=Reached(
                 base=self._base,
                 series=patched,

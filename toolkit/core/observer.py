@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it."""
+"""What a run announces while it goes on."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from toolkit.core.model.testing import Leaf
 
 
 class Observer(Protocol):
-    """Hears what a run does while it does it; the terminal display is one."""
+    """Hears what a run does; the terminal's display is one."""
 
     def notice(self, text: str) -> None:
-        """Say one line that matters to the reader, such as the accelerator and its reason."""
+        """Show a line that matters to the reader, such as the accelerator and its reason."""
 
     def stage_started(self, name: str) -> None:
-        """Say that a stage begins."""
+        """Hear that a stage begins."""
 
     def stage_progress(self, name: str, done: int, total: int | None, text: str = "") -> None:
-        """Say how far a stage is; ``total`` None when it cannot be told."""
+        """Hear how far a stage is; ``total`` None where that is not known."""
 
     def stage_finished(self, record: StageRecord) -> None:
-        """Say that a stage ended well."""
+        """Hear that a stage ended well."""
 
     def stage_failed(self, name: str) -> None:
-        """Say that a stage that began did not end well."""
+        """Hear that a stage that began did not end well."""
 
     def test_finished(self, leaf: Leaf) -> None:
-        """Say that one test case has its result."""
+        """Hear the result of one test case."""
 
 
 class Silent:
-    """An :class:`Observer` that keeps quiet."""
+    """An :class:`Observer` that shows nothing."""
 
     def notice(self, text: str) -> None:
         """Ignore it."""
@@ -54,10 +54,10 @@ class Silent:
 
 
 class PrefixedObserver:
-    """Passes on what another kernel's run does, under that kernel's name.
+    """Passes on what another kernel's run does, with that kernel's name before it.
 
-    A case that fails on the base or after half of the series is no failure of the run that is
-    watched, and would look like one.
+    Its cases are left out: one that fails on the base, or after half of the series, would look like
+    a failure of the run itself.
     """
 
     def __init__(self, observer: Observer, label: str) -> None:
@@ -85,4 +85,4 @@ class PrefixedObserver:
         self._observer.stage_failed(f"{self._label}: {name}")
 
     def test_finished(self, leaf: Leaf) -> None:
-        """Keep it to oneself."""
+        """Ignore it."""

@@ -1,4 +1,4 @@
-"""The stages of a run: each is announced, timed and recorded, whoever does its work."""
+"""The stages of a run: announce, time and record each of them."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Runner:
     machines: int
     result_cache: ResultCache | None = None
     repeat: int = 1
-    named: Sequence[str] = ()  # programs that are run even where the suite says not to
+    named: Sequence[str] = ()  # programs that run even if the suite's allow.yaml keeps them out
     took: Mapping[str, float] = field(default_factory=dict)
     witness: guest_program.Witness | None = None
     _collector: Collector = field(init=False)
@@ -153,7 +153,7 @@ class Runner:
     def _announce_unstarted(self, programs: Sequence[TestProgram]) -> list[TestProgram]:
         """Announce the leaves of programs that cannot work, and return the other programs.
 
-        What is asked for by its name is started even where the suite says not to.
+        A program asked for by its name is started even if the suite's allow.yaml keeps it out.
         """
         started = []
         for program in programs:

@@ -1,8 +1,8 @@
 """Spread test programs over machines: several at a time, each machine ready before it is needed.
 
-A *batch* is what one machine serves: one program, or those of a whole suite. While the programs of
-a batch run, the machine for the next batch is made. A machine that a program broke is replaced for
-the rest of its batch, so that a panic, a hang or a splat costs exactly that program.
+A *batch* runs on one machine: one program, or those of a whole suite. While the programs of a batch
+run, the machine for the next batch is made. A machine that a program broke is replaced for the rest
+of its batch, so that a panic, a hang or a splat costs exactly that program.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ M = TypeVar("M")
 _POLL = 0.2  # seconds: how late ^C may be noticed while nothing happens
 
 OnLine = Callable[[TestProgram, str], None]
-Lend = Callable[[], AbstractContextManager[M]]
+Boot = Callable[[], AbstractContextManager[M]]
 RunOne = Callable[[M, TestProgram, OnLine], RawRun]
 
 
 class Isolation(StrEnum):
-    """What has a machine of its own."""
+    """What gets a machine of its own."""
 
     CASE = "case"
     PROGRAM = "program"
@@ -38,7 +38,7 @@ class Isolation(StrEnum):
 
 
 def batches(programs: Sequence[TestProgram], isolation: Isolation) -> list[tuple[TestProgram, ...]]:
-    """Return which programs share a machine, in order; a case is a program of its own here."""
+    """Return the programs that share a machine, in order; a case counts as a program here."""
     if isolation is not Isolation.SUITE:
         return [(program,) for program in programs]
     return [tuple(group) for _, group in groupby(programs, key=lambda program: program.suite)]
@@ -46,7 +46,7 @@ def batches(programs: Sequence[TestProgram], isolation: Isolation) -> list[tuple
 
 def run(
     work: Sequence[Sequence[TestProgram]],
-    lend: Lend[M],
+    boot: Boot[M],
     run_one: RunOne[M],
     *,
     machines: int,
@@ -55,17 +55,17 @@ def run(
 ) -> Iterator[RawRun]:
     """Run every batch and yield what each program gave, as it ends.
 
-    ``lend`` gives a machine and is entered by several threads at once; ``machines`` of them work
-    at a time. ``on_line`` is called in the caller's thread. What ``lend`` or ``run_one`` raises
-    stops everything and is raised here; ``deadline`` is cancelled then, and when the caller stops
-    listening, so that nothing goes on behind its back.
+    ``boot`` makes a machine and is entered by several threads at once; ``machines`` of them work
+    at a time. ``on_line`` is called in the caller's thread. What ``boot`` or ``run_one`` raises
+    stops everything and is raised here; ``deadline`` is cancelled then, and when the caller closes
+    this generator, so that no thread outlives it.
     """
-    pool = _Pool(lend, run_one, deadline, deque(work))
-    pool.start(min(machines, len(work)))
+    workers = _Workers(boot, run_one, deadline, deque(work))
+    workers.start(min(machines, len(work)))
     try:
         while True:
             try:
-                event = pool.events.get(timeout=_POLL)
+                event = workers.events.get(timeout=_POLL)
             except queue.Empty:
                 continue
             if event is None:
@@ -77,12 +77,12 @@ def run(
             else:
                 on_line(*event)
     finally:
-        pool.stop()
+        workers.stop()
 
 
 @dataclass(slots=True)
 class _Held(Generic[M]):
-    """A machine in use; :meth:`drop` gives it back."""
+    """A machine in use; :meth:`drop` stops it."""
 
     stack: contextlib.ExitStack
     machine: M
@@ -92,15 +92,17 @@ class _Held(Generic[M]):
 
 
 @dataclass(slots=True)
-class _Pool(Generic[M]):
-    lend: Lend[M]
+class _Workers(Generic[M]):
+    """The threads that run batches, and the one that makes spare machines for them."""
+
+    boot: Boot[M]
     run_one: RunOne[M]
     deadline: Deadline
     pending: deque[Sequence[TestProgram]]
     events: queue.SimpleQueue[RawRun | tuple[TestProgram, str] | BaseException | None] = field(
         default_factory=queue.SimpleQueue
     )
-    wanted: int = 0  # machines that nobody has begun to make
+    wanted: int = 0  # machines that no thread has begun to make
     spare: _Held[M] | None = None
     threads: list[threading.Thread] = field(default_factory=list)
     busy: int = 0
@@ -129,7 +131,7 @@ class _Pool(Generic[M]):
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - raised again by who listens
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self.events.put(error)
 
     # --- workers -----------------------------------------------------------------------
@@ -176,15 +178,15 @@ class _Pool(Generic[M]):
 
     def _make(self) -> _Held[M]:
         with contextlib.ExitStack() as stack:
-            machine = stack.enter_context(self.lend())
+            machine = stack.enter_context(self.boot())
             return _Held(stack.pop_all(), machine)
 
     def _machine(self, *, counted: bool) -> _Held[M]:
-        """Return the spare machine, or make one; not ``counted``: one more than was planned."""
+        """Return the spare machine, or make one; ``counted``: it was planned for."""
         with self.changed:
             self.wanted += not counted
             while self.spare is None and not self.wanted and not self.deadline.cancelled():
-                self.changed.wait(_POLL)  # the one that is being made is for us
+                self.changed.wait(_POLL)  # the spare machine that is being made is for us
             if self.spare:
                 held, self.spare = self.spare, None
                 self.changed.notify_all()
@@ -208,6 +210,6 @@ class _Pool(Generic[M]):
     def _one_ahead(self) -> bool:
         """Return whether a spare machine is wanted: not before every worker has its first.
 
-        They get it sooner so; whoever waits for a verdict waits for the first one most.
+        Otherwise the workers would get theirs later, and the first verdict with them.
         """
         return self.spare is None and not self.waiting and 0 < self.wanted <= len(self.pending)

@@ -64,7 +64,7 @@ class BootedGuest:
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """What a machine is restored from, or saved into, beside its state."""
+    """The files of a machine that are no part of its state."""
 
     memory: MemoryFile
     disk: DiskFile | None
@@ -166,9 +166,9 @@ class MachineFactory:
 
     @contextlib.contextmanager
     def _turn(self, deadline: Deadline) -> Iterator[Callable[[], None]]:
-        """Wait until a machine may be restored; what is yielded lets the next one.
+        """Wait until a machine may be restored; calling what is yielded lets the next one start.
 
-        Two that want the same core are both late, and whoever waits wants the first one.
+        Of two that share a core both would be late, and a run waits for the first one.
         """
         while not self._turns.acquire(timeout=_POLL):
             deadline.check("waiting for other machines to be restored")
@@ -241,7 +241,7 @@ class MachineFactory:
     # --- to saved machines --------------------------------------------------------
 
     def save_booted(self, into: Path, own: Path, deadline: Deadline) -> None:
-        """Boot a machine and save it in ``into`` before anybody has logged in.
+        """Boot a machine and save it in ``into`` before there was any session in it.
 
         Its evidence goes to ``own``. Raises :class:`CannotSaveError` where this QEMU cannot save
         this machine, else as :meth:`booted` does.

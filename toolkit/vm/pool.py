@@ -4,7 +4,7 @@ A kernel is booted once; the machine is saved as soon as SSH listens (``boot``),
 its modules loaded (``modules``). Every machine of every run is then restored from the latter: in a
 fraction of a second, with a random pool and a clock of its own. After an edit of a module, the
 first machine is restored from the former and gets the new modules, while another one with them is
-saved beside it. Where QEMU cannot save a machine, each is booted instead.
+saved at the same time. Where QEMU cannot save a machine, each is booted instead.
 
 The threads of a run, all but the last ended when its stages have:
 
@@ -63,7 +63,7 @@ class _First:
 
 
 class _Saving:
-    """A machine that a thread saves, while other machines work."""
+    """A thread that saves a machine while other machines work."""
 
     def __init__(self, save: Callable[[Deadline], Snapshot | None], deadline: Deadline) -> None:
         self._deadline = deadline.cancellable()
@@ -73,7 +73,7 @@ class _Saving:
     def _work(self, save: Callable[[Deadline], Snapshot | None]) -> None:
         try:
             self._saved.set_result(save(self._deadline))
-        except BaseException as error:  # noqa: BLE001 - raised again by who asks for the machine
+        except BaseException as error:  # noqa: BLE001 - raised again in result()
             self._saved.set_exception(error)
 
     def result(self, deadline: Deadline) -> Snapshot | None:
@@ -84,7 +84,7 @@ class _Saving:
         return self._saved.result()
 
     def end(self) -> None:
-        """Let it stop as soon as it can, and wait for that."""
+        """Stop saving as soon as possible, and wait for that."""
         self._deadline.cancel()
         concurrent.futures.wait([self._saved])
 
@@ -232,14 +232,21 @@ class MachinePool:
     def _in_own_folder(
         self, enter: Callable[[contextlib.ExitStack, Path], BootedGuest]
     ) -> Iterator[BootedGuest]:
-        folder = self.folder / "machines" / str(next(self._numbers))
-        folder.mkdir(parents=True)
+        folder = self._new_folder()
         with contextlib.ExitStack() as stack:
             guest = enter(stack, folder)
             yield guest
             died = guest.machine.dead()
         if not died:  # a machine that served to its end leaves no evidence to keep
             shutil.rmtree(folder)
+
+    def _new_folder(self) -> Path:
+        """Make a folder for a machine; an earlier run into this folder may have left some."""
+        while True:
+            folder = self.folder / "machines" / str(next(self._numbers))
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(parents=True)
+                return folder
 
     def _enter(self, stack: contextlib.ExitStack, folder: Path, deadline: Deadline) -> BootedGuest:
         saved = self._settled(deadline)

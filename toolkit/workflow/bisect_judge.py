@@ -88,7 +88,7 @@ def question(leaf: str, suites: Sequence[str], repeat: int = 1) -> Question:
 
 
 def _begins_with(leaf: str, suite: str) -> bool:
-    if suite.startswith(in_tree_suites.PREFIX):  # which folder of the tree that is each tree says
+    if suite.startswith(in_tree_suites.PREFIX):  # each tree decides which folder that is
         return leaf.startswith(in_tree_suites.SUITE_PREFIX)
     return leaf.startswith(f"{suite}/")
 
@@ -126,10 +126,10 @@ class Judge:
             if is_of_this_kernel(run.request, run.reached, run.paths):
                 return Judgement.SKIP, _line(error)
             raise
-        seen = [result.leaves]
+        by_run = [result.leaves]
         if asked.repeat > 1 and not asked.of_boot:
-            seen = each_time(run.runner.tested, run.runner.known, asked.leaf) or seen
-        return _together([of_leaves(asked.leaf, leaves) for leaves in seen])
+            by_run = each_time(run.runner.tested, run.runner.known, asked.leaf) or by_run
+        return _together([of_leaves(asked.leaf, leaves) for leaves in by_run])
 
     def _request(self, kernel: str) -> Request:
         asked = self.question
@@ -144,7 +144,7 @@ class Judge:
             repeat=asked.repeat,
             command=(*self.command, *itertools.chain(*words)),
             step_summary=None,
-            # A saved machine has been booted once, for all who ask later.
+            # A saved machine was booted only once.
             snapshots=self.like.request.snapshots and not asked.of_boot,
         )
 
@@ -204,7 +204,7 @@ def _is_a_series(patch: str | None, paths: Paths) -> bool:
 
 
 def of_leaves(wanted: str, leaves: Iterable[Leaf]) -> Answer:
-    """Return what the leaves of a run say of the one that is wanted."""
+    """Return the judgement of a run's leaves on the one that is wanted."""
     near = [leaf for leaf in leaves if program_of(leaf.id) == program_of(wanted)]
     if wanted == program_of(wanted) != BOOT:
         return _of_program(wanted, near)
@@ -229,7 +229,7 @@ def _of_leaf(leaf: Leaf) -> Answer:
 
 
 def _of_program(wanted: str, leaves: Sequence[Leaf]) -> Answer:
-    """Return what all leaves of a program say together."""
+    """Return the judgement of all leaves of a program together."""
     answers = [(leaf, *_of_leaf(leaf)) for leaf in leaves]
     for leaf, judgement, reason in answers:
         if judgement is Judgement.BAD and leaf.status is not Status.XFAIL:
@@ -242,7 +242,7 @@ def _of_program(wanted: str, leaves: Sequence[Leaf]) -> Answer:
 
 
 def _line(error: ToolkitError) -> str:
-    """Return an error in one line: what it says, and the best line of its evidence."""
+    """Return an error in one line, with the best line of its evidence."""
     lines = [pipeline.within_tree(line).strip() for line in error.detail]
     best = next((line for line in lines if _ERROR.search(line)), next(filter(None, lines), ""))
     return visible(": ".join(filter(None, (error.what, best))))

@@ -1,7 +1,7 @@
 """Finds the first bad commit of a range, judging commits one after the other.
 
-The repository is only asked: no checkout, index, ref or bisection of the user's is touched. How a
-commit is judged is the caller's affair, see :mod:`toolkit.workflow.bisect_judge`.
+The repository is only read: no checkout, index, ref or bisection of the user's is touched. The
+caller judges the commits; see :mod:`toolkit.workflow.bisect_judge`.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Bisector:
     def search(self) -> Bisection:
         """Return the result, which is in the folder as well, however this ends.
 
-        Raises :class:`UserError` where the ends are not what the caller says, and whatever
-        judging raises.
+        Raises :class:`UserError` where the ends are not good and bad as the caller expects, and
+        what judging raises.
         """
         self._started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         try:
@@ -79,7 +79,7 @@ class Bisector:
     # --- the ends ----------------------------------------------------------------------------
 
     def _ends(self) -> tuple[Commit, list[str]]:
-        """Return the bad commit and the names of the good ones, judged and found to be so."""
+        """Return the bad commit and the names of the good ones, after judging each."""
         repository, limit = self.plan.repository, _limit()
         bad = repository.commit(self.plan.bad, limit)
         goods = {name: repository.commit(name, limit) for name in self.plan.good}
@@ -94,7 +94,7 @@ class Bisector:
         for name, good in goods.items():
             self._expect(good, Role.GOOD_END, name, Judgement.GOOD)
         for base in bases:
-            # Between it and the bad end is where the search goes, and nobody has said it is good.
+            # The search goes on between it and the bad end, and the caller did not call it good.
             if base not in names:
                 self._check_base(repository.commit(base, limit))
         return bad, names

@@ -1,7 +1,7 @@
-"""The search for the first bad commit: what to judge next, and what the answers leave over. Pure.
+"""The search for the first bad commit: which one to judge next, and which ones are left. Pure.
 
-git says which commits come into question and which of them halves them best
-(:meth:`toolkit.host.git.Repository.halving`), so merges are its affair; here that order meets the
+git lists the candidates and how well each halves them
+(:meth:`toolkit.host.git.Repository.halving`), so it deals with merges; this module deals with
 commits that cannot be judged.
 """
 
@@ -16,7 +16,7 @@ from toolkit.core.text import visible
 
 
 class Judgement(StrEnum):
-    """What is said of a commit, in git's words."""
+    """The judgement on a commit, in git's words."""
 
     GOOD = "good"
     BAD = "bad"
@@ -33,7 +33,7 @@ class Role(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a bisection came to."""
+    """How a bisection ended."""
 
     FOUND = "found"  # one candidate is left: the first bad commit
     SEVERAL = "several"  # what lies between them cannot be judged
@@ -58,8 +58,8 @@ class Step:
 class Bisection:
     """A whole bisection. ``bisect.json`` is this type, written out after every step.
 
-    ``candidates`` are the commits of which one is the first bad one, the one that was seen to be
-    bad at their head; there is one where it was found, and none before the search is over.
+    ``candidates`` are the commits of which one is the first bad one, the one that was judged bad
+    first; there is one where it was found, and none before the search is over.
     """
 
     outcome: Outcome
@@ -79,11 +79,11 @@ class Bisection:
 
 
 def following(halving: Sequence[str], skipped: Collection[str]) -> str | None:
-    """Return the commit to judge next, or None when what is left cannot be told apart.
+    """Return the commit to judge next, or None when none of those left can be judged.
 
-    ``halving`` is what comes into question, the best first and the bad one last. Where the best
-    cannot be judged, those beside it often cannot either, so the next ones lie apart: two near the
-    middle, then one at the far ends, where a broken stretch has to end, and so on.
+    ``halving`` has the candidates, the best first and the bad one last. Where the best cannot be
+    judged, its neighbours often cannot either, so the next ones lie apart: two near the middle,
+    then one at the far ends, where a broken stretch has to end, and so on.
     """
     left = [name for name in halving[:-1] if name not in skipped]
     if not left or left[0] == halving[0]:
@@ -97,7 +97,7 @@ def following(halving: Sequence[str], skipped: Collection[str]) -> str | None:
 def _scattered(number: int) -> float:
     """Return a fraction: 1/2, 1/4, 3/4, 1/8, 5/8 … (van der Corput's sequence).
 
-    A random one would do as well, but the same history shall give the same steps.
+    A random one would do as well, but the same history should give the same steps.
     """
     value, weight = 0.0, 0.5
     while number:

@@ -170,7 +170,7 @@ def _taken_over(run: Run, before: Tested) -> Tested:
 
 
 def _settled(run: Run, step: _Step, last: _Step) -> list[LeafChange]:
-    """Return what a patch changed, with what was bad because of it seen again and again."""
+    """Return what a patch changed; what it broke is repeated until that is certain."""
     assert last.runner is not None
     assert step.runner is not None
     side = step.tested.side

@@ -56,7 +56,7 @@ class HostFacts:
 
 @functools.cache
 def gather(root: Path = Path("/")) -> HostFacts:
-    """Return the facts; what cannot be told is empty. ``root`` is where /etc and /proc lie."""
+    """Return the facts; an unknown one is empty. ``root`` is where /etc and /proc lie."""
     return HostFacts(
         system=", ".join(filter(None, (_distribution(root), f"Linux {platform.release()}"))),
         processor=_field(root / "proc/cpuinfo", "model name"),

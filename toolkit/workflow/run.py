@@ -290,7 +290,7 @@ class Run:
 
     @functools.cached_property
     def counters(self) -> Counters | None:
-        """What fetches the kernel's counters of lines; None where nobody asked for them."""
+        """What fetches the kernel's counters of lines; None where coverage was not asked for."""
         wanted = self.request.coverage and self.series is not None
         profiled = gcov_build.load(self.kernel.path) if wanted else None
         return Counters(profiled, self.folder / "coverage") if profiled else None

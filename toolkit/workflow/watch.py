@@ -1,4 +1,4 @@
-"""Do something again whenever an input changes, until ^C: the loop behind `toolkit watch`."""
+"""Repeat something after each change of an input, until ^C: the loop behind `toolkit watch`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def places(paths: Paths, patch: str | None, kernel: str, profile: str | None) ->
 def watch(once: Callable[[], None], where: Sequence[Path], changes: Changes | None = None) -> None:
     """Call ``once``, then again after each change below ``where``; ends with ^C.
 
-    ``changes`` yields once when it begins to listen, and again after each change, those included
-    that came while nobody asked.
+    ``changes`` yields once when it begins to listen, and again after each change, including those
+    made while ``once`` ran.
     """
     events = (changes or _changes)(where)
     # It listens before the first run reads its inputs, so that no edit falls in between.
@@ -41,10 +41,10 @@ def watch(once: Callable[[], None], where: Sequence[Path], changes: Changes | No
 
 
 def _changes(where: Sequence[Path]) -> Iterator[object]:
-    found = watchfiles.watch(
+    batches = watchfiles.watch(
         *where, debounce=_SETTLE, yield_on_timeout=True, rust_timeout=_SETTLE, raise_interrupt=True
     )
-    yield next(found)
+    yield next(batches)
     while True:
-        if changed := next(found):
+        if changed := next(batches):
             yield changed

@@ -307,3 +307,12 @@ def test_a_complaint_is_the_same_in_another_process_and_on_another_cpu() -> None
     first = Splat("warning", "WARNING: CPU: 0 PID: 71 at a.c:1", "", fatal=False, line=1)
     again = Splat("warning", "WARNING: CPU: 1 PID: 73 at a.c:1", "", fatal=False, line=4)
     assert merged((first, again), (again, OOPS)) == (first, again, OOPS)
+
+
+def test_what_an_earlier_run_left_of_its_machines_stays(bench: Bench) -> None:
+    for number in (1, 3):
+        left = bench.folder / f"run/machines/{number}"
+        left.mkdir(parents=True)
+        (left / "console.log").write_text("panic")
+    assert bench.in_haste(3) == ["load", "restore loaded", "restore loaded"]
+    assert sorted(each.name for each in (bench.folder / "run/machines").iterdir()) == ["1", "3"]

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.fake_kernels import Laboratory, patches
 from toolkit.core import paths
 from toolkit.core.errors import BootError, BuildError, InfrastructureError, KernelError, UserError
 from toolkit.core.model.kernel import Fragment
 from toolkit.core.model.machine import GuestImage
 from toolkit.core.model.result import Verdict
+from toolkit.core.model.testing import Leaf
 from toolkit.core.observer import Silent
 from toolkit.kernel import kconfig, profile
 from toolkit.testing.suites import Suite
@@ -103,3 +105,67 @@ def test_a_run_that_did_nothing_has_a_result_all_the_same(tmp_path: Path) -> Non
 )
 def test_a_compiler_s_line_names_the_tree_and_not_the_host(line: str, tidy: str) -> None:
     assert within_tree(line).removeprefix("/x ") == tidy
+
+
+# --- another kernel's run ------------------------------------------------------------------
+
+
+def test_a_run_folder_may_be_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Laboratory(tmp_path, monkeypatch).run(None)
+    first = run.sibling("base", None)
+    (first.folder / "build.log").write_text("of before")
+    assert run.sibling("base", None).folder == first.folder
+
+
+def test_a_file_where_another_run_s_folder_belongs_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Laboratory(tmp_path, monkeypatch).run(None)
+    (run.folder / "base").write_text("mine")
+    with pytest.raises(UserError, match="base is a file"):
+        run.sibling("base", None)
+
+
+def test_another_kernel_s_run_has_what_the_first_one_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch)
+    run = laboratory.run(patches("comment"))
+    other = run.sibling("base", None)
+    assert other.reached.base is run.base
+    assert (other.reached.image, other.reached.accelerator) == (None, None)
+    assert other.image is run.image
+    assert other.accelerator is run.accelerator
+    assert other.cache is run.cache
+    assert other.kernel.key != run.kernel.key
+    assert run.reached.series is not None
+    assert other.series is None
+
+
+def test_a_run_says_which_stages_it_has_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Laboratory(tmp_path, monkeypatch).run(patches("comment"))
+    before = run.reached
+    assert (before.tree, before.kernel, before.machines) == (None, None, False)
+    run.test()
+    assert run.reached.kernel is run.kernel
+    assert run.reached.machines
+    assert run.reached.testable
+    assert before.kernel is None, "what was read does not change"
+
+
+def test_what_was_tested_before_the_end_is_in_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupter(Silent):
+        def test_finished(self, leaf: Leaf) -> None:
+            raise KeyboardInterrupt
+
+    laboratory = Laboratory(tmp_path, monkeypatch)
+    run = laboratory.run(patches("comment"), observer=Interrupter())
+    with pytest.raises(KeyboardInterrupt):
+        run.test()
+    result = run_result.of(run, Verdict.INTERRUPTED, 130)
+    assert {leaf.id.split("/")[1] for leaf in result.leaves} < {"a_test", "b_test"}
+    assert result.leaves
