@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +14,11 @@ from toolkit.core.text import visible
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from jinja2.bccache import Bucket
 
 FOLDER = Path(__file__).parent / "templates"
+_BYTECODE = Path(importlib.util.cache_from_source(str(FOLDER / "x.py")))
+_SETTINGS = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]  # the bytecode's, too
 
 
 def printed(value: object) -> str:
@@ -26,6 +33,23 @@ def load(name: str, finalize: Callable[[Any], object], helpers: Mapping[str, Any
     """
     import jinja2  # noqa: PLC0415 - slow to import, and needed at the end of a run only
 
+    class Bytecode(jinja2.FileSystemBytecodeCache):
+        """Compiled templates, kept beside Python's own where that is possible.
+
+        To compile them takes longer than all the rest of a report.
+        """
+
+        def load_bytecode(self, bucket: Bucket) -> None:
+            with contextlib.suppress(OSError):
+                super().load_bytecode(bucket)
+
+        def dump_bytecode(self, bucket: Bucket) -> None:
+            if sys.dont_write_bytecode:
+                return
+            with contextlib.suppress(OSError):
+                Path(self.directory).mkdir(parents=True, exist_ok=True)
+                super().dump_bytecode(bucket)
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=jinja2.select_autoescape(["html.j2"]),
@@ -33,6 +57,7 @@ def load(name: str, finalize: Callable[[Any], object], helpers: Mapping[str, Any
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=finalize,
+        bytecode_cache=Bytecode(str(_BYTECODE.parent), f"%s.{_SETTINGS}"),
     )
     environment.globals.update(helpers)
     environment.filters.update(

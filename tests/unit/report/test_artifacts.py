@@ -62,6 +62,20 @@ def test_written_result_reads_back(tmp_path: Path) -> None:
     ]
 
 
+def test_the_keys_of_version_1_stay(tmp_path: Path) -> None:
+    result = a_result.patch_by_patch()
+    artifacts.write(tmp_path, result)
+    data = json.loads((tmp_path / "result.json").read_bytes())
+    assert set(data["comparison"]["leaves"][0]) == {
+        *("id", "standing", "before", "after", "message", "repeats")
+    }
+    assert set(data["steps"][1]["changes"][0]) == {
+        *("id", "before", "after", "message", "said_before", "repeats")
+    }
+    assert artifacts.read_result(tmp_path) == result
+    jsonschema.validate(data, artifacts.schema())
+
+
 def test_result_fits_its_schema() -> None:
     jsonschema.validate(json.loads(artifacts.to_json(RESULT)), artifacts.schema())
     broken = json.loads(artifacts.to_json(change(verdict=Verdict.PASS)))
