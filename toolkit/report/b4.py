@@ -114,7 +114,8 @@ def _of_result(result: RunResult) -> Iterator[Answer]:
         return
     if result.verdict is Verdict.BUILD_BREAK:
         details = "\n".join([*map(_blamed, result.blames), evidence])
-        yield _answer("build", "fail", result.message, details)
+        status = "warn" if view.of(result).host_at_fault else "fail"
+        yield _answer("build", status, result.message, details)
         return
     yield _answer("build", "pass", f"Linux {result.release} builds")
     if result.verdict is Verdict.BOOT_FAILURE:

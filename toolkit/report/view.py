@@ -21,11 +21,11 @@ from toolkit.testing import leaf_ids, verdicts
 
 _ORDER = {status: number for number, status in enumerate(Status)}
 _DMESG = "dmesg"
-# A library that is not installed, or its header where a program that runs on a host or in a guest
-# includes it. What the kernel has itself is the series' own business.
+# What a suite's program lacks on this host: a library, or its header. Headers of the kernel's own
+# are the series' business; for the kernel's build, toolkit.kernel.build_failure decides.
 _HOST_LACKS = re.compile(
     r"cannot find -l\S+"
-    r"|\b(?:tools|scripts|certs|kselftests)/\S+ fatal error: "
+    r"|\b(?:tools/testing|kselftests)/\S+ fatal error: "
     r"(?!(?:linux|asm|asm-generic|uapi|generated)/|\.\.?/)\S+ No such file or directory"
 )
 _NO_RESULT = "the output holds no test result"  # how toolkit.formats.ktap begins such a message

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable
@@ -140,3 +141,12 @@ def test_a_suite_that_ran_nothing_says_why(tmp_path: Path) -> None:
     (_, suite) = b4.of_result(a_result.without_tests(), tmp_path)
     assert (suite.status, suite.summary) == ("warn", "10 skipped")
     assert suite.details == "10 skipped: /dev/kvm cannot be opened"
+
+
+def test_a_library_that_this_host_lacks_is_no_failure_of_the_series(tmp_path: Path) -> None:
+    lacks = ("/usr/bin/ld: cannot find -lcap: No such file or directory",)
+    broken = dataclasses.replace(a_result.broken(), blames=(), detail=lacks)
+    (answer,) = b4.of_result(broken, tmp_path)
+    assert answer.status == "warn"
+    (answer,) = b4.of_result(a_result.broken(), tmp_path)
+    assert answer.status == "fail"
