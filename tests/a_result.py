@@ -208,15 +208,15 @@ def failed() -> RunResult:
             "kvm/iosignalfd_stress_test/case_09", Status.TIMEOUT, "did not end within 45 s", 45.0
         ),
     }
-    found = [bad.get(leaf.id, leaf) for leaf in leaves()]
-    found.append(Leaf(f"{WARNING.during}/dmesg", Status.FAIL, WARNING.title))
+    all_leaves = [bad.get(leaf.id, leaf) for leaf in leaves()]
+    all_leaves.append(Leaf(f"{WARNING.during}/dmesg", Status.FAIL, WARNING.title))
     blame = dataclasses.replace(
         BLAME, said=WARNING.title, line=212, hunk=("@@ -0,0 +1,412 @@", "+\tWARN_ON(!p);"), at=1
     )
     return passed(
         verdict=Verdict.FAIL,
         exit_code=1,
-        leaves=tuple(found),
+        leaves=tuple(all_leaves),
         splats=(WARNING,),
         blames=(blame,),
     )
@@ -234,7 +234,7 @@ def covered() -> RunResult:
 
 def panicked() -> RunResult:
     """Return a run in which one program took its machine with it."""
-    found = [
+    all_leaves = [
         Leaf(
             leaf.id,
             Status.CRASH,
@@ -244,8 +244,8 @@ def panicked() -> RunResult:
         else leaf
         for leaf in leaves()
     ]
-    found.append(Leaf(f"{PANIC.during}/dmesg", Status.CRASH, PANIC.title))
-    return passed(verdict=Verdict.FAIL, exit_code=1, leaves=tuple(found), splats=(PANIC,))
+    all_leaves.append(Leaf(f"{PANIC.during}/dmesg", Status.CRASH, PANIC.title))
+    return passed(verdict=Verdict.FAIL, exit_code=1, leaves=tuple(all_leaves), splats=(PANIC,))
 
 
 def broken() -> RunResult:
@@ -272,10 +272,10 @@ def broken() -> RunResult:
 
 def without_tests() -> RunResult:
     """Return a run in which everything was skipped."""
-    found = tuple(
+    all_leaves = tuple(
         Leaf(leaf.id, Status.SKIP, "/dev/kvm cannot be opened", leaf.seconds) for leaf in leaves(2)
     )
-    return passed(verdict=Verdict.NO_TESTS, exit_code=1, leaves=found)
+    return passed(verdict=Verdict.NO_TESTS, exit_code=1, leaves=all_leaves)
 
 
 _ARGS, _MATCH = "kvm/iosignalfd_args_test/case_03", "kvm/iosignalfd_match_test/case_01"
@@ -419,15 +419,15 @@ def hostile() -> RunResult:
 def huge(count: int = 10_000) -> RunResult:
     """Return a run with many leaves, one in a hundred of them bad, in programs of 50."""
     kinds = {3: Status.SKIP, 7: Status.FAIL, 13: Status.SKIP}
-    found = []
+    all_leaves = []
     for number in range(count):
         status = kinds.get(number % 100 if number % 100 == 7 else number % 20, Status.PASS)
         if status is Status.FAIL and number % 100 != 7:
             status = Status.PASS
         message = "" if status is Status.PASS else f"what was wanted and what came: {number}"
         name = f"upstream-kvm/program_{number // 50:03}_test/a_case_with_a_usual_name_{number}"
-        found.append(Leaf(name, status, message, number % 17 / 10))
-    return passed(verdict=Verdict.FAIL, exit_code=1, leaves=tuple(found))
+        all_leaves.append(Leaf(name, status, message, number % 17 / 10))
+    return passed(verdict=Verdict.FAIL, exit_code=1, leaves=tuple(all_leaves))
 
 
 STATES = {

@@ -103,20 +103,20 @@ def test_every_state_can_be_read(
         driver.save_screenshot(str(Path(folder, f"{state}-{width}-{theme}.png")))
 
 
-def test_the_filter_finds_cases_and_tells_how_many(show: Callable[..., Any]) -> None:
+def test_the_filter_finds_cases_and_says_how_many(show: Callable[..., Any]) -> None:
     driver = show(a_result.failed())
-    query, told = driver.find_element(By.ID, "q"), driver.find_element(By.ID, "shown")
+    query, shown = driver.find_element(By.ID, "q"), driver.find_element(By.ID, "shown")
     assert shown_rows(driver).count("pass") == 11 + 10 + 10  # of the programs that failed
     query.send_keys("match_test case_07")
-    _until(driver, lambda: told.text == "1 of 61 cases")
+    _until(driver, lambda: shown.text == "1 of 61 cases")
     assert shown_rows(driver) == ["pass"]
     query.send_keys(Keys.ESCAPE)
-    _until(driver, lambda: told.text == "")
+    _until(driver, lambda: shown.text == "")
     driver.find_element(By.CSS_SELECTOR, "input[value=pass]").click()
-    assert told.text == "9 of 61 cases"
+    assert shown.text == "9 of 61 cases"
     assert "pass" not in shown_rows(driver)
     query.send_keys("no such case")
-    _until(driver, lambda: told.text == "0 of 61 cases")
+    _until(driver, lambda: shown.text == "0 of 61 cases")
     assert shown_rows(driver) == []
 
 
@@ -170,8 +170,8 @@ def test_ten_thousand_cases_open_and_can_be_filtered(show: Callable[..., Any]) -
     timing = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
     print(f"10,000 cases: loaded after {driver.execute_script(timing):.0f} ms")
     driver.find_element(By.ID, "q").send_keys("usual_name_4242")
-    told = driver.find_element(By.ID, "shown")
-    _until(driver, lambda: told.text == "1 of 10000 cases")
+    shown = driver.find_element(By.ID, "shown")
+    _until(driver, lambda: shown.text == "1 of 10000 cases")
     assert len(shown_rows(driver)) == 1
 
 

@@ -19,7 +19,7 @@ from toolkit.core.model.result import RunResult
 from toolkit.core.text import visible
 from toolkit.report import templates, terminal, view
 from toolkit.report.terminal import printable
-from toolkit.report.wording import VERDICTS, duration, percent
+from toolkit.report.wording import duration, explanation, percent
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -63,7 +63,7 @@ def _lines(result: RunResult, run_dir: Path) -> Iterator[tuple[str, str, int]]:
         view=seen,
         result=result,
         run_dir=run_dir,
-        explanation=VERDICTS[result.verdict],
+        explanation=explanation(result),
         unnamed_splats=[each for each in result.splats if visible(each.title) not in messages],
     )
     for line in text.rstrip("\n").split("\n"):

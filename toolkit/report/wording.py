@@ -70,9 +70,16 @@ def subject(result: RunResult) -> str:
     return f"{result.series} on {kernel}" if result.series else f"unpatched {kernel}"
 
 
+def explanation(result: RunResult) -> str:
+    """Return what the verdict means; nothing where the tests say it."""
+    if result.verdict is Verdict.NO_TESTS and not result.leaves:
+        return "there was no test to run: name a suite with --suite or in series.yaml"
+    return VERDICTS[result.verdict]
+
+
 def why(result: RunResult) -> str:
     """Return in words what a verdict rests on, where it is not the tests."""
-    words, message = VERDICTS[result.verdict], result.message
+    words, message = explanation(result), result.message
     if result.verdict in (Verdict.USER_ERROR, Verdict.INFRASTRUCTURE):
         return "\n".join(dict.fromkeys(filter(None, (words, message))))
     return "" if message == result.verdict.value else message or words

@@ -114,7 +114,7 @@ def test_every_state_reads_as_it_did(state: str, form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
         ("", "no JSON"),
         ("\xff", "no JSON"),
@@ -126,9 +126,9 @@ def test_every_state_reads_as_it_did(state: str, form: str) -> None:
         ('{"schema": 1}', "damaged: verdict"),
     ],
 )
-def test_unreadable_result_is_the_user_s_error(tmp_path: Path, text: str, told: str) -> None:
+def test_unreadable_result_is_the_user_s_error(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "result.json").write_text(text, encoding="latin-1")
-    with pytest.raises(UserError, match=told) as caught:
+    with pytest.raises(UserError, match=words) as caught:
         artifacts.read_result(tmp_path)
     assert caught.value.hint
 
@@ -148,24 +148,24 @@ ANY = st.text(st.characters(exclude_categories=[]))  # halves of surrogate pairs
 
 
 @given(ANY, ANY, st.sampled_from(Status), st.sampled_from(Verdict))
-def test_any_text_survives(name: str, said: str, status: Status, verdict: Verdict) -> None:
-    splat = dataclasses.replace(SPLAT, title=said, text=said + name, during=f"a/{name}")
-    leaves = (Leaf(f"a/b/{name}", status, said, known=name), Leaf(name, status))
-    made = change(
+def test_any_text_survives(name: str, message: str, status: Status, verdict: Verdict) -> None:
+    splat = dataclasses.replace(SPLAT, title=message, text=message + name, during=f"a/{name}")
+    leaves = (Leaf(f"a/b/{name}", status, message, known=name), Leaf(name, status))
+    result = change(
         leaves=leaves,
         splats=(splat,),
-        message=said,
+        message=message,
         series=name,
         verdict=verdict,
-        detail=(said,),
+        detail=(message,),
         command=("toolkit", name),
-        mailing=Mailing("<a@b>", said, name, name),
+        mailing=Mailing("<a@b>", message, name, name),
     )
-    assert json.loads(artifacts.to_json(made))["leaves"][0]["status"] == status
+    assert json.loads(artifacts.to_json(result))["leaves"][0]["status"] == status
     extra = verdict not in (Verdict.PASS, Verdict.FAIL)
-    assert junitparser.JUnitXml.fromstring(junit.render(view.of(made))).tests == 2 + extra
+    assert junitparser.JUnitXml.fromstring(junit.render(view.of(result))).tests == 2 + extra
     for form in (html_page, kcidb, mail, markdown):
-        form.render(view.of(made)).decode()
+        form.render(view.of(result)).decode()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -19,17 +19,17 @@ THREAD = Path(__file__).parents[2] / "data/mbox/thread.mbox"
 
 def mail(subject: str) -> bytes:
     parts = THREAD.read_bytes().split(b"From 0000000000000000000000000000000000000000 ")
-    found = next(part for part in parts if f"Subject: {subject}".encode() in part)
-    return found.partition(b"\n")[2]  # b4 gives it without the mbox's own line
+    message = next(part for part in parts if f"Subject: {subject}".encode() in part)
+    return message.partition(b"\n")[2]  # b4 gives it without the mbox's own line
 
 
 def answers(result: RunResult, folder: Path) -> dict[str, dict[str, str]]:
     listed = json.loads(b4.to_json(b4.of_result(result, folder)))
     assert all(set(each) == {"tool", "status", "summary", "details", "url"} for each in listed)
     assert all(each["status"] in ("pass", "warn", "fail") for each in listed)
-    found = {each["tool"]: each for each in listed}
-    assert len(found) == len(listed)  # b4 keeps one answer a tool
-    return found
+    by_tool = {each["tool"]: each for each in listed}
+    assert len(by_tool) == len(listed)  # b4 keeps one answer a tool
+    return by_tool
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_an_mbox_that_was_named_wins(tmp_path: Path) -> None:
 def test_each_part_of_a_run_has_its_answer(
     make: Callable[[], RunResult], wanted: dict[str, str], tmp_path: Path
 ) -> None:
-    found = answers(make(), tmp_path)
-    assert {tool: each["status"] for tool, each in found.items()} == wanted
-    assert all(each["url"].endswith("/report.html") for each in found.values())
+    by_tool = answers(make(), tmp_path)
+    assert {tool: each["status"] for tool, each in by_tool.items()} == wanted
+    assert all(each["url"].endswith("/report.html") for each in by_tool.values())
 
 
 def test_details_name_the_hunk_and_the_cases(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_a_host_s_fault_is_not_the_series_(
     verdict: Verdict, tool: str, status: str, tmp_path: Path
 ) -> None:
     result = a_result.passed(verdict=verdict, leaves=(), message="m", detail=("evidence",))
-    found = answers(result, tmp_path)[tool]
-    assert (found["status"], found["summary"], found["details"]) == (status, "m", "evidence")
+    answer = answers(result, tmp_path)[tool]
+    assert (answer["status"], answer["summary"], answer["details"]) == (status, "m", "evidence")
 
 
 def test_hostile_words_stay_words(tmp_path: Path) -> None:

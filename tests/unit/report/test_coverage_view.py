@@ -15,18 +15,20 @@ def a_row(lines: int, ran: int, explained: int = 0) -> PatchRun:
 
 
 def test_explained_lines_did_not_run_all_the_same() -> None:
-    found = Coverage((), (a_row(100, 90, 4), a_row(100, 100)), ())
-    assert coverage_view.headline(found) == (
+    coverage = Coverage((), (a_row(100, 90, 4), a_row(100, 100)), ())
+    assert coverage_view.headline(coverage) == (
         "95.0 % of the 200 lines that the series adds were run, 97.0 % run or explained"
     )
-    assert coverage_view.below(dataclasses.replace(found, wanted=95.0)) == ""
-    assert "95.0 % of the 200 lines" in coverage_view.below(dataclasses.replace(found, wanted=95.1))
+    assert coverage_view.below(dataclasses.replace(coverage, wanted=95.0)) == ""
+    assert "95.0 % of the 200 lines" in coverage_view.below(
+        dataclasses.replace(coverage, wanted=95.1)
+    )
 
 
 def test_nothing_to_run_is_no_fault() -> None:
-    found = Coverage((), (), (), wanted=100.0)
-    assert coverage_view.headline(found) == "the series adds no line with code to this kernel"
-    assert coverage_view.below(found) == ""
+    coverage = Coverage((), (), (), wanted=100.0)
+    assert coverage_view.headline(coverage) == "the series adds no line with code to this kernel"
+    assert coverage_view.below(coverage) == ""
 
 
 def test_each_line_with_code_says_how_many_programs_ran_it() -> None:

@@ -62,8 +62,8 @@ def test_runs_alike_say_so() -> None:
 
 def test_times_and_environment_are_told_where_they_differ() -> None:
     stages = (StageRecord("build", 2.7, True), StageRecord("boot", 4.7))
-    made = dataclasses.replace(a_result.ENVIRONMENT, compiler="clang 19")
-    lines = list(diff_runs.lines(BEFORE, a_result.passed(stages=stages, environment=made)))
+    environment = dataclasses.replace(a_result.ENVIRONMENT, compiler="clang 19")
+    lines = list(diff_runs.lines(BEFORE, a_result.passed(stages=stages, environment=environment)))
     assert "  build: 5 min 47 s -> 2.70 s (found in the cache)" in lines
     assert not any(line.startswith("  boot:") for line in lines)
     assert f"  compiler: {a_result.ENVIRONMENT.compiler} -> clang 19" in lines

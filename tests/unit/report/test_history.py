@@ -198,9 +198,9 @@ def test_a_path_needs_no_search(folder: Path, tmp_path: Path) -> None:
     assert history.locate(str(run / "result.json"), tmp_path / "none") == run
 
 
-@pytest.mark.parametrize(("name", "told"), [("v4", "one of several"), ("v9", "is no run")])
-def test_other_names_are_refused_with_what_there_is(folder: Path, name: str, told: str) -> None:
-    with pytest.raises(UserError, match=told) as caught:
+@pytest.mark.parametrize(("name", "words"), [("v4", "one of several"), ("v9", "is no run")])
+def test_other_names_are_refused_with_what_there_is(folder: Path, name: str, words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
         history.locate(name, folder)
     assert "v4-cccc" in caught.value.hint
 

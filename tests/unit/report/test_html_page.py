@@ -90,7 +90,7 @@ def test_what_a_failed_program_wrote_is_linked() -> None:
     assert 'Beside this file: <a href="result.json">result.json</a></p>' in html
 
 
-def test_lines_that_nothing_ran_are_told_in_words() -> None:
+def test_lines_that_nothing_ran_are_named_in_words() -> None:
     page = Page(a_result.covered())
     text = " ".join("".join(page.text).split())
     assert "Patch 2: KVM: add iosignalfd: 2 lines not run" in text
@@ -112,12 +112,15 @@ def test_a_hostile_run_adds_no_element() -> None:
 
 
 @given(st.text(), st.text(), st.sampled_from(Status))
-def test_any_text_stays_text(name: str, said: str, status: Status) -> None:
-    splat = Splat("bug", said, said, fatal=False, line=1, during=f"s/{name}")
-    leaves = (Leaf(f"s/{name}/{name}", status, said, known=name), Leaf(f"s/{name}", status, said))
-    made = a_result.passed(leaves=leaves, splats=(splat,), series=name, message=said)
+def test_any_text_stays_text(name: str, message: str, status: Status) -> None:
+    splat = Splat("bug", message, message, fatal=False, line=1, during=f"s/{name}")
+    leaves = (
+        Leaf(f"s/{name}/{name}", status, message, known=name),
+        Leaf(f"s/{name}", status, message),
+    )
+    hostile = a_result.passed(leaves=leaves, splats=(splat,), series=name, message=message)
     plain = a_result.passed(leaves=leaves, splats=(splat,), series="x", message="x")
-    assert Page(made).count("script") == Page(plain).count("script") == 1
+    assert Page(hostile).count("script") == Page(plain).count("script") == 1
 
 
 def test_the_policy_names_the_script_that_is_there() -> None:

@@ -30,12 +30,12 @@ def test_kcidb_io_takes_every_state(make: Callable[[], RunResult]) -> None:
 
 
 @given(st.text(), st.text(), st.sampled_from(Status), st.sampled_from(Verdict))
-def test_kcidb_io_takes_any_text(name: str, said: str, status: Status, verdict: Verdict) -> None:
-    leaf = Leaf(f"s/p/{name}", status, said, known=name)
+def test_kcidb_io_takes_any_text(name: str, message: str, status: Status, verdict: Verdict) -> None:
+    leaf = Leaf(f"s/p/{name}", status, message, known=name)
     V5_0.validate_exactly(
         rendered(
             a_result.passed(
-                leaves=(leaf,), verdict=verdict, message=said, detail=(name,), series=said
+                leaves=(leaf,), verdict=verdict, message=message, detail=(name,), series=message
             )
         )
     )

@@ -97,12 +97,11 @@ def test_a_blank_line_of_a_hunk_stays() -> None:
 def test_what_repeats_it_names_no_folder_of_this_host() -> None:
     words = ("toolkit", "--root", "/srv/ci", "build-and-test", "--run-dir=/tmp/r7", "--slow")
     paths = ("-p", "/home/me/work/0001-kvm.patch", "-k", "tree:../../linux", "--append", "a=/b/c")
-    result = a_result.failed()
-    for made, alone in (
-        (result, " --suite kvm --test iosignalfd_args_test"),
+    for result, alone in (
+        (a_result.failed(), " --suite kvm --test iosignalfd_args_test"),
         (a_result.passed(), ""),
     ):
-        text = parsed(dataclasses.replace(made, command=words + paths)).get_content()
+        text = parsed(dataclasses.replace(result, command=words + paths)).get_content()
         assert (
             "  toolkit build-and-test --slow -p 0001-kvm.patch -k tree:linux "
             f"--append a=/b/c{alone}\n" in text

@@ -61,7 +61,7 @@ def test_terminal_gets_the_same_and_its_cursor_back() -> None:
 
 
 @pytest.mark.parametrize("kind", [io.StringIO, Terminal])
-def test_stage_that_an_error_ends_is_told(kind: Callable[[], io.StringIO]) -> None:
+def test_a_stage_that_an_error_ends_is_shown_as_stopped(kind: Callable[[], io.StringIO]) -> None:
     stream = kind()
     with pytest.raises(KeyboardInterrupt), terminal.open_display(stream) as observer:
         observer.stage_started("build")
@@ -90,7 +90,7 @@ def test_a_stage_that_failed_does_not_stay_while_others_go_on(
 
 
 @pytest.mark.parametrize("kind", [io.StringIO, Terminal])
-def test_no_word_from_outside_is_obeyed(kind: Callable[[], io.StringIO]) -> None:
+def test_no_text_from_outside_is_obeyed(kind: Callable[[], io.StringIO]) -> None:
     stream = kind()
     leaf = Leaf(HOSTILE, Status.FAIL, HOSTILE, known=HOSTILE)
     with terminal.open_display(stream) as observer:

@@ -91,3 +91,9 @@ def test_duration(seconds: float, words: str) -> None:
 )
 def test_only_all_is_a_hundred(number: float, words: str) -> None:
     assert wording.percent(number) == words
+
+
+def test_a_run_without_any_test_says_how_to_have_some() -> None:
+    none = a_result.passed(verdict=Verdict.NO_TESTS, leaves=())
+    assert wording.why(none).startswith("there was no test to run: name a suite")
+    assert wording.why(a_result.without_tests()).startswith("no test ran to its end")

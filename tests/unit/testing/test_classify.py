@@ -45,7 +45,7 @@ def test_every_leaf_has_a_class_and_the_verdict_follows_it(
 
 
 @given(LEAVES)
-def test_nothing_changes_beside_itself(leaves: dict[str, Status]) -> None:
+def test_a_side_compared_with_itself_has_no_change(leaves: dict[str, Status]) -> None:
     same = side(leaves)
     assert classify.changes(same, same) == []
     points = classify.compare(same, same, same.worst().values())
@@ -76,7 +76,9 @@ def test_a_change_is_a_difference(before: dict[str, Status], after: dict[str, St
         ("Expected EINVAL (22) == errno (17)", "Expected EINVAL (22) == errno (28)", False),
     ],
 )
-def test_ways_to_fail_are_told_apart_by_what_lasts(one: str, other: str, same: bool) -> None:
+def test_ways_to_fail_differ_by_what_is_the_same_in_each_run(
+    one: str, other: str, same: bool
+) -> None:
     signatures = [
         classify.signature(Leaf("kvm/a/x", Status.FAIL, message)) for message in (one, other)
     ]

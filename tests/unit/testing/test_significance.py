@@ -22,16 +22,16 @@ def settled(before: float, after: float, chance: random.Random) -> Repeats:
                 for tally, rate in zip(tallies, (before, after), strict=True)
             ]
         runs = wanted
-        found = significance.look(*tallies)
-        if significance.enough(found):
+        repeats = significance.look(*tallies)
+        if significance.enough(repeats):
             break
-    return found
+    return repeats
 
 
 def test_always_against_never_takes_the_first_look() -> None:
-    found = significance.look(Tally(0, LOOKS[0]), Tally(LOOKS[0], LOOKS[0]))
-    assert found.established
-    assert found.p == pytest.approx(1 / 924)  # 6 of 12 chosen
+    repeats = significance.look(Tally(0, LOOKS[0]), Tally(LOOKS[0], LOOKS[0]))
+    assert repeats.established
+    assert repeats.p == pytest.approx(1 / 924)  # 6 of 12 chosen
     assert significance.look(Tally(6, 6), Tally(0, 6), less=True).established
     assert not significance.look(Tally(6, 6), Tally(0, 6)).established
 
@@ -56,31 +56,31 @@ def test_fisher_agrees_with_scipy(more: Tally, fewer: Tally, p: float) -> None:
 
 def test_one_time_in_five_is_found() -> None:
     chance = random.Random(1)
-    found = [settled(0.0, 0.2, chance).established for _ in range(200)]
-    assert sum(found) >= 190
+    established = [settled(0.0, 0.2, chance).established for _ in range(200)]
+    assert sum(established) >= 190
 
 
 def test_equal_flakes_are_hardly_ever_taken_for_different() -> None:
     chance = random.Random(2)
-    found = [settled(0.2, 0.2, chance).established for _ in range(300)]
-    assert sum(found) <= 6  # one in a hundred is what 99 % allows; 3 are expected at most
+    established = [settled(0.2, 0.2, chance).established for _ in range(300)]
+    assert sum(established) <= 6  # one in a hundred is what 99 % allows; 3 are expected at most
 
 
 def test_what_is_never_seen_again_is_given_up_early() -> None:
-    found = settled(0.0, 0.0, random.Random(3))
-    assert (found.after_runs, found.established) == (24, False)
+    repeats = settled(0.0, 0.0, random.Random(3))
+    assert (repeats.after_runs, repeats.established) == (24, False)
 
 
 @given(*[st.tuples(st.integers(0, 96), st.integers(0, 96))] * 2)
 def test_counts_give_a_probability(one: tuple[int, int], other: tuple[int, int]) -> None:
     before, after = (Tally(min(pair), max(pair)) for pair in (one, other))
-    found = significance.look(before, after)
-    assert 0.0 <= found.p <= 1.0 + 1e-9
-    assert not (found.established and significance.look(before, after, less=True).established)
-    assert found.established <= significance.enough(found)
+    repeats = significance.look(before, after)
+    assert 0.0 <= repeats.p <= 1.0 + 1e-9
+    assert not (repeats.established and significance.look(before, after, less=True).established)
+    assert repeats.established <= significance.enough(repeats)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.999])
 def test_more_confidence_asks_for_more(confidence: float) -> None:
-    found = significance.look(Tally(0, 6), Tally(6, 6), confidence=confidence)
-    assert found.established == (confidence == 0.9)
+    repeats = significance.look(Tally(0, 6), Tally(6, 6), confidence=confidence)
+    assert repeats.established == (confidence == 0.9)
