@@ -16,11 +16,14 @@ from toolkit.cli import open_run, options
 
 
 @click.command("import")
-@click.argument("mbox", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("mbox", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--version", "-v", type=click.IntRange(1), help="Which; default: the newest.")
 @click.option("--name", default="", metavar="TOPIC/VERSION", help="Default: after the title.")
 @click.option("--base", default="6.12", show_default=True, help="The kernel it is for.")
 @click.option("--suite", "-s", "suites", multiple=True, help="A suite that tests it.")
+@click.option(
+    "--trailers", is_flag=True, help="Add the Reviewed-by: and other trailers that replies gave."
+)
 @click.pass_obj
 def series_import(
     root: Path | None,
@@ -31,22 +34,31 @@ def series_import(
     name: str,
     base: str,
     suites: tuple[str, ...],
+    trailers: bool,
 ) -> None:
     """Take a series out of MBOX into patches/.
 
-    MBOX is what `b4 am` or `b4 mbox` wrote, or any thread that was saved: replies are left out,
-    and of several versions the newest is taken.
+    MBOX is what `b4 am` or `b4 mbox` wrote, or any thread that was saved, a Maildir, a folder, a
+    quilt series, or - for standard input: replies are left out, and of several versions the newest
+    is taken.
     """
     from toolkit.core import paths
-    from toolkit.series import importer
+    from toolkit.series import catalog, importer
+    from toolkit.workflow import series_check
 
-    files, number = importer.read(mbox, version)
-    target = paths.resolve(root).patches
-    made = importer.write(files, number, target, name=name, base=base, suites=suites)
-    click.echo(f"{made}: {_printable(files.title)}")
-    for patch in files.patches:
-        click.echo(f"  {_printable(patch.name)}")
-    click.echo(f"test it with: toolkit build-and-test --patch {made}")
+    own = paths.resolve(root)
+    files = importer.read(mbox, version)
+    fit = series_check.fit(catalog.bare("it", files, mbox), base, own.cache)
+    wanted = suites or fit.suites
+    new = importer.write(files, own.patches, name=name, base=base, suites=wanted, trailers=trailers)
+    lines = catalog.describe(new, own.patches)
+    lines += [catalog.trailer_line(each) for each in files.posting.trailers if not trailers]
+    lines += [*files.notices, *fit.words]
+    if not wanted:
+        lines.append("it names no suite: give one with --suite, here or when you test it")
+    for line in lines:
+        click.echo(_printable(line))
+    click.echo(f"test it with: toolkit build-and-test --patch {new}")
 
 
 @click.command("b4-check")
@@ -69,9 +81,10 @@ def b4_check(root: Path | None, /, *, what: str, mbox: Path | None, **given: Any
     """
     from toolkit.core.errors import ToolkitError
     from toolkit.report import b4
+    from toolkit.series import sources
 
-    message = sys.stdin.buffer.read()
     try:
+        message = sources.standard_input()
         check = _check_series if what == "series" else _check_patch
         answers = check(root, message, mbox, given)
     except ToolkitError as error:
@@ -88,11 +101,11 @@ def _check_series(
     from toolkit.workflow import pipeline
 
     mail = b4.read_message(message)
-    folder = given["run_dir"] = open_run.folder(root, mail.patch.subject, given.get("run_dir"))
+    folder = given["run_dir"] = open_run.folder(root, mail.subject, given.get("run_dir"))
     tracking = os.environ.get("B4_TRACKING_FILE")
     found = b4.thread(message, mbox, Path(tracking) if tracking else None, folder)
     files = b4.series_of(mail, found)
-    patches = folder / f"{importer.slug(files.title)}-v{mail.version}.mbox"
+    patches = folder / f"{importer.slug(files.title)}-v{mail.headers.tags.version}.mbox"
     patches.write_bytes(importer.to_mbox(files))
     words = _repeatable(patches)
     # What goes wrong is part of the result.
@@ -121,7 +134,7 @@ def _check_patch(
 
     mail = b4.read_message(message)
     with open_run.open_run(root, None, given) as (run, _finish):
-        return b4.of_checkpatch(checkpatch.check(mail.patch.content, run.base.path, run.deadline))
+        return b4.of_checkpatch(checkpatch.check(mail.content, run.base.path, run.deadline))
 
 
 def _printable(text: str) -> str:

@@ -57,12 +57,22 @@ def complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> 
     return [name for name in profile.names() if name.startswith(incomplete)]
 
 
-PATCH = click.option(
-    "--patch",
-    "-p",
-    metavar="SERIES",
-    shell_complete=complete_series,
-    help="v4, topic/v4, a folder of patches, or an mbox file.",
+VERSION = click.option(
+    "--version",
+    "series_version",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Which version of the series in a thread; default: the newest.",
+)
+PATCH = several(
+    click.option(
+        "--patch",
+        "-p",
+        metavar="SERIES",
+        shell_complete=complete_series,
+        help="v4, topic/v4, a folder, a quilt series, a mailbox, or - (standard input).",
+    ),
+    VERSION,
 )
 KERNEL = click.option(
     "--kernel", "-k", default="debian:6.12", show_default=True, metavar="SOURCE", help=_KERNEL_HELP

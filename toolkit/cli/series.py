@@ -22,22 +22,25 @@ def series() -> None:
 def series_list(root: Path | None) -> None:
     """List the series in patches/."""
     from toolkit.core import paths
+    from toolkit.report.terminal import printable
     from toolkit.series import catalog as series_
 
     for line in series_.list_series(paths.resolve(root).patches):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 @series.command("show")
 @click.argument("name", shell_complete=options.complete_series)
+@options.VERSION
 @click.pass_obj
-def series_show(root: Path | None, /, name: str) -> None:
-    """Show a series: its title, bases, patches, needs and known failures."""
+def series_show(root: Path | None, /, name: str, series_version: int | None) -> None:
+    """Show a series: its patches, its needs, and what it says of its base and where it was sent."""
     from toolkit.core import paths
+    from toolkit.report.terminal import printable
     from toolkit.series import catalog as series_
 
-    for line in series_.describe(name, paths.resolve(root).patches):
-        click.echo(line)
+    for line in series_.describe(name, paths.resolve(root).patches, series_version):
+        click.echo(printable(line))
 
 
 @series.command("check")

@@ -1,54 +1,46 @@
-"""Reads patches in git format-patch form: the mail around them and the diffs in them.
+"""Reads diffs: which files a patch touches, and its hunks.
 
-Pure functions over bytes. Which files a patch names is needed before git may touch anything,
-and git has no command that tells it with both names of a rename.
+Pure functions over bytes, which follow git's apply.c: what counts as a diff's header, and which of
+its names is the file's. Which files a patch names is needed before git may touch anything, and git
+has no command that tells it with both names of a rename.
 """
 
 from __future__ import annotations
 
-import email
-import email.header
-import email.message
-import email.policy
-import itertools
+import base64
+import binascii
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from toolkit.core.errors import UserError
-from toolkit.core.model.series import Mailing, Patch
+from toolkit.core.model.series import Patch
 
-HEADERS = ("From", "Date", "Subject", "Message-Id", "To", "Cc")  # what is kept of a mail
 MAX_NAME = 255  # NAME_MAX of every Linux file system
 MAX_PATH = 4095  # PATH_MAX without its NUL
+MAX_SPACES = 100  # in a line with two names
+MAX_LINES = 2_000_000  # the largest register headers in the kernel have a tenth of that
 
-_MBOX_FROM = re.compile(rb"^From \S+ .*\d{1,2}:\d{2}.*\d{4}", re.MULTILINE)
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 # git reads the number with strtoul(3), so white space before it counts for nothing.
 _MODE = re.compile(rb"(?:new file mode|deleted file mode|new mode|old mode|index \S+)\s+([0-9]+)")
-_NAMED = (b"rename from ", b"rename to ", b"copy from ", b"copy to ")
-_TAGS = re.compile(r"^\s*(?:re:\s*)?((?:\[[^\]]*\]\s*)*)(.*)$", re.IGNORECASE | re.DOTALL)
-_COUNT = re.compile(r"\b0*(\d{1,4})/0*(\d{1,4})\b")
-_VERSION = re.compile(r"\bv(\d{1,3})\b", re.IGNORECASE)
-_MESSAGE_ID = re.compile(r"<[^<>\s]{1,250}@[^<>\s]{1,250}>")
+_NAMED = re.compile(rb"(?:rename (?:from|to|old|new)|copy (?:from|to)) (.*)", re.DOTALL)
+_EXTENDED = re.compile(
+    rb"(?:old mode|new mode|deleted file mode|new file mode|similarity index|dissimilarity index"
+    rb"|index|rename (?:from|to|old|new)|copy (?:from|to)|---|\+\+\+) "
+)
+# A date after a name, with or without a time and a zone: apply.c, diff_timestamp_len().
+_TIMESTAMP = re.compile(
+    rb"(?:\t| +)(?:\d\d)?\d\d-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d+)?)?(?: [+-]\d\d:?\d\d)?\r?$"
+)
+_BINARY = re.compile(rb"(literal|delta) (\d{1,12})\r?$")
+_DIFF = re.compile(rb"^diff --git |^--- .*\n\+\+\+ .*\n@@ -|^GIT binary patch", re.MULTILINE)
 _FORM_HINT = "make patches with `git format-patch`, and save mails unchanged"
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A patch or a cover letter as mailed; ``number`` of ``total`` is None without one."""
-
-    patch: Patch
-    number: int | None
-    total: int | None
-    version: int
-    reply: bool
-    mailing: Mailing | None = None
-
-    @property
-    def is_patch(self) -> bool:
-        """Whether there is a diff in it."""
-        return re.search(rb"^diff --git ", self.patch.content, re.MULTILINE) is not None
+_GIT_HEAD = re.compile(
+    rb"^diff --git (.*)\n(?=old mode|new |deleted|similar|dissim|index|---)", re.M
+)
+_DEV_NULL = re.compile(rb"/dev/null(?:\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,87 +60,13 @@ class Section:
     hunks: tuple[Hunk, ...]
     line: int
     effective: bool  # it has hunks, binary data, a new name or a new mode
+    inflated: int = 0  # bytes that its binary data becomes
+    strip: int = 1  # how many folders of its names do not count: git apply -p
 
 
-# --- mail --------------------------------------------------------------------------------
-
-
-def split_mbox(data: bytes) -> list[bytes]:
-    """Return the messages of an mbox, each with its ``From `` line."""
-    starts = []
-    for match in _MBOX_FROM.finditer(data):
-        before = data[max(0, match.start() - 3) : match.start()]
-        if match.start() == 0 or before.endswith((b"\n\n", b"\n\r\n")):
-            starts.append(match.start())
-    return [data[start:end] for start, end in itertools.pairwise([*starts, len(data)])]
-
-
-def read_mail(data: bytes, name: str) -> Mail:
-    """Return the mail in ``data``; ``name`` stands for it in errors.
-
-    Raises :class:`UserError` when it is no mail.
-    """
-    head = data.partition(b"\n")[0]
-    if head.endswith(b"\r"):
-        data = data.replace(b"\r\n", b"\n")  # what a mail has in transport is not in the patch
-    start = data.find(b"\n") + 1 if head.startswith(b"From ") else 0
-    message = email.message_from_bytes(data[start:], policy=email.policy.compat32)
-    subject = _header(message, "Subject")
-    if not subject or not _header(message, "From"):
-        raise UserError(f"{name} is not in git format-patch form", hint=_FORM_HINT)
-    match = _TAGS.match(subject)
-    assert match is not None  # the pattern takes any text
-    tags, title = match.groups()
-    count, version = _COUNT.search(tags), _VERSION.search(tags)
-    return Mail(
-        patch=Patch(name, title.strip(), _plain(data, message)),
-        number=int(count[1]) if count else None,
-        total=int(count[2]) if count else None,
-        version=int(version[1]) if version else 1,
-        reply=bool(re.match(r"\s*re:", subject, re.IGNORECASE)),
-        mailing=_mailing(message, subject),
-    )
-
-
-def _mailing(message: email.message.Message, subject: str) -> Mailing | None:
-    """Return what a reply needs; None for a file that was never sent."""
-    match = _MESSAGE_ID.search(_header(message, "Message-Id"))
-    if match is None:
-        return None
-    sender, to, cc, date = (_header(message, name) for name in ("From", "To", "Cc", "Date"))
-    return Mailing(match[0], subject, sender, to, cc, date)
-
-
-def _header(message: email.message.Message, name: str) -> str:
-    value = message.get(name)
-    if value is None:
-        return ""
-    try:
-        text = str(email.header.make_header(email.header.decode_header(value)))
-    except (LookupError, ValueError, email.errors.HeaderParseError):
-        text = str(value)
-    return " ".join(text.split())
-
-
-def _plain(data: bytes, message: email.message.Message) -> bytes:
-    """Return ``data`` as it is, or rewritten without its transfer encoding and its parts."""
-    encoding = str(message.get("Content-Transfer-Encoding", "")).strip().lower()
-    if not message.is_multipart() and encoding not in ("base64", "quoted-printable"):
-        return data
-    parts = [part for part in message.walk() if part.get_content_maintype() == "text"]
-    bodies = [part.get_payload(decode=True) for part in parts]
-    body = b"\n".join(body for body in bodies if isinstance(body, bytes))
-    headers = [f"{name}: {text}\n" for name in HEADERS if (text := _header(message, name))]
-    return "".join(headers).encode(errors="replace") + b"\n" + body.replace(b"\r\n", b"\n")
-
-
-def body_text(mail: Mail) -> str:
-    """Return the text of a cover letter, without its headers and git's signature."""
-    body = mail.patch.content.partition(b"\n\n")[2].decode(errors="replace")
-    return re.split(r"^-- \n", body, maxsplit=1, flags=re.MULTILINE)[0].strip()
-
-
-# --- diffs -------------------------------------------------------------------------------
+def has_diff(text: bytes) -> bool:
+    """Return whether something in ``text`` looks like a diff, however broken."""
+    return _DIFF.search(text) is not None
 
 
 def sections(patch: Patch) -> list[Section]:
@@ -164,64 +82,124 @@ def sections(patch: Patch) -> list[Section]:
 
 
 class _Reader:
-    """Walks over the lines of one patch."""
+    """Walks over the lines of one patch as apply.c does."""
 
     def __init__(self, patch: Patch) -> None:
         self.name = patch.name
-        self.lines = patch.content.split(b"\n")
+        self.above = patch.content.count(b"\n", 0, patch.diff_at)
+        self.strip = 1 if patch.strip is None else patch.strip
+        self.strip_known = patch.strip is not None
+        if patch.strip is None and _without_prefix(patch.diff):
+            self.strip, self.strip_known = 0, True
+        if patch.content.count(b"\n") > MAX_LINES:
+            raise UserError(
+                f"{patch.name} has more than {MAX_LINES:,} lines", hint="no patch series has that"
+            )
+        self.lines = patch.diff.split(b"\n")
         if self.lines[-1] == b"":
             self.lines.pop()
-        self.at = 0  # the message, too, is read by git: a diff in it would be applied
+        self.at = 0
 
     def error(self, problem: str, hint: str = _FORM_HINT) -> UserError:
-        return UserError(f"{self.name}:{self.at + 1}: {problem}", hint=hint)
+        return UserError(f"{self.name}:{self.number()}: {problem}", hint=hint)
+
+    def number(self) -> int:
+        """Return the number of the current line in the mail."""
+        return self.above + self.at + 1
+
+    def line(self, ahead: int = 0) -> bytes:
+        at = self.at + ahead
+        return self.lines[at] if at < len(self.lines) else b""
 
     def sections(self) -> Iterator[Section]:
         while self.at < len(self.lines):
-            if self.lines[self.at].startswith(b"diff --git "):
-                yield self._section()
-            elif self._old_style():
-                raise self.error("a diff that git did not make")
+            line = self.lines[self.at]
+            if line.startswith(b"diff --git "):
+                if _EXTENDED.match(self.line(1)):
+                    yield self._git_section()
+                else:
+                    self.at += 1  # words: a header has more than this line
+            elif self._traditional():
+                yield self._traditional_section()
+            elif line.startswith(b"@@ -") and _HUNK.match(line):
+                raise self.error("a hunk without the name of its file above it")
             else:
                 self.at += 1
 
-    def _old_style(self) -> bool:
-        """Whether a diff without its `diff --git` line begins here: git would apply it, too."""
-        following = self.lines[self.at + 1] if self.at + 1 < len(self.lines) else b""
-        return self.lines[self.at].startswith(b"--- ") and following.startswith(b"+++ ")
+    def _traditional(self) -> bool:
+        """Whether a diff without a `diff --git` line begins here, as find_header() decides it."""
+        return (
+            self.line().startswith(b"--- ")
+            and self.line(1).startswith(b"+++ ")
+            and self.line(2).startswith(b"@@ -")
+        )
 
-    def _section(self) -> Section:
-        first = self.at
-        head = self.lines[first].removeprefix(b"diff --git ")
+    # --- the two kinds of header --------------------------------------------------------------
+
+    def _git_section(self) -> Section:
+        first, start = self.number(), self.at
         paths: list[str] = []
-        hunks: list[Hunk] = []
         effective = False
         self.at += 1
-        while self.at < len(self.lines):
+        while self.at < len(self.lines) and _EXTENDED.match(self.lines[self.at]):
             line = self.lines[self.at]
-            if line.startswith(b"diff --git "):
-                break
-            if line.startswith(b"@@ -"):
-                hunks.append(self._hunk())
-                continue
-            if not hunks:
-                if line.startswith((b"--- ", b"+++ ")) and line[4:] != b"/dev/null":
-                    paths.append(self._path(line[4:].split(b"\t")[0], strip=True))
-                elif line.startswith(_NAMED):
-                    paths.append(self._path(line.split(b" ", 2)[2], strip=False))
-                    effective = True
-                elif mode := _MODE.match(line):
-                    self._check_mode(mode[1])
-                    effective = effective or not line.startswith(b"index ")
-                effective = effective or line == b"GIT binary patch"
-            elif self._old_style():
-                raise self.error("a diff that git did not make")
+            if line.startswith((b"--- ", b"+++ ")):
+                if not _DEV_NULL.match(line, 4):
+                    paths.append(self._path(line[4:].split(b"\t")[0], self.strip))
+            elif named := _NAMED.match(line):
+                paths.append(self._path(named[1], max(self.strip - 1, 0)))
+                effective = True
+            elif mode := _MODE.match(line):
+                self._check_mode(mode[1])
+                effective = effective or not line.startswith(b"index ")
             self.at += 1
-        names = dict.fromkeys(paths or [self._only_name(head, first)])
-        return Section(tuple(names), tuple(hunks), first + 1, effective or bool(hunks))
+        hunks = tuple(self._hunks())
+        inflated = self._binary() if not hunks and self.line() == b"GIT binary patch" else None
+        names = dict.fromkeys(paths or [self._only_name(start)])
+        effective = effective or bool(hunks) or inflated is not None
+        return Section(tuple(names), hunks, first, effective, inflated or 0, self.strip)
+
+    def _traditional_section(self) -> Section:
+        first = self.number()
+        old, new = self.line()[4:], self.line(1)[4:]
+        if not self.strip_known:
+            self._guess_strip(old, new)
+        if _DEV_NULL.match(old):
+            name = _traditional_name(new, self.strip)
+        elif _DEV_NULL.match(new):
+            name = _traditional_name(old, self.strip)
+        else:
+            other = _traditional_name(old, self.strip)
+            name = _traditional_name(new, self.strip) or other
+            # The shorter of two is the file, where the longer one is a copy: foo.c.orig, foo.c~.
+            if name and other and len(other) < len(name) and name.startswith(other):
+                name = other
+        if not name:
+            raise self.error(
+                f"no name is left of {_shown(old)} and {_shown(new)} below {self.strip} folders"
+            )
+        path = self._checked(name, name)
+        self.at += 2
+        return Section((path,), tuple(self._hunks()), first, effective=True, strip=self.strip)
+
+    def _guess_strip(self, old: bytes, new: bytes) -> None:
+        """Take names without any folder as they are, as guess_p_value() does."""
+        flat = [
+            b"/" not in name
+            for each in (old, new)
+            if not _DEV_NULL.match(each) and (name := _traditional_name(each, 0))
+        ]
+        if flat and all(flat):
+            self.strip, self.strip_known = 0, True
+
+    # --- what follows a header ----------------------------------------------------------------
+
+    def _hunks(self) -> Iterator[Hunk]:
+        while self.line().startswith(b"@@ -"):
+            yield self._hunk()
 
     def _hunk(self) -> Hunk:
-        first = self.at
+        first, number = self.at, self.number()
         match = _HUNK.match(self.lines[first])
         if match is None:
             raise self.error("a broken hunk header")
@@ -239,9 +217,22 @@ class _Reader:
             if old < 0 or new < 0:
                 raise self.error("a broken hunk: its header counts fewer lines")
             self.at += 1
-        if self.at < len(self.lines) and self.lines[self.at].startswith(b"\\"):
+        if self.line().startswith(b"\\"):
             self.at += 1
-        return Hunk(int(match[1]), first + 1, tuple(self.lines[first : self.at]))
+        return Hunk(int(match[1]), number, tuple(self.lines[first : self.at]))
+
+    def _binary(self) -> int:
+        """Pass over binary data, forward and reverse; return how many bytes it becomes."""
+        inflated = 0
+        self.at += 1
+        while match := _BINARY.match(self.line()):
+            self.at += 1
+            size = int(match[2])
+            inflated += max(size, _delta_size(self.line()) if match[1] == b"delta" else 0)
+            while self.line().rstrip(b"\r"):
+                self.at += 1
+            self.at += 1
+        return inflated
 
     def _check_mode(self, mode: bytes) -> None:
         if mode not in (b"100644", b"100755"):
@@ -251,31 +242,88 @@ class _Reader:
                 hint="a series may only add, change, rename and remove plain files",
             )
 
-    def _only_name(self, head: bytes, first: int) -> str:
-        """Return the name in a `diff --git` line whose two names are the same but for a/ and b/."""
-        self.at, here = first, self.at
-        half = len(head) // 2
-        old, new = head[:half], head[half + 1 :]
-        paths = {self._path(old, strip=True), self._path(new, strip=True)}
-        if len(paths) != 1 or head[half : half + 1] != b" ":
-            raise self.error("the names in this line cannot be told apart")
-        self.at = here
-        return paths.pop()
+    # --- names --------------------------------------------------------------------------------
 
-    def _path(self, quoted: bytes, *, strip: bool) -> str:
-        """Return a path below the tree; ``strip`` takes its a/ or b/ away."""
-        raw = _unquote(quoted)
-        if strip:
-            raw = raw.partition(b"/")[2]
-            if not raw:
-                raise self.error(f"the path {_shown(quoted)} has no a/ or b/ before it")
-        problem = path_problem(raw)
-        if problem:
+    def _only_name(self, start: int) -> str:
+        """Return the name in a `diff --git` line whose two names are the same but for a/ and b/."""
+        head = self.lines[start].removeprefix(b"diff --git ").rstrip(b"\r")
+        self.at, here = start, self.at
+        # The prefixes may differ in length: --src-prefix. Few names have as many spaces.
+        spaces = [match.start() for match in re.finditer(b" ", head)][:MAX_SPACES]
+        for at in sorted(spaces, key=lambda at: abs(at - len(head) // 2)):
+            old, new = _unquote(head[:at]), _unquote(head[at + 1 :])
+            if (name := _stripped(old, self.strip)) and name == _stripped(new, self.strip):
+                path = self._checked(name, head[:at])
+                self.at = here
+                return path
+        if b"/" not in head and self.strip:
+            self._path(head, self.strip)
+        raise self.error("the names in this line cannot be told apart")
+
+    def _path(self, quoted: bytes, strip: int) -> str:
+        """Return a path below the tree, without as many of its first folders."""
+        raw = _stripped(_unquote(quoted), strip)
+        if not raw:
             raise self.error(
-                f"the path {_shown(quoted)} {problem}: refused",
-                hint="a patch may only touch files inside the kernel tree",
+                f"the path {_shown(quoted)} has no a/ or b/ before it",
+                hint="make it with git's usual prefixes (a/ and b/), without --no-prefix; in a "
+                "quilt series, put -p0 behind its name in the series file",
             )
-        return raw.decode()
+        return self._checked(raw, quoted)
+
+    def _checked(self, raw: bytes, quoted: bytes) -> str:
+        problem = path_problem(raw)
+        if not problem:
+            return raw.decode()
+        hint = "a patch may only touch files inside the kernel tree"
+        if raw.endswith(b"\r"):
+            problem, hint = "ends in a carriage return", "take the CRs away: dos2unix FILE"
+        elif "control" in problem:
+            hint = "no file of the kernel has such a name"
+        raise self.error(f"the path {_shown(quoted)} {problem}: refused", hint=hint)
+
+
+def _without_prefix(diff: bytes) -> bool:
+    """Whether git made the diff with --no-prefix: a file that keeps its name has it twice then."""
+    heads = [line[:-1] if line.endswith(b"\r") else line for line in _GIT_HEAD.findall(diff)]
+    return any(
+        len(head) % 2
+        and head[len(head) // 2 :][:1] == b" "
+        and head[: len(head) // 2] == head[len(head) // 2 + 1 :]
+        for head in heads[:100]
+    )
+
+
+def _stripped(raw: bytes, strip: int) -> bytes:
+    """Return a name without its first ``strip`` folders; nothing where it has not as many."""
+    parts = raw.split(b"/", strip)
+    return parts[strip] if len(parts) > strip else b""
+
+
+def _traditional_name(line: bytes, strip: int) -> bytes:
+    """Return the file's name in a line of a diff that is not git's: before a date or a tab."""
+    if line.startswith(b'"') and (name := _stripped(_unquote(line.split(b"\t")[0]), strip)):
+        return name
+    stamp = _TIMESTAMP.search(line[-80:])
+    raw = line[: len(line) - len(stamp[0])] if stamp else line.split(b"\t")[0]
+    return re.sub(rb"/+", b"/", _stripped(raw, strip))
+
+
+def _delta_size(line: bytes) -> int:
+    """Return how large a delta says that its result is; nothing in it is trusted (delta.h)."""
+    try:
+        head = zlib.decompressobj().decompress(base64.b85decode(line[1:].rstrip(b"\r")), 32)
+    except (ValueError, zlib.error, binascii.Error):
+        return 0  # git refuses it
+    sizes = []
+    value = shift = 0
+    for byte in head:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            sizes.append(value)
+            value = shift = 0
+    return sizes[1] if len(sizes) > 1 else 0
 
 
 def path_problem(raw: bytes) -> str:
@@ -299,7 +347,7 @@ def path_problem(raw: bytes) -> str:
 
 
 def _shown(raw: bytes) -> str:
-    text = ascii(raw.decode(errors="replace"))
+    text = ascii(raw[:200].decode(errors="replace"))
     return text if len(text) <= 120 else text[:117] + "..."
 
 

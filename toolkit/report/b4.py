@@ -21,11 +21,10 @@ from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.series import Blame
 from toolkit.core.model.testing import Leaf
 from toolkit.core.text import visible
-from toolkit.formats import patchfile
-from toolkit.formats.patchfile import Mail
 from toolkit.host import process
 from toolkit.report import view, wording
 from toolkit.series import reader
+from toolkit.series.gitmail import Mail
 from toolkit.testing import verdicts
 
 TOOL = "toolkit"
@@ -58,10 +57,10 @@ def thread(message: bytes, mbox: Path | None, tracking: Path | None, folder: Pat
     if mbox:
         return mbox
     path = folder / "thread.mbox"
-    mail = patchfile.read_mail(message, "standard input")
+    mail = read_message(message)
     if tracking and (data := _tracked(tracking)):
         path.write_bytes(data)
-    elif mail.is_patch and mail.total in (None, 1):
+    elif mail.is_patch and mail.headers.tags.total in (None, 1):
         path.write_bytes(message)
     else:
         raise UserError(
@@ -85,14 +84,12 @@ def _tracked(tracking: Path) -> bytes | None:
 
 def read_message(message: bytes) -> Mail:
     """Return the mail that b4 gave; raise :class:`UserError` when it is none."""
-    return patchfile.read_mail(message, "standard input")
+    return reader.read_mail(message, "standard input")
 
 
 def series_of(message: Mail, mbox: Path) -> reader.PatchFiles:
     """Return the series in ``mbox`` of the version that ``message`` belongs to."""
-    mails = reader.read_mails(mbox)
-    chosen = reader.of_version(mails, message.version, str(mbox))
-    return reader.assemble(chosen, str(mbox))
+    return reader.read(mbox, version=message.headers.tags.version)
 
 
 # --- answers -------------------------------------------------------------------------------

@@ -15,9 +15,16 @@ from typing import TYPE_CHECKING
 
 from toolkit.core import paths
 from toolkit.core.errors import UserError
-from toolkit.core.model.series import Explained, KnownFailure, PatchSeries
+from toolkit.core.model.series import (
+    Explained,
+    KnownFailure,
+    Mailing,
+    PatchSeries,
+    Posting,
+    Trailer,
+)
 from toolkit.formats import yamlfile
-from toolkit.series import reader
+from toolkit.series import reader, sources
 
 if TYPE_CHECKING:
     from toolkit.series.manifest import SeriesManifest
@@ -50,25 +57,28 @@ def list_series(root: Path) -> list[str]:
     return [f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}" for row in rows]
 
 
-def resolve(name: str, root: Path, release: str | None = None) -> PatchSeries:
+def resolve(
+    name: str, root: Path, release: str | None = None, version: int | None = None
+) -> PatchSeries:
     """Return the series that ``name`` stands for, in the form for the kernel ``release``.
 
-    ``name`` is a version that one topic has (``v4``), ``topic/version``, a folder with or
-    without ``series.yaml``, or an mbox file. Without ``release`` the newest base is taken.
-    Raises :class:`UserError` for a name that is unknown or ambiguous, a series without patches
-    for ``release``, and faults in its files.
+    ``name`` is a version that one topic has (``v4``), ``topic/version``, or whatever
+    :func:`toolkit.series.reader.read` takes: a folder, a quilt series, a mailbox, ``-``. Without
+    ``release`` the newest base is taken; ``version`` picks one out of a thread. Raises
+    :class:`UserError` for a name that is unknown or ambiguous, a series without patches for
+    ``release``, and faults in its files.
     """
-    path = _locate(name, root)
-    if path.is_file():
-        files = reader.read_mbox(path)
-        return _bare(path.stem, files, path)
+    path = locate(name, root)
     if not (path / MANIFEST).exists():
-        return _bare(path.resolve().name, reader.read_folder(path), path)
+        files = reader.read(path, version=version)
+        own = {sources.STDIN: "standard-input", sources.QUILT: path.resolve().parent.name}
+        stem = path.stem if path.is_file() else path.resolve().name
+        return bare(own.get(path.name, stem), files, path)
     manifest = _manifest(path)
     base = _choose(manifest, release, path / MANIFEST)
     entry = manifest.bases[base]
     folder = path / ((entry and entry.folder) or base)
-    files = reader.read_folder(folder, entry.order if entry else ())
+    files = reader.read(_folder(folder), entry.order if entry else ())
     return PatchSeries(
         name=_full_name(path),
         title=manifest.title,
@@ -87,26 +97,31 @@ def resolve(name: str, root: Path, release: str | None = None) -> PatchSeries:
         cover_letter=files.cover_letter,
         origin=path,
         mailing=files.mailing,
+        posting=files.posting,
+        notices=files.notices,
     )
 
 
-def describe(name: str, root: Path) -> list[str]:
+def describe(name: str, root: Path, version: int | None = None) -> list[str]:
     """Return what ``toolkit series show`` prints of the series that ``name`` stands for.
 
     Raises the same errors as :func:`resolve`; every base is read.
     """
-    path = _locate(name, root)
-    if path.is_file() or not (path / MANIFEST).exists():
-        found = resolve(name, root)
-        return [f"{found.name}: {found.title}", *_patch_lines(found)]
+    path = locate(name, root)
+    if not (path / MANIFEST).exists():
+        found = resolve(name, root, version=version)
+        lines = [f"{found.name}: {found.title}"]
+        lines += [f"  {patch.name}: {patch.subject}" for patch in found.patches]
+        return [*lines, *_posting_lines(found.posting, found.mailing), *found.notices]
     manifest = _manifest(path)
     lines = [f"{_full_name(path)}: {manifest.title}"]
     for base in sorted(manifest.bases, key=_natural):
         entry = manifest.bases[base]
         lines.append(f"for Linux {', '.join((entry and entry.kernels) or (base,))}:")
         folder = path / ((entry and entry.folder) or base)
-        files = reader.read_folder(folder, entry.order if entry else ())
+        files = reader.read(_folder(folder), entry.order if entry else ())
         lines += [f"  {patch.name}: {patch.subject}" for patch in files.patches]
+        lines += [f"  {line}" for line in _posting_lines(files.posting, files.mailing)]
     for title, items in (
         ("Kconfig needs", manifest.kconfig),
         ("suites", manifest.suites),
@@ -136,7 +151,13 @@ def prefixes(series: PatchSeries) -> list[PatchSeries]:
 # --- finding it --------------------------------------------------------------------------
 
 
-def _locate(name: str, root: Path) -> Path:
+def locate(name: str, root: Path) -> Path:
+    """Return the path of what a series' name stands for.
+
+    Raises :class:`UserError` for a name that is unknown or ambiguous.
+    """
+    if name == sources.STDIN:
+        return Path(sources.STDIN)
     path = paths.expand(name)
     if name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
         if not path.exists():
@@ -170,7 +191,29 @@ def _listing(name: str, root: Path) -> str:
     return f"there is {listed}; a folder of patches or an mbox file will do, too"
 
 
-def _bare(name: str, files: reader.PatchFiles, origin: Path) -> PatchSeries:
+def places(name: str, root: Path) -> tuple[Path, ...]:
+    """Return the files and folders that a series is read from, so that somebody may watch them.
+
+    None for standard input, and for a name that means nothing yet.
+    """
+    try:
+        path = locate(name, root)
+    except UserError:
+        return ()
+    if str(path) == sources.STDIN:
+        return ()
+    # Of a quilt series each file counts, and so does what is listed below it.
+    return (path.parent if path.name == sources.QUILT and path.is_file() else path,)
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise UserError(f"there is no folder {path}")
+    return path
+
+
+def bare(name: str, files: reader.PatchFiles, origin: Path) -> PatchSeries:
+    """Return a series without a manifest, for no base in particular."""
     return PatchSeries(
         name=name,
         title=files.title,
@@ -179,6 +222,8 @@ def _bare(name: str, files: reader.PatchFiles, origin: Path) -> PatchSeries:
         cover_letter=files.cover_letter,
         origin=origin,
         mailing=files.mailing,
+        posting=files.posting,
+        notices=files.notices,
     )
 
 
@@ -221,8 +266,22 @@ def _spoken(items: Sequence[str]) -> str:
     return " and ".join(items) if len(items) < 3 else ", ".join(items)
 
 
-def _patch_lines(series: PatchSeries) -> list[str]:
-    return [f"  {patch.name}: {patch.subject}" for patch in series.patches]
+def _posting_lines(posting: Posting, mailing: Mailing | None) -> list[str]:
+    """Return what a series says of itself beside its patches, a line for each."""
+    rows = [("posted as", mailing.message_id)] if mailing else []
+    rows += [("sent to", address) for address in posting.lists]
+    rows += [("base-commit", posting.base_commit)] if posting.base_commit else []
+    rows += [("prerequisite-patch-id", each) for each in posting.prerequisites]
+    rows += [("change-id", posting.change_id)] if posting.change_id else []
+    rows += [("link", each) for each in posting.links]
+    lines = [f"{title}: {text}" for title, text in rows]
+    return [*lines, *map(trailer_line, posting.trailers)]
+
+
+def trailer_line(trailer: Trailer) -> str:
+    """Return how a trailer out of a reply is shown: it is no part of the patches yet."""
+    where = f"patch {trailer.patch}" if trailer.patch else "all patches"
+    return f"in a reply, for {where}: {trailer.text}"
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:

@@ -1,59 +1,66 @@
-"""Takes a series out of an mbox into ``patches/``: what b4 am or b4 mbox writes, or any thread.
+"""Writes a series that was mailed into ``patches/``, and as a mailbox.
 
-The newest version is taken, or the one asked for. Patches keep their message, their trailers and
-the headers that matter; what mail servers added is left out.
+Patches keep their message, their trailers and the headers that matter; what mail servers added is
+left out. Each is written anew, in git format-patch form and in UTF-8.
 """
 
 from __future__ import annotations
 
 import re
+import tempfile
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
 
+from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
-from toolkit.core.model.series import Patch
-from toolkit.formats import patchfile
-from toolkit.series import reader
+from toolkit.core.text import visible
+from toolkit.formats import mailheaders
+from toolkit.series import reader, scratch
 from toolkit.series.catalog import MANIFEST
+from toolkit.series.gitmail import Mail
 from toolkit.series.reader import PatchFiles
 
 COVER = "0000-cover-letter.patch"
 _COVER_SUFFIX = ".cover"  # b4 am puts the cover letter into a file of its own
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*/[A-Za-z0-9][A-Za-z0-9._+-]*")
-_FROM = b"From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001\n"
-_HEADERS = (*patchfile.HEADERS, "In-Reply-To", "MIME-Version", "Content-[A-Za-z-]+")
-_KEPT = re.compile(f"(?:{'|'.join(_HEADERS)}):".encode(), re.IGNORECASE)
+_MBOXRD = b"From mboxrd@z Thu Jan  1 00:00:00 1970\n"  # as public-inbox begins a mail
 
 
-def read(mbox: Path, version: int | None = None) -> tuple[PatchFiles, int]:
-    """Return a series out of an mbox, and its version; None takes the newest.
+def read(mbox: Path, version: int | None = None) -> PatchFiles:
+    """Return a series out of a mailbox; ``version`` None takes the newest.
 
-    Raises :class:`UserError` when the mbox does not hold all of it.
+    Raises :class:`UserError` as :func:`toolkit.series.reader.read` does.
     """
-    if not mbox.is_file():
+    if not mbox.exists() and str(mbox) != "-":
         raise UserError(
             f"there is no file {mbox}",
             hint="save a thread first: b4 mbox MESSAGE-ID, or b4 am MESSAGE-ID",
         )
-    mails = reader.read_mails(mbox)
-    if not any(mail.number == 0 for mail in mails):
-        cover = mbox.with_suffix(_COVER_SUFFIX)
-        mails += reader.read_mails(cover) if cover.is_file() else []
-    chosen = reader.of_version(mails, version, str(mbox))
-    return reader.assemble(chosen, str(mbox)), chosen[0].version
+    files = reader.read(mbox, version=version)
+    cover = mbox.with_suffix(_COVER_SUFFIX) if mbox.suffix else mbox
+    if files.cover is None and cover != mbox and cover.is_file():
+        files = reader.with_cover(files, cover)
+    return files
 
 
 def write(
-    files: PatchFiles, version: int, root: Path, *, name: str, base: str, suites: Sequence[str]
+    files: PatchFiles,
+    root: Path,
+    *,
+    name: str,
+    base: str,
+    suites: Sequence[str],
+    trailers: bool = False,
 ) -> str:
     """Write a series below ``root`` and return its name; "" names it after its title.
 
-    Raises :class:`UserError` for a name that is taken or is none.
+    ``trailers`` adds what replies gave to the messages. Raises :class:`UserError` for a name that
+    is taken or is none.
     """
-    name = name or f"{slug(files.title)}/v{version}"
+    name = name or f"{slug(files.title)}/v{files.posting.version}"
     if not _NAME.fullmatch(name):
         raise UserError(f"{name!r} is no name for a series", hint="write it as TOPIC/VERSION")
     target = root / name
@@ -61,40 +68,59 @@ def write(
         raise UserError(f"{target} exists", hint="remove it, or give another name with --name")
     folder = target / base
     folder.mkdir(parents=True)
-    for patch in files.patches:
-        (folder / patch.name).write_bytes(_tidy(patch))
+    given = files.posting.trailers if trailers else ()
+    for number, (patch, mail) in enumerate(zip(files.patches, files.mails, strict=True), 1):
+        extra = [each.text for each in given if each.patch in (0, number)]
+        (folder / patch.name.replace("/", "-")).write_bytes(_form(mail, extra))
     if files.cover:
-        (folder / COVER).write_bytes(_tidy(files.cover))
-    manifest: dict[str, object] = {"title": files.title, "bases": {base: None}}
-    if suites:
-        manifest["suites"] = list(suites)
-    if files.mailing:
-        manifest["links"] = [f"Message-Id: {files.mailing.message_id}"]
-    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
+        (folder / COVER).write_bytes(_form(files.cover))
+    text = yaml.safe_dump(
+        _manifest(files, base, suites), sort_keys=False, allow_unicode=True, width=100
+    )
     (target / MANIFEST).write_text(text)
     return name
 
 
+def _manifest(files: PatchFiles, base: str, suites: Sequence[str]) -> dict[str, object]:
+    # YAML has no way to write some control characters, and none should be in a title.
+    manifest: dict[str, object] = {"title": visible(files.title) or "-", "bases": {base: None}}
+    if suites:
+        manifest["suites"] = list(suites)
+    links = [f"Message-Id: {files.mailing.message_id}"] if files.mailing else []
+    links += [f"Link: {link}" for link in files.posting.links]
+    if links:
+        manifest["links"] = [visible(link) for link in links]
+    return manifest
+
+
 def to_mbox(files: PatchFiles) -> bytes:
-    """Return a series as an mbox that ``--patch`` takes."""
-    found = [files.cover, *files.patches]
+    """Return a series as an mbox (mboxrd) that ``--patch`` takes."""
+    mails = [files.cover, *files.mails] if files.cover else list(files.mails)
     # A line within a message that would begin the next one is quoted, as git mailsplit expects.
-    bodies = [
-        re.sub(rb"(?m)^(?=>*From )", b">", _tidy(patch)[len(_FROM) :]) for patch in found if patch
-    ]
-    return b"".join(_FROM + body.rstrip(b"\n") + b"\n\n" for body in bodies)
+    bodies = [re.sub(rb"(?m)^(?=>*From )", b">", _form(mail).partition(b"\n")[2]) for mail in mails]
+    return b"".join(_MBOXRD + body.rstrip(b"\n") + b"\n\n" for body in bodies)
 
 
-def _tidy(patch: Patch) -> bytes:
-    """Return a patch in git format-patch form, with the headers that say who wrote what when."""
-    head, _, body = patch.content.partition(b"\n\n")
-    kept, keep = [], False
-    for line in head.split(b"\n"):
-        if not line.startswith((b" ", b"\t")):
-            keep = bool(_KEPT.match(line))
-        if keep:
-            kept.append(line)
-    return _FROM + b"\n".join(kept) + b"\n\n" + body
+def _form(mail: Mail, trailers: Iterable[str] = ()) -> bytes:
+    """Return a mail in git format-patch form, with the headers that say who wrote what when."""
+    message = mail.message
+    if added := [each for each in trailers if each not in message]:
+        message = _with_trailers(f"{mail.subject}\n\n{message}", added)
+    head = mailheaders.compose(mail.headers, mail.author, mail.date, mail.subject, message)
+    return head + mail.content[mail.diff_at :]
+
+
+def _with_trailers(message: str, trailers: Iterable[str]) -> str:
+    """Return a commit's message below its subject, with trailers where git puts them."""
+    words = [word for each in trailers for word in ("--trailer", each)]
+    argv = ["git", "interpret-trailers", "--if-exists=addIfDifferent", *words]
+    with tempfile.TemporaryDirectory(prefix="toolkit-trailers-") as name:
+        folder = Path(name).resolve() / "here"
+        folder.mkdir()
+        done = scratch.run(
+            argv, folder, Deadline.after(60), what="trailers", input=message.encode() + b"\n"
+        )
+    return done.text.partition("\n\n")[2].rstrip("\n")
 
 
 def slug(title: str) -> str:

@@ -7,12 +7,11 @@ there, one after the other, and what comes out is collected.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
@@ -23,9 +22,11 @@ from toolkit.formats import patchfile
 from toolkit.formats.patchfile import Hunk, Section
 from toolkit.host import process
 from toolkit.host.cache import digest
+from toolkit.series import scratch
 
 HUNK_LINES = 30  # how much of a rejected hunk an error shows
 
+_Plan = Sequence[tuple[Patch, Sequence[Section]]]  # what each patch does
 _FAILED = re.compile(r"^error: patch failed: (?P<path>.+):(?P<start>\d+)$", re.MULTILINE)
 
 
@@ -39,15 +40,28 @@ def apply(base: KernelBase, series: PatchSeries | None, deadline: Deadline) -> P
     files: Mapping[str, PatchedFile] = {}
     if series is not None:
         plan = [(patch, patchfile.sections(patch)) for patch in series.patches]
-        named = sorted({path for _, parts in plan for part in parts for path in part.paths})
+        _check_size(plan)
         with tempfile.TemporaryDirectory(prefix="toolkit-patch-") as name:
-            scratch = Path(name).resolve() / "tree"
-            scratch.mkdir()
-            present = _copy_in(base.path, scratch, plan)
-            for patch, parts in plan:
-                _apply_one(scratch, patch, parts, deadline)
-            files = _collect(base.path, scratch, named, present)
+            folder = Path(name).resolve()
+            tree, present = _copied(base.path, folder / "whole" / "tree", plan)
+            touched = _apply(tree, plan, deadline)
+            if touched is None:  # which one does not fit? git names the file alone
+                tree, present = _copied(base.path, folder / "singly" / "tree", plan)
+                touched = _apply_singly(tree, plan, deadline)
+            _check_touched(tree, touched, plan)
+            files = _collect(base.path, tree, plan, present)
     return PatchedTree(base, series, files, _key(base, files))
+
+
+def _check_size(plan: _Plan) -> None:
+    """Refuse binary data that would become too large: a small patch can hold a huge file."""
+    size = sum(part.inflated for _, parts in plan for part in parts)
+    if size > scratch.MAX_BYTES:
+        raise UserError(
+            f"the series' binary files are {size >> 20} MiB, and {scratch.MAX_BYTES >> 20} MiB is "
+            "the most that is taken",
+            hint="leave out the patch that adds them",
+        )
 
 
 def _key(base: KernelBase, files: Mapping[str, PatchedFile]) -> str:
@@ -63,11 +77,12 @@ def _key(base: KernelBase, files: Mapping[str, PatchedFile]) -> str:
 # --- the scratch folder ------------------------------------------------------------------
 
 
-def _copy_in(tree: Path, scratch: Path, plan: list[tuple[Patch, list[Section]]]) -> set[str]:
-    """Copy every file that a patch names and that exists; return their paths.
+def _copied(tree: Path, target: Path, plan: _Plan) -> tuple[Path, set[str]]:
+    """Copy every file that a patch names and that exists; return where to, and their paths.
 
     Files that stand where a patch wants a folder come too, so that git sees the clash.
     """
+    target.mkdir(parents=True)
     present: set[str] = set()
     for patch, parts in plan:
         for part in parts:
@@ -76,10 +91,10 @@ def _copy_in(tree: Path, scratch: Path, plan: list[tuple[Patch, list[Section]]])
                 for depth in range(1, len(steps) + 1):
                     inner = "/".join(steps[:depth])
                     if inner not in present and _check(tree / inner, inner, patch, part, path):
-                        (scratch / inner).parent.mkdir(parents=True, exist_ok=True)
-                        shutil.copy(tree / inner, scratch / inner)
+                        (target / inner).parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copy(tree / inner, target / inner)
                         present.add(inner)
-    return present
+    return target, present
 
 
 def _check(file: Path, inner: str, patch: Patch, part: Section, path: str) -> bool:
@@ -99,13 +114,11 @@ def _check(file: Path, inner: str, patch: Patch, part: Section, path: str) -> bo
     )
 
 
-def _collect(
-    tree: Path, scratch: Path, named: list[str], present: set[str]
-) -> dict[str, PatchedFile]:
+def _collect(tree: Path, patched: Path, plan: _Plan, present: set[str]) -> dict[str, PatchedFile]:
     """Return the files that differ from the tree, by path."""
     found: dict[str, PatchedFile] = {}
-    for path in named:
-        file = scratch / path
+    for path in sorted({path for _, parts in plan for part in parts for path in part.paths}):
+        file = patched / path
         if not file.is_file():
             if path in present:
                 found[path] = PatchedFile(None)
@@ -123,62 +136,97 @@ def _read(file: Path) -> PatchedFile:
 # --- git ---------------------------------------------------------------------------------
 
 
-def isolated(folder: Path) -> dict[str, str | None]:
-    """Return the environment in which git sees no repository, no settings and no hooks."""
-    inherited = [name for name in os.environ if name.startswith("GIT_")]
-    return {
-        **dict.fromkeys(inherited),
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_CEILING_DIRECTORIES": str(folder.parent),
-        "HOME": str(folder.parent),
-        "XDG_CONFIG_HOME": str(folder.parent),
-    }
+def _apply(tree: Path, plan: _Plan, deadline: Deadline) -> bytes | None:
+    """Let git apply patches, one after the other, with as few calls as can be.
+
+    Returns the names of what it touched, by git's own account; None where one does not fit.
+    """
+    touched = b""
+    groups: list[tuple[tuple[str, ...], list[Patch]]] = []
+    for patch, parts in plan:
+        options = _options(patch, parts)
+        # Without -p git guesses it from one name on, and keeps to it in what follows.
+        if groups and groups[-1][0] == options and options[:1] and options[0].startswith("-p"):
+            groups[-1][1].append(patch)
+        else:
+            groups.append((options, [patch]))
+    for options, patches in groups:
+        done = _git_apply(tree, patches, options, deadline, "--numstat", "-z", "--apply")
+        if done.status != 0:
+            return None
+        touched += done.stdout
+    return touched
 
 
-def _git_apply(scratch: Path, patch: Patch, deadline: Deadline, *options: str) -> process.Completed:
+def _options(patch: Patch, parts: Sequence[Section]) -> tuple[str, ...]:
+    options = []
+    if patch.strip is not None:
+        options.append(f"-p{patch.strip}")
+    elif len(strips := {part.strip for part in parts}) == 1:
+        options.append(f"-p{strips.pop()}")
+    if patch.context is not None:
+        options.append(f"-C{patch.context}")
+    return tuple(options)
+
+
+def _git_apply(
+    tree: Path,
+    patches: Sequence[Patch],
+    options: Sequence[str],
+    deadline: Deadline,
+    *more: str,
+) -> process.Completed:
+    # They lie beside the tree: what git reads must not be in reach of what it writes.
+    names = []
+    for number, patch in enumerate(patches):
+        file = tree.parent / f"{number:06}.diff"
+        file.write_bytes(patch.diff)
+        names.append(str(file))
     # Whitespace is checkpatch's affair; git must neither complain about it nor mend it.
-    argv = ["git", "apply", "-p1", "--whitespace=nowarn", *options, "-"]
-    return process.run(
-        argv,
-        cwd=scratch,
-        env=isolated(scratch),
-        input=patch.content,
-        deadline=deadline,
-        check=False,
-    )
+    argv = ["git", "apply", "--whitespace=nowarn", *options, *more, "--", *names]
+    what = patches[0].name if len(patches) == 1 else f"{len(patches)} patches"
+    return scratch.run(argv, tree, deadline, what=what, mails=len(patches))
 
 
-def _apply_one(scratch: Path, patch: Patch, parts: list[Section], deadline: Deadline) -> None:
-    done = _git_apply(scratch, patch, deadline, "--numstat", "-z", "--apply")
-    if done.status != 0:
-        raise _rejected(scratch, patch, parts, done.stderr.decode(errors="replace"), deadline)
-    # What git says it touched must be what was checked before.
-    touched = {entry.split(b"\t")[2] for entry in done.stdout.split(b"\0") if entry}
-    known = {path for part in parts for path in part.paths}
-    hidden = touched - {path.encode() for path in known}
-    hidden |= {path.encode() for path in known if (scratch / path).is_symlink()}
+def _check_touched(tree: Path, touched: bytes, plan: _Plan) -> None:
+    """Refuse a series when git says of it that it touched more than what was checked before."""
+    names = {entry.split(b"\t")[2] for entry in touched.split(b"\0") if entry}
+    known = {path for _, parts in plan for part in parts for path in part.paths}
+    hidden = names - {path.encode() for path in known}
+    hidden |= {path.encode() for path in known if (tree / path).is_symlink()}
     if hidden:
-        raise UserError(f"{patch.name} touches {sorted(hidden)!r} in a hidden way: refused")
+        raise UserError(f"the series touches {sorted(hidden)!r} in a hidden way: refused")
+
+
+def _apply_singly(tree: Path, plan: _Plan, deadline: Deadline) -> bytes:
+    """Apply patches one by one, up to the first that does not fit, and raise what is wrong."""
+    touched = b""
+    for patch, parts in plan:
+        options = _options(patch, parts)
+        done = _git_apply(tree, (patch,), options, deadline, "--numstat", "-z", "--apply")
+        if done.status != 0:
+            message = done.stderr.decode(errors="replace")
+            raise _rejected(tree, patch, parts, message, deadline)
+        touched += done.stdout
+    return touched
 
 
 def _rejected(
-    scratch: Path, patch: Patch, parts: list[Section], message: str, deadline: Deadline
+    tree: Path, patch: Patch, parts: Sequence[Section], message: str, deadline: Deadline
 ) -> UserError:
     """Return the error that shows which hunk of ``patch`` does not fit, and why."""
     said = [line.removeprefix("error: ") for line in message.splitlines()]
     match = _FAILED.search(message)
     if match is None:
         what = f"{patch.name} does not apply: {said[0] if said else 'git gives no reason'}"
-        return UserError(what, hint=_advice(scratch, patch, deadline), detail=said[1:])
+        return UserError(what, hint=_advice(tree, patch, parts, deadline), detail=said[1:])
     path, start = match["path"], int(match["start"])
     hunks = [hunk for part in parts if path in part.paths for hunk in part.hunks]
     hunk = next((hunk for hunk in hunks if hunk.start == start), None)
     place = f":{hunk.line}" if hunk else ""
     what = f"{patch.name}{place} does not apply: hunk at line {start} of {path}"
-    detail = [*said, *(_show(scratch / path, path, hunk) if hunk else [])]
-    return UserError(what, hint=_advice(scratch, patch, deadline), detail=detail)
+    detail = [*said, *(_show(tree / path, path, hunk) if hunk else [])]
+    return UserError(what, hint=_advice(tree, patch, parts, deadline), detail=detail)
 
 
 def _show(file: Path, path: str, hunk: Hunk) -> list[str]:
@@ -197,7 +245,9 @@ def _show(file: Path, path: str, hunk: Hunk) -> list[str]:
     ]
 
 
-def _advice(scratch: Path, patch: Patch, deadline: Deadline) -> str:
-    if _git_apply(scratch, patch, deadline, "--check", "--reverse").status == 0:
+def _advice(tree: Path, patch: Patch, parts: Sequence[Section], deadline: Deadline) -> str:
+    options = _options(patch, parts)
+    done = _git_apply(tree, (patch,), options, deadline, "--check", "--reverse")
+    if done.status == 0:
         return "the tree has this change already: drop the patch from the series for this base"
     return "rebase the series onto this kernel, or give the kernel that it was made for"

@@ -1,24 +1,27 @@
-"""Reads the patches of a series from a folder or from an mbox, in their order."""
+"""The one way in for patches: reads what they lie in, whatever it is, through git."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
+from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
-from toolkit.core.model.series import Mailing, Patch
+from toolkit.core.model.series import Mailing, Patch, Posting, Trailer
 from toolkit.formats import patchfile
-from toolkit.formats.patchfile import Mail
+from toolkit.series import gitmail, sources, thread
+from toolkit.series.gitmail import Mail, MailFile
+from toolkit.series.sources import Kind, Source
 
-MAX_BYTES = 64 << 20  # a series is text that people read
-_COVER = "0000-"
-_MBOX_HINT = (
-    "give one version of one series, as `b4 am` or `git format-patch --stdout` writes it, or take "
-    "one out of a thread with `toolkit series import`"
-)
+SECONDS = 120.0  # by the clock, for a host that is busy; scratch bounds what a reader may take
+_HINT = "make patches with `git format-patch`, and save mails unchanged"
+_BASE = re.compile(r"^base-commit: ([0-9a-f]{7,64})$", re.MULTILINE)
+_PREREQUISITE = re.compile(r"^prerequisite-patch-id: ([0-9a-f]{7,64})$", re.MULTILINE)
+_CHANGE = re.compile(r"^change-id: (\S{1,250})$", re.MULTILINE | re.IGNORECASE)
+_LINK = re.compile(r"^Link: (\S{1,500})", re.MULTILINE)
+_SIGNATURE = re.compile(r"^-- \n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,156 +31,146 @@ class PatchFiles:
     patches: tuple[Patch, ...]
     title: str
     cover_letter: str = ""
-    cover: Patch | None = None
+    cover: Mail | None = None
     mailing: Mailing | None = None
+    posting: Posting = field(default_factory=Posting)
+    notices: tuple[str, ...] = ()
+    mails: tuple[Mail, ...] = ()  # of the patches
 
 
-def read_folder(folder: Path, order: Sequence[str] = ()) -> PatchFiles:
-    """Return the ``*.patch`` files of ``folder``: sorted, or as ``order`` says.
+def read(path: Path, order: Sequence[str] = (), version: int | None = None) -> PatchFiles:
+    """Return the series at ``path``: a folder, a quilt series, a mailbox, a Maildir, ``-``.
 
-    ``0000-*`` is the cover letter. Raises :class:`UserError` for a folder without patches, an
-    order that does not name each of them once, and a file that is no patch.
+    ``order`` names the files of a folder, all of them. Of several versions the newest is taken,
+    or ``version``. Raises :class:`UserError` where no series can be told, for a patch that is none
+    and for one that touches what it may not.
     """
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}")
-    names = sorted(path.name for path in folder.glob("*.patch"))
-    covers = [name for name in names if name.startswith(_COVER)]
-    names = [name for name in names if name not in covers]
-    if not names:
-        inner = sorted(path.name for path in folder.iterdir() if any(path.glob("*.patch")))
-        hint = f"did you mean one of its folders: {', '.join(inner)}?" if inner else ""
-        raise UserError(f"{folder} has no *.patch file", hint=hint)
-    if order:
-        _check_order(folder, names, order)
-    found = [_read(folder / name) for name in order or names]
-    patches = [replace(mail.patch, path=folder / mail.patch.name) for mail in found]
+    return _read(sources.find(path, order, version), str(path), version)
+
+
+def read_bytes(data: bytes, name: str, version: int | None = None) -> PatchFiles:
+    """Return the series in a mailbox that is at hand; ``name`` stands for it in errors.
+
+    Raises the same errors as :func:`read`.
+    """
+    return _read(Source(Kind.THREAD, (MailFile(name, data),)), name, version)
+
+
+def with_cover(files: PatchFiles, path: Path) -> PatchFiles:
+    """Return a series with the cover letter that lies beside it, as `b4 am` writes it."""
+    (mail, *_) = gitmail.read(
+        [MailFile(path.name, sources.read_file(path), raw=True)], Deadline.after(SECONDS)
+    )
+    if mail.problem or not mail.subject:
+        return files
+    return replace(
+        files,
+        title=mail.subject,
+        cover_letter=_text(mail),
+        cover=mail,
+        mailing=mail.headers.mailing() or files.mailing,
+    )
+
+
+def read_mail(data: bytes, name: str) -> Mail:
+    """Return a single mail, which may be a patch; raise :class:`UserError` when it is none."""
+    (mail, *_) = gitmail.read([MailFile(name, data, raw=True)], Deadline.after(SECONDS))
+    if mail.problem or not mail.headers.sender:
+        raise UserError(f"{name} is no mail: {mail.problem or 'nobody sent it'}", hint=_HINT)
+    return mail
+
+
+def _read(source: Source, origin: str, version: int | None) -> PatchFiles:
+    deadline = Deadline.after(SECONDS)
+    mails = gitmail.read(source.files, deadline)
+    chosen: Sequence[Mail]
+    if source.kind is Kind.THREAD:
+        choice = thread.choose(mails, version, origin, deadline)
+        patches = [_named(number, mail) for number, mail in enumerate(choice.patches, 1)]
+        chosen, cover, trailers = choice.patches, choice.cover, choice.trailers
+        notices, number = choice.notices, choice.version
+    else:
+        patches, chosen, cover = _in_order(mails, source.kind)
+        trailers, notices = (), source.notices
+        number = (cover or chosen[0]).headers.tags.version
     for patch in patches:
         patchfile.sections(patch)
-    return _files(patches, _read(folder / covers[0]) if covers else None, found[0])
+    first = cover or chosen[0]
+    return PatchFiles(
+        patches=tuple(patches),
+        title=first.subject if cover else patches[0].subject,
+        cover_letter=_text(cover) if cover else "",
+        cover=cover,
+        mailing=first.headers.mailing() if source.kind is not Kind.QUILT else None,
+        posting=_posting(chosen, cover, number, trailers),
+        notices=notices,
+        mails=tuple(chosen),
+    )
 
 
-def _files(patches: Sequence[Patch], cover: Mail | None, first: Mail) -> PatchFiles:
-    """Return the patches with what the cover letter says, or else the first patch."""
-    if cover is None:
-        return PatchFiles(tuple(patches), first.patch.subject, mailing=first.mailing)
-    text = patchfile.body_text(cover)
-    return PatchFiles(tuple(patches), cover.patch.subject, text, cover.patch, cover.mailing)
-
-
-def _check_order(folder: Path, names: Sequence[str], order: Sequence[str]) -> None:
-    for name in order:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(names)}"
-            raise UserError(f"the order names {name}, which is not in {folder}", hint=hint)
-    for name in {*names, *order}:
-        if order.count(name) != 1:
-            times = "twice" if name in order else "nowhere"
-            raise UserError(
-                f"the order names {folder / name} {times}", hint="name each patch exactly once"
-            )
-
-
-def _read(path: Path) -> Mail:
-    return patchfile.read_mail(_bytes(path), path.name)
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB: that is no patch series")
-    return data
-
-
-# --- mbox --------------------------------------------------------------------------------
-
-
-def read_mbox(path: Path) -> PatchFiles:
-    """Return the patches of an mbox by their number; replies and other talk are left out.
-
-    Raises :class:`UserError` for a gap, a number that comes twice, and several versions or
-    series in one file.
-    """
-    return assemble(read_mails(path), str(path))
-
-
-def read_mails(path: Path) -> list[Mail]:
-    """Return the patches and cover letters of an mbox, each mail once, in the file's order."""
-    data = _bytes(path)
-    messages = patchfile.split_mbox(data) or [data]
-    if not messages[0].startswith(b"From ") and len(messages) > 1:
-        messages = [data]
-    found: dict[str, Mail] = {}
-    for number, message in enumerate(messages, 1):
-        mail = patchfile.read_mail(message, f"{path.name}, mail {number}")
-        known = mail.mailing.message_id if mail.mailing else str(number)
-        if not mail.reply and (mail.is_patch or mail.number is not None):
-            found.setdefault(known, mail)
-    return list(found.values())
-
-
-def of_version(mails: Sequence[Mail], version: int | None, origin: str) -> list[Mail]:
-    """Return the mails of one version of a series; ``version`` None means the newest.
-
-    Raises :class:`UserError` when there is no such version.
-    """
-    there = sorted({mail.version for mail in mails if mail.is_patch})
-    if version is None and there:
-        version = there[-1]
-    if version not in there:
-        known = ", ".join(f"v{number}" for number in there) or "none"
-        raise UserError(f"{origin} holds no version {version}", hint=f"there is: {known}")
-    return [mail for mail in mails if mail.version == version]
-
-
-def assemble(mails: Sequence[Mail], origin: str) -> PatchFiles:
-    """Return the series that ``mails`` are; ``origin`` stands for them in errors.
-
-    Raises the same errors as :func:`read_mbox`.
-    """
-    cover = next((mail for mail in mails if mail.number == 0), None)
-    patches = [mail for mail in mails if mail.number != 0 and (mail.is_patch or mail.number)]
+def _in_order(mails: Sequence[Mail], kind: Kind) -> tuple[list[Patch], list[Mail], Mail | None]:
+    """Return every patch of files that all count, and the cover letter."""
+    covers = [mail for mail in mails if kind is Kind.FOLDER and _is_cover(mail)]
+    chosen = [mail for mail in mails if mail not in covers]
+    alone = {mail.file.name for mail in chosen if mail.name == mail.file.name}
+    patches = []
+    for number, mail in enumerate(chosen, 1):
+        if mail.problem:
+            raise UserError(f"{mail.name} is no patch: {mail.problem}", hint=_HINT)
+        if not mail.is_patch:
+            raise UserError(f"{mail.name} changes no file", hint=_HINT)
+        if mail.file.name in alone:
+            patches.append(_titled(mail.patch(mail.file.name)))
+        else:
+            patches.append(_named(number, mail))
     if not patches:
-        raise UserError(f"{origin} holds no patch", hint=_MBOX_HINT)
-    patches = _in_order(origin, patches, cover)
-    named = [_named(number, mail.patch) for number, mail in enumerate(patches, 1)]
-    for patch in named:
-        patchfile.sections(patch)
-    return _files(named, cover, patches[0])
+        raise UserError(f"{mails[0].name} is a cover letter without patches", hint=_HINT)
+    return patches, chosen, covers[0] if covers else None
 
 
-def _in_order(origin: str, patches: list[Mail], cover: Mail | None) -> list[Mail]:
-    numbers = [mail.number for mail in patches if mail.number is not None]
-    if not numbers and cover is None:
-        return patches  # `git format-patch -N` does not count; the file's order is git's
-    everything = [*patches, *([cover] if cover else [])]
-    versions = sorted({mail.version for mail in everything})
-    totals = {mail.total for mail in everything if mail.total is not None}
-    problem = ""
-    if len(versions) > 1:
-        problem = f"holds versions {', '.join(f'v{number}' for number in versions)}"
-    elif len(numbers) != len(patches):
-        problem = "holds patches with and without a number"
-    elif len(totals) > 1:
-        problem = f"holds parts of several series ({', '.join(f'n/{n}' for n in sorted(totals))})"
-    elif repeated := sorted({number for number in numbers if numbers.count(number) > 1}):
-        problem = f"holds patch {', '.join(map(str, repeated))} more than once"
-    else:
-        total = max(totals)
-        if missing := [str(n) for n in range(1, total + 1) if n not in numbers][:20]:
-            problem = f"lacks patch {', '.join(missing)} of {total}"
-        elif max(numbers) > total:
-            problem = f"holds patch {max(numbers)} of {total}"
-    if problem:
-        raise UserError(f"{origin} {problem}", hint=_MBOX_HINT)
-    return sorted(patches, key=lambda mail: mail.number or 0)
+def _is_cover(mail: Mail) -> bool:
+    if mail.problem:
+        return False
+    unnumbered = sources.is_cover(mail.file.name) and not mail.is_patch
+    return mail.headers.tags.number == 0 or unnumbered
 
 
-def _named(number: int, patch: Patch) -> Patch:
-    """Return ``patch`` under the name that git format-patch would give its file."""
+def _titled(patch: Patch) -> Patch:
+    """Return a patch that has a subject, if need be its file's name, as git quiltimport does."""
+    name = PurePosixPath(patch.name).name
+    return patch if patch.subject else replace(patch, subject=name.removesuffix(".patch"))
+
+
+def _named(number: int, mail: Mail) -> Patch:
+    """Return a patch under the name that git format-patch would give its file."""
+    patch = _titled(mail.patch(mail.file.name))
     slug = re.sub(r"[^A-Za-z0-9._]+", "-", patch.subject).strip("-.")[:52]
     return replace(patch, name=f"{number:04}-{slug or 'patch'}.patch")
+
+
+def _text(cover: Mail) -> str:
+    """Return the text of a cover letter, without its headers and git's signature."""
+    diff = cover.content[cover.diff_at :].decode(errors="replace")
+    whole = f"{cover.message}\n\n{diff}" if diff else cover.message
+    return _SIGNATURE.split(whole, maxsplit=1)[0].strip()
+
+
+def _posting(
+    patches: Sequence[Mail], cover: Mail | None, version: int, trailers: tuple[Trailer, ...]
+) -> Posting:
+    """Return what the series says of itself in the places where format-patch and b4 write it."""
+    top = [cover, patches[0]] if cover else [patches[0]]
+    # What stands below a diff is read by nobody but git, which puts its base there.
+    words = "\n".join(mail.content[-20_000:].decode(errors="replace") for mail in top)
+    words += "\n" + "\n".join(_text(mail)[:100_000] for mail in top[:1])
+    messages = "\n".join(mail.message for mail in (*top[:1], *patches))
+    base, change = _BASE.search(words), _CHANGE.search(words)
+    return Posting(
+        version=version,
+        base_commit=base[1] if base else "",
+        prerequisites=tuple(dict.fromkeys(_PREREQUISITE.findall(words))),
+        change_id=change[1] if change else "",
+        links=tuple(dict.fromkeys(_LINK.findall(messages)))[:50],
+        lists=top[0].headers.lists(),
+        trailers=trailers,
+    )

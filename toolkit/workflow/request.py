@@ -19,6 +19,7 @@ class Request:
     """What the caller wants of a run. ``patch`` None means the unpatched base."""
 
     patch: str | None
+    series_version: int | None = None  # of what a thread holds; None: the newest
     kernel: str = DEFAULT_KERNEL
     suites: tuple[str, ...] = ()  # empty: those the series names
     image: str = DEFAULT_IMAGE

@@ -132,7 +132,11 @@ class Run:
         """The series, in the form for this kernel; None for the unpatched base."""
         patch = self.request.patch
         if self._reached.series is None and patch is not None and not self.request.saved:
-            series = catalog.resolve(patch, self.paths.patches, self.base.release)
+            series = catalog.resolve(
+                patch, self.paths.patches, self.base.release, self.request.series_version
+            )
+            for notice in series.notices:
+                self.observer.notice(notice)
             self._reached = replace(self._reached, series=series)
         return self._reached.series
 

@@ -8,19 +8,24 @@ scripts/coccinelle where spatch is installed.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
+from toolkit.core.deadline import Deadline
 from toolkit.core.errors import EXIT_KERNEL, EXIT_OK, BuildError, UserError
-from toolkit.core.model.series import PatchedTree
+from toolkit.core.model.kernel import KernelBase
+from toolkit.core.model.series import PatchedTree, PatchSeries
 from toolkit.formats.compiler_log import diagnostics
 from toolkit.host import process
 from toolkit.host.cache import Cache, digest
 from toolkit.kernel.kbuild import WorkTree
+from toolkit.kernel.source.provider import KIND as SOURCE
 from toolkit.series import catalog, checkpatch, coccinelle, patching
+from toolkit.testing import in_tree_suites
 from toolkit.workflow.run import Run
 
 # virt/kvm has no Makefile of its own: virt/kvm/Makefile.kvm is included by each arch's kvm folder.
@@ -107,12 +112,59 @@ def check(run: Run) -> Table:
     return Table(tuple(rows), notes)
 
 
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Whether a series applies to a base, in words, and which of the tree's suites it touches."""
+
+    words: tuple[str, ...]
+    suites: tuple[str, ...] = ()
+
+
+def fit(series: PatchSeries, base: str, cache: Path) -> Fit:
+    """Return how a series goes with the sources of ``base`` (6.12) that are in the cache.
+
+    Nothing is fetched; that it does not apply is no error here.
+    """
+    tree_base = _cached_base(base, cache)
+    if tree_base is None:
+        words = f"whether it applies was not tried: toolkit fetch -k debian:{base} gets the source"
+        return Fit((words,))
+    try:
+        tree = patching.apply(tree_base, series, Deadline.after(60))
+    except UserError as error:
+        return Fit((f"it does not apply to Linux {tree_base.release}: {error.what}",))
+    return Fit((f"it applies to Linux {tree_base.release}",), tuple(_touched_suites(tree)))
+
+
+def _touched_suites(tree: PatchedTree) -> list[str]:
+    """Return the tree's own suites that a series changes, the innermost of nested ones."""
+    folders = [PurePosixPath(name).parents for name in tree.files]
+    targets = in_tree_suites.targets(tree)
+    inner = {
+        max(fitting, key=len)
+        for above in folders
+        if (fitting := [t for t in targets if PurePosixPath(in_tree_suites.FOLDER, t) in above])
+    }
+    return [f"{in_tree_suites.PREFIX}{target}" for target in sorted(inner)]
+
+
+def _cached_base(base: str, cache: Path) -> KernelBase | None:
+    """Return the source of a kernel that came last among those in the cache."""
+    entries = (cache / SOURCE).glob("*/release")
+    for file in sorted(entries, key=lambda each: each.stat().st_mtime, reverse=True):
+        release = file.read_text()
+        if re.match(re.escape(base) + r"(?![0-9])", release):
+            folder = file.parent
+            return KernelBase(f"debian:{base}", release, folder / "tree", folder.name)
+    return None
+
+
 def _build(run: Run, tree: PatchedTree, name: str) -> tuple[str, ...]:
     """Build one prefix of the series; return the compiler's lines when it does not."""
 
     def work() -> tuple[tuple[str, ...], bool, str]:
         try:
-            log = run.folder / f"build-{name}.log"
+            log = run.folder / f"build-{name.replace('/', '-')}.log"
             _, found = run.builder.build(tree, run.config, run.deadline, log)
         except BuildError as error:
             return (error.what, *error.detail), False, f"{name}: {error.what}"

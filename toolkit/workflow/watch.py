@@ -8,6 +8,7 @@ from pathlib import Path
 import watchfiles
 
 from toolkit.core.paths import Paths
+from toolkit.series import catalog
 
 _SETTLE = 200  # milliseconds of quiet after an edit: editors write a file in several steps
 _TREE = "tree:"
@@ -20,10 +21,12 @@ def places(paths: Paths, patch: str | None, kernel: str, profile: str | None) ->
 
     ``patch``, ``kernel`` and ``profile`` are as the command line has them.
     """
-    named = [patch or "", profile or ""]
-    named.append(kernel.removeprefix(_TREE) if kernel.startswith(_TREE) else "")
     own = [paths.patches, paths.suites, paths.images]
-    return [place for place in (*own, *map(Path, filter(None, named))) if place.exists()]
+    series = catalog.places(patch, paths.patches) if patch else ()
+    named = [each for each in series if not each.resolve().is_relative_to(paths.patches)]
+    given = (profile or "", kernel.removeprefix(_TREE) if kernel.startswith(_TREE) else "")
+    named += map(Path, filter(None, given))
+    return [place for place in (*own, *named) if place.exists()]
 
 
 def watch(once: Callable[[], None], where: Sequence[Path], changes: Changes | None = None) -> None:

@@ -96,4 +96,4 @@ def test_b4_gets_json_whatever_it_gave(state: Path) -> None:
         assert done.exit_code == 0
         (answer,) = json.loads(done.stdout)
         assert answer["status"] == "fail"
-        assert "git format-patch form" in answer["summary"]
+        assert "standard input is no mail" in answer["summary"]

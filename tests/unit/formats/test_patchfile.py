@@ -1,6 +1,5 @@
 import base64
-import contextlib
-import quopri
+import zlib
 
 import pytest
 from hypothesis import given
@@ -20,91 +19,6 @@ def refused(diff: str | bytes) -> str:
     with pytest.raises(UserError) as caught:
         sections(diff)
     return caught.value.what
-
-
-# --- mail --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("subject", "title", "number", "total", "version"),
-    [
-        ("[PATCH] kvm: x", "kvm: x", None, None, 1),
-        ("[PATCH v4 3/3] kvm: x", "kvm: x", 3, 3, 4),
-        ("[KVM PATCH v4 03/12] kvm: x", "kvm: x", 3, 12, 4),
-        ("[RFC][PATCH 0/2] cover", "cover", 0, 2, 1),
-        ("[PATCH 1/1] kvm: [weird] 2/3 v9", "kvm: [weird] 2/3 v9", 1, 1, 1),
-        ("kvm: no tag", "kvm: no tag", None, None, 1),
-    ],
-)
-def test_subject(
-    subject: str, title: str, number: int | None, total: int | None, version: int
-) -> None:
-    found = patchfile.read_mail(mail(edit("a"), subject), "m")
-    assert (found.patch.subject, found.number, found.total, found.version) == (
-        title,
-        number,
-        total,
-        version,
-    )
-    assert found.is_patch
-    assert not found.reply
-
-
-def test_a_folded_and_encoded_subject() -> None:
-    text = "[PATCH 1/2] =?UTF-8?q?kvm:_h=C3=A9?=\n =?UTF-8?q?llo?="
-    assert patchfile.read_mail(mail(edit("a"), text), "m").patch.subject == "kvm: héllo"
-
-
-def test_a_reply_is_told_apart() -> None:
-    assert patchfile.read_mail(mail("", "Re: [PATCH] x"), "m").reply
-
-
-def test_a_plain_mail_is_kept_byte_for_byte() -> None:
-    content = mail(create("latin1.txt").encode() + b"\xe9\xff\n")
-    assert patchfile.read_mail(content, "m").patch.content == content
-
-
-@pytest.mark.parametrize("encoding", ["base64", "quoted-printable"])
-def test_transfer_encodings_are_undone(encoding: str) -> None:
-    diff = create("a.txt", "caf\u00e9 = 1\n" + "long " * 40 + "\n").encode()
-    code = base64.encodebytes if encoding == "base64" else quopri.encodestring
-    header = f"From: a@b\nSubject: [PATCH] x\nContent-Transfer-Encoding: {encoding}\n\n"
-    found = patchfile.read_mail(header.encode() + code(b"Why.\n---\n" + diff), "m")
-    assert diff in found.patch.content
-    assert patchfile.sections(found.patch)[0].paths == ("a.txt",)
-
-
-def test_line_ends_of_the_transport_are_removed() -> None:
-    content = mail(edit("a"))
-    assert patchfile.read_mail(content.replace(b"\n", b"\r\n"), "m").patch.content == content
-
-
-def test_a_carriage_return_in_the_diff_stays() -> None:
-    content = mail(create("a.txt", "dos").replace("+dos", "+dos\r"))
-    assert b"+dos\r\n" in content
-    assert patchfile.read_mail(content, "m").patch.content == content
-
-
-@pytest.mark.parametrize("data", [b"", edit("a").encode(), b"Subject: x\n\nno sender\n", b"\0\n"])
-def test_what_is_no_mail_is_refused(data: bytes) -> None:
-    with pytest.raises(UserError, match="m is not in git format-patch form"):
-        patchfile.read_mail(data, "m")
-
-
-def test_split_mbox_knows_a_from_line_in_the_text() -> None:
-    first = mail(edit("a")).replace(b"Why.", b"Why.\n\nFrom the review:\nFrom here on it works.")
-    second = mail(edit("b"))
-    assert patchfile.split_mbox(first + second) == [first, second]
-    assert patchfile.split_mbox(b"no mbox\n") == []
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_are_a_mail_or_a_user_error(data: bytes) -> None:
-    patchfile.split_mbox(data)
-    with_head = b"From: a\nSubject: b\n" + data
-    assert patchfile.read_mail(with_head, "m").patch.name == "m"
-    with contextlib.suppress(UserError):
-        patchfile.read_mail(data, "m")
 
 
 # --- diffs -------------------------------------------------------------------------------
@@ -196,8 +110,7 @@ def test_only_plain_files(mode: str) -> None:
         (edit("a").replace("@@ -7,7", "@@ -7,x"), "broken hunk header"),
         (edit("a").replace("+7,7 @@", "+7,3 @@"), "counts fewer lines"),
         (edit("a").replace(" line 12", "line 12"), "broken hunk"),
-        ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n" + edit("a"), "did not make"),
-        (edit("a") + "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n", "did not make"),
+        ("@@ -1 +1 @@\n-a\n+b\n" + edit("a"), "without the name of its file"),
         (edit("a").replace(" a/a", " a").replace(" b/a", " b"), "no a/ or b/"),
     ],
 )
@@ -221,3 +134,92 @@ def test_any_text_gives_sections_or_a_user_error(text: str) -> None:
     for section in found:
         for path in section.paths:
             assert patchfile.path_problem(path.encode()) == ""
+
+
+# --- diffs that git did not make ---------------------------------------------------------------
+
+HUNK = "@@ -1 +1 @@\n-a\n+b\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("a/lib/x.c", "b/lib/x.c", "lib/x.c"),
+        ("linux-6.12.orig/lib/x.c", "linux-6.12/lib/x.c", "lib/x.c"),
+        ("linux/lib/x.c.orig", "linux/lib/x.c", "lib/x.c"),
+        ("a/lib/x.c", "b/lib/x.c~", "lib/x.c"),
+        ("a/lib/x.c\t2009-05-27 12:00:00.000000000 +0200", "b/lib/x.c\t2009-05-27", "lib/x.c"),
+        ("a/lib/x.c  2009-05-27 12:00:00 -07:00", "b/lib/x.c  2009-05-27 12:00:00", "lib/x.c"),
+        ("a/lib/x y.c\t(revision 7)", "b/lib/x y.c\t(working copy)", "lib/x y.c"),
+        ("/dev/null", "b/lib/new.c", "lib/new.c"),
+        ("/dev/null\t1970-01-01", "b/lib/new.c", "lib/new.c"),
+        ("a/lib/gone.c", "/dev/null", "lib/gone.c"),
+        ("a/lib///x.c", "b/lib//x.c", "lib/x.c"),
+        ("Makefile", "Makefile", "Makefile"),
+        ('"a/h\\303\\251.c"', '"b/h\\303\\251.c"', "hé.c"),
+    ],
+)
+def test_the_name_in_a_traditional_diff(old: str, new: str, path: str) -> None:
+    (found,) = sections(f"Index: x\n=======\n--- {old}\n+++ {new}\n{HUNK}")
+    assert found.paths == (path,)
+    assert found.strip == (0 if path == "Makefile" else 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("a/../x", "b/../x", "leaves the tree"),
+        ("a//etc/x", "/etc/x", "no name is left"),
+        ("a/.git/config", "b/.git/config", "git's own"),
+        ("a/x\r", "b/x\r", "carriage return"),
+    ],
+)
+def test_a_traditional_diff_stays_inside(old: str, new: str, why: str) -> None:
+    if why == "no name is left":
+        old = new = "a/"
+    assert why in refused(f"--- {old}\n+++ {new}\n{HUNK}")
+
+
+def test_quilt_s_p0() -> None:
+    patch = Patch("p", "x", f"--- lib/x.c\n+++ lib/x.c\n{HUNK}".encode(), strip=0)
+    assert patchfile.sections(patch)[0].paths == ("lib/x.c",)
+    patch = Patch("p", "x", edit("x.c").replace(" a/", " ").replace(" b/", " ").encode(), strip=0)
+    assert patchfile.sections(patch)[0].paths == ("x.c",)
+
+
+def test_words_that_look_like_headers() -> None:
+    words = "diff --git is what it says\n\n--- a/x\n+++ b/x\nno hunk\n"
+    (found,) = sections(words + edit("lib/x.c"))
+    assert found.paths == ("lib/x.c",)
+
+
+def test_a_rename_as_git_wrote_it_in_2005() -> None:
+    diff = "diff --git a/x b/y\nsimilarity index 100%\nrename old x\nrename new y\n"
+    assert sections(diff)[0].paths == ("x", "y")
+
+
+def test_line_numbers_count_from_the_top_of_the_mail() -> None:
+    content = mail(edit("a"))
+    at = content.index(b"---\n")
+    whole, below = Patch("p", "x", content), Patch("p", "x", content, diff_at=at)
+    lines = [patchfile.sections(each)[0].hunks[0].line for each in (whole, below)]
+    assert lines[0] == lines[1] == content[: content.index(b"@@")].count(b"\n") + 1
+
+
+def binary(*hunks: str) -> str:
+    head = "diff --git a/x.bin b/x.bin\nnew file mode 100644\nindex 0000000..1111111\n"
+    return head + "GIT binary patch\n" + "".join(f"{hunk}\n\n" for hunk in hunks)
+
+
+def test_what_binary_data_becomes_is_known_before_git_sees_it() -> None:
+    assert sections(binary("literal 1073741824\nzcmZQz"))[0].inflated == 1 << 30
+    # A delta of a few bytes may copy from the old file as often as it likes.
+    told = b"\x05" + b"\x80\x80\x80\x80\x10"  # from 5 bytes to 4 GiB, as delta.h writes it
+    line = "A" + base64.b85encode(zlib.compress(told)).decode()
+    assert sections(binary(f"delta 6\n{line}"))[0].inflated == 1 << 32
+    assert sections(binary("delta 6\nno base 85"))[0].inflated == 6
+
+
+def test_more_lines_than_any_series_has() -> None:
+    with pytest.raises(UserError, match="more than"):
+        patchfile.sections(Patch("p", "x", b"\n" * (patchfile.MAX_LINES + 1)))

@@ -65,7 +65,7 @@ def test_a_tracking_file_that_tells_nothing_is_passed_over(tmp_path: Path, text:
 def test_a_single_patch_is_its_own_thread(tmp_path: Path) -> None:
     alone = mail("[PATCH 1/2]").replace(b"[PATCH 1/2]", b"[PATCH]")
     path = b4.thread(alone, None, None, tmp_path)
-    assert len(reader.read_mbox(path).patches) == 1
+    assert len(reader.read(path).patches) == 1
     files = b4.series_of(b4.read_message(alone), path)
     assert len(files.patches) == 1
 

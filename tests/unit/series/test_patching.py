@@ -192,9 +192,40 @@ def test_a_link_is_neither_made_nor_followed(base: KernelBase, tmp_path: Path) -
 
 
 def test_a_diff_in_the_message_does_not_slip_past(base: KernelBase) -> None:
+    """What git would apply is seen and checked, wherever it stands."""
     hidden = "--- a/Kconfig\n+++ b/Kconfig\n@@ -1 +1 @@\n-mainmenu x\n+mainmenu y\n"
-    error = refused(base, mail(edit(FILE)).replace(b"Why.\n", hidden.encode()))
-    assert "a diff that git did not make" in error.what
+    patch = mail(edit(FILE)).replace(b"Why.\n", hidden.encode())
+    assert set(patching.apply(base, series(patch), soon()).files) == {"Kconfig", FILE}
+    outside = hidden.replace("b/Kconfig", "b/../Kconfig")
+    assert "refused" in refused(base, mail(edit(FILE)).replace(b"Why.\n", outside.encode())).what
+
+
+def test_traditional_diffs_and_git_s_go_together(base: KernelBase) -> None:
+    old = "--- linux.orig/Kconfig\t2009-05-27 12:00:00\n+++ linux/Kconfig\t2009-05-27 12:01:00\n"
+    flat = "--- Kconfig\n+++ Kconfig\n@@ -1 +1 @@\n-mainmenu y\n+mainmenu z\n"
+    patches = (f"{old}@@ -1 +1 @@\n-mainmenu x\n+mainmenu y\n", edit(FILE), flat, edit(FILE, 40))
+    files = patching.apply(base, series(*patches), soon()).files
+    assert files["Kconfig"].content == b"mainmenu z\n"
+    assert (files[FILE].content or b"").count(b"changed\n") == 2
+
+
+def test_a_patch_below_fewer_folders_and_with_less_context(base: KernelBase) -> None:
+    flat = edit(FILE).replace(" a/", " ").replace(" b/", " ").replace(" line 13\n", " another\n")
+    (patch,) = series(flat).patches
+    whole = dataclasses.replace(series(), patches=(dataclasses.replace(patch, strip=0),))
+    with pytest.raises(UserError, match="hunk at line 7"):
+        patching.apply(base, whole, soon())
+    loose = dataclasses.replace(patch, strip=0, context=1)
+    whole = dataclasses.replace(series(), patches=(loose,))
+    assert list(patching.apply(base, whole, soon()).files) == [FILE]
+
+
+def test_binary_data_that_becomes_too_large_is_refused(base: KernelBase) -> None:
+    diff = (
+        "diff --git a/x b/x\nnew file mode 100644\nindex 0000000..1111111\nGIT binary patch\n"
+        "literal 40000000\nzcmZQz\n\nliteral 0\nHcmV?d00001\n\n"
+    )
+    assert "binary files are 76 MiB" in refused(base, diff, diff.replace("/x", "/y")).what
 
 
 def test_the_caller_s_git_settings_play_no_part(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit.core.model.kernel import KernelBase
@@ -11,12 +11,23 @@ from toolkit.core.model.kernel import KernelBase
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """One patch in git format-patch form: its file's name, its subject and its bytes."""
+    """One patch as a mail in git format-patch form, and what git mailinfo reads in it."""
 
-    name: str
-    subject: str
+    name: str  # its file's
+    subject: str  # without tags
     content: bytes
     path: Path | None = None
+    diff_at: int = 0  # where in ``content`` git finds the diff; what is above is the message
+    author: str = ""  # Name <address>
+    date: str = ""  # as its mail has it
+    message: str = ""  # what is below the subject
+    strip: int | None = None  # git apply -p; None: as git guesses it
+    context: int | None = None  # lines of context that must match; None: all
+
+    @property
+    def diff(self) -> bytes:
+        """What git apply gets."""
+        return self.content[self.diff_at :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,8 @@ class PatchSeries:
     cover_letter: str = ""
     origin: Path | None = None
     mailing: Mailing | None = None  # None for a series that does not come from a mail
+    posting: Posting = field(default_factory=lambda: Posting())  # noqa: PLW0108 - it is defined below
+    notices: tuple[str, ...] = ()  # what a reader should know of how it was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,28 @@ class Mailing:
     to: str = ""
     cc: str = ""
     date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """A trailer that somebody gave in a reply, for one patch or, from the cover letter, for all."""
+
+    patch: int  # counted from 1; 0: all of them
+    text: str  # Reviewed-by: Name <address>
+    message_id: str = ""  # of the reply, without its brackets
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What a posted series says of itself beside its patches, and what replies add."""
+
+    version: int = 1
+    base_commit: str = ""  # in hex
+    prerequisites: tuple[str, ...] = ()  # patch ids of what must be applied before, in hex
+    change_id: str = ""
+    links: tuple[str, ...] = ()  # Link: trailers
+    lists: tuple[str, ...] = ()  # addresses of the mailing lists it was sent to
+    trailers: tuple[Trailer, ...] = ()  # shown; not part of the patches
 
 
 @dataclass(frozen=True, slots=True)
