@@ -229,7 +229,7 @@ class FakePool:
         if "bootwarn" in words:
             self.boot_splats = (WARNING,)
 
-    start = prepare
+    start = learn_boot = prepare
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:

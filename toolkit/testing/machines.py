@@ -35,6 +35,9 @@ class Machines(Protocol):
     def prepare(self) -> None:
         """Boot the kernel, or have a saved machine to restore from."""
 
+    def learn_boot(self) -> None:
+        """Have :attr:`boot_splats` complete, though no program needs a machine."""
+
     def start(self) -> None:
         """Have one machine ready, and others soon; to be called within :meth:`in_use`."""
 

@@ -221,7 +221,7 @@ class Runner:
             recalled = self.result_cache.recall_boot(self.pool.identity())
         self._recalled_boot = recalled or ()
         if recalled is None and not needs_machines:
-            self.start()
+            self.pool.learn_boot()
         self._announce_boot()
 
     # --- on machines -------------------------------------------------------------------

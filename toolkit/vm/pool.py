@@ -47,7 +47,7 @@ from toolkit.core.model.machine import Splat
 from toolkit.core.observer import Observer
 from toolkit.core.stages import StageLog
 from toolkit.host.cache import Cache
-from toolkit.vm import capacity, qemu_argv, snapshot, ssh_keys
+from toolkit.vm import qemu_argv, snapshot, ssh_keys
 from toolkit.vm.factory import BootedGuest, CannotSaveError, MachineFactory, merged
 from toolkit.vm.snapshot import Snapshot, Store
 
@@ -131,8 +131,7 @@ class MachinePool:
 
     def capacity(self) -> int:
         """Return how many machines may work at a time."""
-        config = self.kernel.config.read_text()
-        return capacity.machines(self.factory.image, self.factory.accelerator.name, config)
+        return self.factory.capacity()
 
     def identity(self) -> str:
         """Return a digest of all that a machine is made of: kernel, modules, image, QEMU …."""
@@ -155,6 +154,16 @@ class MachinePool:
         With a saved machine in the cache it is :meth:`prepare`. Raises as that does.
         """
         self._begin(in_haste=True)
+
+    def learn_boot(self) -> None:
+        """Have :attr:`boot_splats` complete without running anything; raises as :meth:`prepare`.
+
+        Where no machine can be saved, that takes one that is booted.
+        """
+        self.prepare()
+        if self._saved is None:
+            with self.boot():
+                pass
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:

@@ -45,7 +45,7 @@ class FakePool:
     def start(self) -> None:
         self.boot_splats = self.complaints
 
-    prepare = start
+    prepare = learn_boot = start
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:

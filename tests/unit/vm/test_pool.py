@@ -303,12 +303,6 @@ def test_a_machine_that_is_booted_each_time_shows_what_its_kernel_complained_of(
     assert pool.boot_splats == (OOPS,)
 
 
-def test_a_complaint_is_the_same_in_another_process_and_on_another_cpu() -> None:
-    first = Splat("warning", "WARNING: CPU: 0 PID: 71 at a.c:1", "", fatal=False, line=1)
-    again = Splat("warning", "WARNING: CPU: 1 PID: 73 at a.c:1", "", fatal=False, line=4)
-    assert merged((first, again), (again, OOPS)) == (first, again, OOPS)
-
-
 def test_what_an_earlier_run_left_of_its_machines_stays(bench: Bench) -> None:
     for number in (1, 3):
         left = bench.folder / f"run/machines/{number}"
@@ -316,3 +310,17 @@ def test_what_an_earlier_run_left_of_its_machines_stays(bench: Bench) -> None:
         (left / "console.log").write_text("panic")
     assert bench.in_haste(3) == ["load", "restore loaded", "restore loaded"]
     assert sorted(each.name for each in (bench.folder / "run/machines").iterdir()) == ["1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "did"), [(True, ["save booted", "save loaded"]), (False, ["boot"])]
+)
+def test_what_a_boot_shows_can_be_learned_without_a_program(
+    bench: Bench, snapshots: bool, did: list[str]
+) -> None:
+    bench.factory.splats = {"save booted": (OOPS,), "boot": (OOPS,)}
+    pool = bench.pool(snapshots=snapshots)
+    with pool.in_use():
+        pool.learn_boot()
+        assert pool.boot_splats == (OOPS,)
+    assert bench.factory.did == did
