@@ -34,6 +34,7 @@ def open_run(
     """
     from toolkit.cli import crash
     from toolkit.core import paths
+    from toolkit.host import command_log
     from toolkit.report import terminal, terminal_summary
     from toolkit.workflow.run import Run
 
@@ -41,9 +42,10 @@ def open_run(
     place = folder(root, patch or request.kernel, given.get("run_dir"))
     with crash.described(place), terminal.open_display(sys.stderr) as observer:
         observer.notice(f"run folder: {place}")
-        run = Run(request, paths.resolve(root), place, observer, result_cache=result_cache)
         outcome: list[Any] = []
-        yield run, outcome.append
+        with command_log.recorded(place, observer.notice if given.get("verbose") else None):
+            run = Run(request, paths.resolve(root), place, observer, result_cache=result_cache)
+            yield run, outcome.append
     if outcome:
         terminal_summary.summary(outcome[0], place)
         click.get_current_context().exit(outcome[0].exit_code)

@@ -100,6 +100,12 @@ BUILD = several(
         help="Parallel jobs; default: one for each usable CPU.",
     ),
     click.option(
+        "--verbose",
+        "-v",
+        is_flag=True,
+        help="Show each command as it starts; the run folder's commands.log has them in any case.",
+    ),
+    click.option(
         "--run-dir",
         type=click.Path(file_okay=False, path_type=Path),
         help="Where to put results; default: a new folder under the XDG state folder.",

@@ -33,6 +33,8 @@ from toolkit.core.errors import (
     ToolFailedError,
     ToolMissingError,
 )
+from toolkit.host import recording
+from toolkit.host.recording import Command
 
 Child = subprocess.Popen[bytes]
 
@@ -40,6 +42,8 @@ TAIL_LINES = 40  # how much of a failed tool's output its error carries
 READ_SIZE = 1 << 16
 _SIGNALLED = 128  # a shell's exit status for a command that a signal killed, less its number
 PIPE = subprocess.PIPE  # for start(), whose caller reads the stream itself
+# What a shell or an outer make left in the environment must not steer a kernel build.
+REMOVED = ("LANGUAGE", "MAKEFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,7 @@ def environment(
     env = {name: value for name, value in os.environ.items() if inherit is None or name in inherit}
     for name in [name for name in env if name.startswith("LC_")]:
         del env[name]
-    # What a shell or an outer make left behind must not steer a kernel build.
-    for name in ("LANGUAGE", "MAKEFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE"):
+    for name in REMOVED:
         env.pop(name, None)
     env["LC_ALL"] = "C.UTF-8"
     for name, value in (extra or {}).items():
@@ -138,7 +141,7 @@ class _Spawner:
 
 _spawner: _Spawner | None = None
 _spawner_lock = threading.Lock()
-_children: dict[Child, str] = {}  # and the name of the program that each runs
+_children: dict[Child, Command] = {}
 
 
 def start(
@@ -152,12 +155,14 @@ def start(
     stderr: IO[bytes] | int = subprocess.DEVNULL,
     death_signal: str = "KILL",
     within: Sequence[str] = (),
+    input_size: int = 0,
 ) -> Child:
     """Start ``argv`` and return at once; the caller stops it with :func:`stop`.
 
     ``env`` and ``inherit`` are as in :func:`environment`. ``death_signal`` is what the child gets
     when the toolkit dies. ``within`` are the words of a sandbox
-    (:func:`toolkit.host.sandbox.confine`), which is killed then with all in it. Raises
+    (:func:`toolkit.host.sandbox.confine`), which is killed then with all in it. ``input_size`` says
+    for the record what ``stdin`` holds. Raises
     :class:`ToolMissingError` when the program does not exist and :class:`InfrastructureError` when
     it cannot be started.
     """
@@ -169,6 +174,9 @@ def start(
     full += ["--", *within, program, *argv[1:]]
     with _spawner_lock:
         _spawner = _spawner or _Spawner()
+    words = [program, *argv[1:]]
+    command = _described(words, cwd, env, inherit, within, input_size)
+    recording.started(command)
     try:
         child = _spawner.spawn(
             lambda: subprocess.Popen(
@@ -182,9 +190,39 @@ def start(
             )
         )
     except OSError as error:
+        recording.ended(command, None)
         raise InfrastructureError(f"cannot start {argv[0]}: {error}") from error
-    _children[child] = Path(program).name
+    _children[child] = command
     return child
+
+
+def _described(
+    argv: Sequence[str],
+    cwd: Path | None,
+    env: Mapping[str, str | None] | None,
+    inherit: Collection[str] | None,
+    within: Sequence[str],
+    input_size: int,
+) -> Command:
+    changes = dict(env or {}) if inherit is None else environment(env, inherit)
+    settings = {name: value for name, value in changes.items() if value is not None}
+    removed = tuple(name for name, value in changes.items() if value is None and name in os.environ)
+    return Command(
+        argv=tuple(argv),
+        cwd=cwd,
+        settings=settings,
+        only_settings=inherit is not None,
+        removed=removed,
+        within=tuple(within),
+        input=input_size,
+        began=time.monotonic(),
+    )
+
+
+def name_of(child: Child) -> str:
+    """Return the name of the program that ``child``, which was not stopped yet, runs."""
+    command = _children.get(child)
+    return Path(command.argv[0]).name if command else "a command"
 
 
 def _signal_group(child: Child, number: int) -> None:
@@ -211,7 +249,8 @@ def stop(child: Child, grace: Grace | None = None) -> int:
             child.wait(grace.kill)
     # The leader is gone; whatever it left in its group goes too.
     _signal_group(child, signal.SIGKILL)
-    _children.pop(child, None)
+    if command := _children.pop(child, None):
+        recording.ended(command, child.returncode)
     return child.returncode
 
 
@@ -238,7 +277,7 @@ def run(
 ) -> Completed:
     """Run ``argv`` to its end and return what it wrote.
 
-    ``merge`` sends standard error where standard output goes, in order; ``on_line`` hears each
+    ``merge`` sends standard error where standard output goes, in order; ``on_line`` gets each
     finished line of standard output, and ``log`` gets both streams appended. With ``check`` a
     failure raises :class:`ToolFailedError` with the last lines. When the deadline passes the
     child is stopped and :class:`DeadlineError` raised; on ^C it is stopped too.
@@ -261,6 +300,7 @@ def run(
             stderr=subprocess.STDOUT if merge else subprocess.PIPE,
             death_signal=death_signal,
             within=within,
+            input_size=len(input or b""),
         )
         try:
             out, err = _collect(child, deadline, sink, on_line)
@@ -302,7 +342,7 @@ def _collect(
                 if not events:
                     if exited:
                         break
-                    raise DeadlineError(_children[child], deadline.budget)
+                    raise DeadlineError(name_of(child), deadline.budget)
                 for key, _ in events:
                     if key.data == "exit":
                         exited = True

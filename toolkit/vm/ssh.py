@@ -24,6 +24,7 @@ from paramiko.message import Message
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, MachineLostError
+from toolkit.host import recording
 from toolkit.vm import ssh_keys, transfer_disk
 
 MAX_OUTPUT = 64 << 20  # bytes kept of one stream of one command
@@ -241,6 +242,7 @@ class GuestSession:
         :class:`MachineLostError` when the machine is gone.
         """
         began = time.monotonic()
+        recording.note(f"guest: {command}")
         streams = _Streams(memoryview(input), on_stdout, on_stderr)
         with self._channel(deadline) as channel:
             channel.settimeout(_POLL)
@@ -258,6 +260,8 @@ class GuestSession:
                 reason = self._alive() or "the guest ended the command without an exit status"
                 raise MachineLostError(reason)
         seconds = time.monotonic() - began
+        ended = f"exit status {status}" if signal is None else f"killed by {signal}"
+        recording.note(f"guest: {ended} after {seconds:.3f} s: {shorten(command)}")
         return CommandResult(status, signal, bytes(streams.out), bytes(streams.err), seconds)
 
     def check(self, command: str, *, deadline: Deadline, input: bytes = b"") -> CommandResult:
