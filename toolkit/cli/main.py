@@ -109,15 +109,15 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
     from toolkit.workflow import watch as watch_
 
     result_cache = ResultCache()
-    words = open_run.once(open_run.repeatable(sys.argv))
-    wanted: Path | None = given.pop("run_dir", None)
+    command = open_run.once(open_run.repeatable(sys.argv))
+    run_dir: Path | None = given.pop("run_dir", None)
     runs = itertools.count(1)
 
     def once() -> None:
-        place = wanted / str(next(runs)) if wanted else None
+        place = run_dir / str(next(runs)) if run_dir else None
         try:
             results = ResultCache() if everything else result_cache
-            opened = open_run.open_run(root, patch, {**given, "run_dir": place}, words, results)
+            opened = open_run.open_run(root, patch, {**given, "run_dir": place}, command, results)
             with opened as (run, finish):
                 finish(pipeline.build_and_test(run))
         except click.exceptions.Exit:
@@ -135,7 +135,7 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
 @click.option("--cold", is_flag=True, help="Ignore what the cache has.")
 @click.pass_obj
 def fetch(root: Path | None, /, **given: Any) -> None:
-    """Fetch, verify and unpack a kernel source, and print where it lies."""
+    """Fetch, verify and unpack a kernel source, and print its folder."""
     with open_run.open_run(root, None, given) as (run, _):
         path = run.base.path
     click.echo(path)
@@ -152,7 +152,7 @@ def fetch(root: Path | None, /, **given: Any) -> None:
 )
 @click.pass_obj
 def build(root: Path | None, /, patch: str | None, save: Path | None, **given: Any) -> None:
-    """Build a patched kernel and its selftests, and print where they lie."""
+    """Build a patched kernel and its selftests, and print their folders."""
     from toolkit.workflow import saved_build
 
     with open_run.open_run(root, patch, given) as (run, _):
@@ -202,9 +202,9 @@ def completion(shell_name: str) -> None:
     """Print the completion script for a shell: eval "$(toolkit completion bash)"."""
     from click.shell_completion import get_completion_class
 
-    found = get_completion_class(shell_name)
-    assert found is not None
-    click.echo(found(cli, {}, "toolkit", "_TOOLKIT_COMPLETE").source())
+    completion_class = get_completion_class(shell_name)
+    assert completion_class is not None
+    click.echo(completion_class(cli, {}, "toolkit", "_TOOLKIT_COMPLETE").source())
 
 
 cli.add_command(series.series)
@@ -229,7 +229,7 @@ def main() -> None:
     try:
         code = _run()
     except OSError:
-        code = EXIT_INFRASTRUCTURE  # whoever read our output has gone, as `head` does
+        code = EXIT_INFRASTRUCTURE  # the reader of our output has gone, as `head` does
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     for stream in (sys.stdout, sys.stderr):

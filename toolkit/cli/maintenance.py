@@ -1,4 +1,4 @@
-"""The commands that keep house: ``toolkit doctor`` and ``toolkit cache``."""
+"""Maintenance: ``toolkit doctor`` and ``toolkit cache``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolkit.core.errors import EXIT_INFRASTRUCTURE
 @click.option("--probe", is_flag=True, help="Try KVM again, even if its answer is remembered.")
 @click.pass_obj
 def doctor(root: Path | None, probe: bool) -> None:
-    """Say what this host has, what it lacks, and which accelerator would be used.
+    """Show what this host has, what it lacks, and which accelerator would be used.
 
     Exit code 3 when something is missing.
     """
@@ -30,19 +30,19 @@ def doctor(root: Path | None, probe: bool) -> None:
     findings = list(doctor_.examine_host(places))
     findings += doctor_.examine_accelerator(Cache(places.cache), Deadline.after(60), again=probe)
     for finding in findings:
-        mark, colour = _MARKS[finding.good]
-        click.secho(f"{mark:>4}  ", fg=colour, nl=False)
+        label, colour = _LABELS[finding.good]
+        click.secho(f"{label:>4}  ", fg=colour, nl=False)
         click.echo(finding.text)
     if any(finding.good is False for finding in findings):
         click.get_current_context().exit(EXIT_INFRASTRUCTURE)
 
 
-_MARKS = {True: ("ok", "green"), False: ("NO", "red"), None: ("--", "yellow")}
+_LABELS = {True: ("ok", "green"), False: ("NO", "red"), None: ("--", "yellow")}
 
 
 @click.group()
 def cache() -> None:
-    """Look at and prune the cache."""
+    """List and prune the cache."""
 
 
 @cache.command("list")

@@ -124,7 +124,7 @@ MACHINE = several(
         type=click.Choice(["auto", "kvm", "tcg"]),
         default="auto",
         show_default=True,
-        help="auto proves that KVM can do the job, and else takes TCG.",
+        help="auto takes KVM if it passes a test, and else TCG.",
     ),
     click.option(
         "--no-snapshots",
@@ -140,13 +140,13 @@ MACHINE = several(
 )
 COVERAGE = several(
     click.option(
-        "--coverage", is_flag=True, help="Say which lines of the series the programs ran (gcov)."
+        "--coverage", is_flag=True, help="Show which lines of the series the programs ran (gcov)."
     ),
     click.option(
         "--coverage-fail-under",
         type=click.FloatRange(0, 100),
         metavar="PERCENT",
-        help="Fail when they ran less of them; implies --coverage.",
+        help="Fail if they ran fewer of them; implies --coverage.",
     ),
 )
 SAVED = click.option(
@@ -166,12 +166,12 @@ TESTS = several(
         type=click.Choice(["case", "program", "suite"]),
         default="program",
         show_default=True,
-        help="What gets a fresh machine of its own.",
+        help="What gets a fresh machine.",
     ),
     click.option(
         "--machines",
         type=click.IntRange(1),
-        help="How many work at a time; default: as cores and memory allow.",
+        help="How many run at a time; default: as CPUs and memory allow.",
     ),
 )
 REGRESSION = several(
@@ -181,7 +181,9 @@ REGRESSION = several(
         help="Run the same tests on the unpatched base; only what is new and bad fails.",
     ),
     click.option(
-        "--each", is_flag=True, help="The same, and after each patch: which one changed what."
+        "--each",
+        is_flag=True,
+        help="The same, and after each patch, to see which one changed what.",
     ),
     click.option(
         "--repeat",
@@ -192,6 +194,6 @@ REGRESSION = several(
     click.option(
         "--confidence",
         type=click.FloatRange(0.5, 0.9999),
-        help="With which a difference counts as established; default: 0.99.",
+        help="The confidence at which a difference counts as real; default: 0.99.",
     ),
 )

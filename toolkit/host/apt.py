@@ -1,4 +1,4 @@
-"""Debian packages as a source of files: found through the host's apt, checked, read; not installed.
+"""Debian packages as a source of files: downloaded by the host's apt, checked, never installed.
 
 Nothing here needs root. apt's own signatures say what a package's SHA-256 is; every download
 is held against it.
@@ -52,7 +52,7 @@ class Member:
 
 
 def apt_stamp(roots: Sequence[Path] = APT_STATE) -> str:
-    """Return a text that changes whenever apt may answer differently; quick to make."""
+    """Return a text that changes whenever apt may answer differently; takes little time."""
     state = []
     for root in roots:
         for path in [root, *sorted(root.rglob("*"))]:
@@ -68,18 +68,18 @@ def candidates(
 ) -> tuple[Package, ...]:
     """Return the version of each package that apt would install, in the order of ``names``.
 
-    Asking apt takes most of a second, so the answer is remembered for as long as its lists stay
-    as they are. Raises :class:`InfrastructureError` for a package that apt does not know.
+    Asking apt takes most of a second, so its answer is kept as long as its lists do not change.
+    Raises :class:`InfrastructureError` for a package that apt does not have.
     """
 
     def fill(folder: Path) -> None:
-        found = [asdict(package) for package in _ask_apt(names, deadline)]
-        (folder / "packages.json").write_text(json.dumps(found, indent=1))
+        packages = [asdict(package) for package in _ask_apt(names, deadline)]
+        (folder / "packages.json").write_text(json.dumps(packages, indent=1))
 
     key = digest(sorted(names), stamp or apt_stamp())
     path, _ = cache.make("apt", key, fill, deadline=deadline, label=" ".join(sorted(names))[:60])
-    found = {entry["name"]: Package(**entry) for entry in _read_json(path / "packages.json")}
-    return tuple(found[name] for name in names)
+    packages = {entry["name"]: Package(**entry) for entry in _read_json(path / "packages.json")}
+    return tuple(packages[name] for name in names)
 
 
 def _read_json(path: Path) -> list[dict[str, str]]:
@@ -92,22 +92,22 @@ def _ask_apt(names: Sequence[str], deadline: Deadline) -> list[Package]:
     native = process.run([dpkg, "--print-architecture"], deadline=deadline).text.strip()
     apt_cache = process.find("apt-cache", "apt")
     wanted = [f"{name}:{native}" for name in names]
-    # It exits with 100 when one of them is unknown; which one is told below.
+    # It exits with 100 when one of them is unknown; the error below says which.
     candidate = process.run(
         [apt_cache, "show", "--no-all-versions", *wanted], deadline=deadline, check=False
     )
-    found = parse_records(candidate.text, native)
-    if missing := [name for name in names if name not in found]:
+    packages = parse_records(candidate.text, native)
+    if missing := [name for name in names if name not in packages]:
         # A version that is installed but in no list has no checksum: any listed one will do.
         every = process.run([apt_cache, "show", *missing], deadline=deadline, check=False)
-        found = {**parse_records(every.text, native), **found}
-    if missing := [name for name in names if name not in found]:
+        packages = {**parse_records(every.text, native), **packages}
+    if missing := [name for name in names if name not in packages]:
         raise InfrastructureError(
-            f"apt knows no package {', '.join(missing)} for {native}",
+            f"apt has no package {', '.join(missing)} for {native}",
             hint="run `apt-get update` (as root) so that apt has its lists; if that does not "
             "help, the package has another name on this distribution",
         )
-    return [found[name] for name in names]
+    return [packages[name] for name in names]
 
 
 def parse_records(text: str, native: str) -> dict[str, Package]:
@@ -116,7 +116,7 @@ def parse_records(text: str, native: str) -> dict[str, Package]:
     Records without a checksum (a version that is installed but that no source offers) and
     those of other architectures than ``native`` are left out.
     """
-    found: dict[str, Package] = {}
+    packages: dict[str, Package] = {}
     for record in text.split("\n\n"):
         fields: dict[str, str] = {}
         for line in record.splitlines():
@@ -129,8 +129,8 @@ def parse_records(text: str, native: str) -> dict[str, Package]:
             package = Package(
                 fields["Package"], fields["Version"], fields["Architecture"], fields["SHA256"]
             )
-            found.setdefault(package.name, package)
-    return found
+            packages.setdefault(package.name, package)
+    return packages
 
 
 # --- the files themselves ----------------------------------------------------------------
@@ -160,7 +160,7 @@ def _download(packages: Sequence[Package], cache: Cache, deadline: Deadline) -> 
     apt_get = process.find("apt-get", "apt")
     with tempfile.TemporaryDirectory(prefix="toolkit-debs.") as name:
         folder = Path(name)
-        # apt as root would drop to a user of its own, who cannot write here.
+        # As root, apt would switch to its own user, who cannot write here.
         line = [apt_get, "--quiet", "-o", "APT::Sandbox::User=root", "download"]
         wanted = [f"{p.name}:{p.architecture}={p.version}" for p in packages]
         wanted = [text.replace(":all=", "=") for text in wanted]
@@ -204,18 +204,18 @@ def contents(deb: Path, deadline: Deadline) -> dict[str, Member]:
     """Return the files and links in a package, by :func:`merged` path; folders are left out."""
     dpkg_deb = process.find("dpkg-deb", "dpkg")
     archive = process.run([dpkg_deb, "--fsys-tarfile", str(deb)], deadline=deadline).stdout
-    found: dict[str, Member] = {}
+    members: dict[str, Member] = {}
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for info in tar:
             path = merged(info.name)
             if info.issym():
                 target = posixpath.join(posixpath.dirname("/" + info.name), info.linkname)
-                found[path] = Member(b"", executable=False, target=merged(target))
+                members[path] = Member(b"", executable=False, target=merged(target))
             elif info.islnk():
-                found[path] = found[merged(info.linkname)]
+                members[path] = members[merged(info.linkname)]
             elif file := tar.extractfile(info):
-                found[path] = Member(file.read(), bool(info.mode & 0o111))
-    return found
+                members[path] = Member(file.read(), bool(info.mode & 0o111))
+    return members
 
 
 def merged(path: str) -> str:

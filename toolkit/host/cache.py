@@ -2,8 +2,8 @@
 
 An entry is a folder ``KIND/KEY`` that is either whole or absent: it is filled under a
 temporary name and renamed. Entries never change afterwards; one that did, by a failing disk or a
-careless hand, is noticed when it is found and made again. Beside them lie *work folders*,
-which do change (a persistent build tree); whoever uses one holds its lock.
+careless hand, is noticed and made again. Beside them lie *work folders*, which do change (a
+persistent build tree), under a lock.
 
 Any number of toolkits may share one store.
 """
@@ -38,7 +38,7 @@ _UNFIT = re.compile(r"""[\s:#%$&;|<>()*?{}'"`\\!\[\]]""")
 
 
 def _ignore(damage: str) -> None:
-    """Do nothing about damage, where there is nobody to tell."""
+    """Do nothing about damage."""
 
 
 def digest(*parts: object) -> str:

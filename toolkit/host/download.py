@@ -1,4 +1,4 @@
-"""Gets one file by URL, and checks it before anybody uses it."""
+"""Get one file by URL, and check its SHA-256."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, UserError
 
 SCHEMES = ("http", "https", "file")
-STALL = 60.0  # seconds a server may stay silent
+STALL = 60.0  # seconds for which a server may send nothing
 _CHUNK = 1 << 18
 
 Report = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
@@ -28,10 +28,10 @@ def download(url: str, sha256: str, target: Path, report: Report, deadline: Dead
     """
     scheme = urllib.parse.urlsplit(url).scheme
     if scheme not in SCHEMES:
-        raise UserError(f"cannot download {url}: only {', '.join(SCHEMES)} URLs are understood")
+        raise UserError(f"cannot download {url}: only {', '.join(SCHEMES)} URLs are supported")
     try:
-        found = _copy(url, target, report, deadline)
-        check(url, found, sha256)
+        actual = _copy(url, target, report, deadline)
+        check(url, actual, sha256)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -75,11 +75,11 @@ def _broken(url: str, reason: object, deadline: Deadline) -> InfrastructureError
     )
 
 
-def check(name: str, found: str, wanted: str) -> None:
-    """Raise :class:`UserError` unless the SHA-256 ``found`` of ``name`` is the one wanted."""
-    if found != wanted.lower():
+def check(name: str, actual: str, wanted: str) -> None:
+    """Raise :class:`UserError` unless the SHA-256 ``actual`` of ``name`` is the one wanted."""
+    if actual != wanted.lower():
         raise UserError(
-            f"{name} has the SHA-256 {found}, not {wanted}",
+            f"{name} has the SHA-256 {actual}, not {wanted}",
             hint="correct the checksum if you trust that content, else get the file elsewhere",
         )
 

@@ -18,7 +18,7 @@ from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Commit
 from toolkit.host import process
 
-# What would lead git to another repository than the one named (git rev-parse --local-env-vars).
+# What would point git at another repository than the one named (git rev-parse --local-env-vars).
 _LOCAL = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -34,7 +34,7 @@ TOP = "tree"  # the one folder at the top of an archive
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A path in which two trees differ, and what it is in each: a mode, 000000 for nothing."""
+    """A path in which two trees differ, and its mode in each; 000000 where it is absent."""
 
     path: str
     before: str
@@ -63,8 +63,8 @@ class Repository:
         return Path(os.path.realpath(os.fsdecode(done.stdout.rstrip(b"\n"))))
 
     def _unreadable(self, done: process.Completed) -> UserError:
-        said = done.stderr.decode(errors="replace").splitlines()
-        return UserError(f"{self.path} is no git repository that can be read", detail=said[:5])
+        lines = done.stderr.decode(errors="replace").splitlines()
+        return UserError(f"{self.path} is no git repository that can be read", detail=lines[:5])
 
     # --- revisions ---------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ class Repository:
     ) -> Iterator[Path]:
         """Yield tar archives of a tree, or of these paths in it, below a folder :data:`TOP`.
 
-        Each is the same file ``target``, written anew.
+        Each is the same file ``target``, overwritten.
         """
         folder = os.fsdecode(
             self._run(deadline, "rev-parse", "--absolute-git-dir").stdout.rstrip(b"\n")

@@ -1,7 +1,7 @@
-"""Whether a folder still holds what was put into it.
+"""Whether the files of a folder are as they were.
 
-Two ways to know: a digest of every file, for what is small, and every file's size and time of
-change, for a kernel's source, whose 90,000 files take seconds to read.
+There are two ways to check: a digest of every file, and, for a kernel's source, whose 90,000 files
+take seconds to read, every file's size and time of change.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def damage(folder: Path, known: dict[str, str]) -> str:
-    """Return "" where ``folder`` holds the files of ``known``, else in words which it does not."""
-    for path, digest in known.items():
+def damage(folder: Path, digests: dict[str, str]) -> str:
+    """Return a few words on a file that does not have its digest, or "" if all have."""
+    for path, digest in digests.items():
         try:
             if _digest(folder, path, sparse=digest.startswith(_SPARSE)) != digest:
                 return f"{path} has changed"
@@ -43,28 +43,28 @@ def damage(folder: Path, known: dict[str, str]) -> str:
 
 
 def remember_stamps(tree: Path) -> None:
-    """Write down the size and the time of change of every file below ``tree``, beside it."""
+    """Record the size and the time of change of every file below ``tree``, beside it."""
     tree.with_name(STAMPS).write_bytes(_listing(tree))
 
 
 def stamp_damage(tree: Path) -> str:
-    """Return "" where no file of ``tree`` is gone or was written to since, else which one.
+    """Return a few words on a file of ``tree`` that is gone or was written to, or "".
 
-    Says nothing of a tree whose stamps nobody has written down.
+    A tree without stamps counts as intact.
     """
     try:
-        known = tree.with_name(STAMPS).read_bytes()
+        recorded = tree.with_name(STAMPS).read_bytes()
     except FileNotFoundError:
         return ""
     now = _listing(tree)
-    if now == known:
+    if now == recorded:
         return ""
-    before, after = (dict(_parsed(listing)) for listing in (known, now))
+    before, after = (dict(_parsed(listing)) for listing in (recorded, now))
     for path in sorted(before):
         if before[path] != after.get(path):
-            said = "has changed" if path in after else "is missing"
-            return f"{os.fsdecode(path)} {said}"
-    return ""  # what was added beside them harms nobody
+            how = "has changed" if path in after else "is missing"
+            return f"{os.fsdecode(path)} {how}"
+    return ""  # a file that was added does no harm
 
 
 def _listing(tree: Path) -> bytes:
@@ -98,7 +98,7 @@ def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 def blocks(file: io.FileIO) -> Iterator[tuple[int, bytes]]:
     """Yield each block of a file that is not all zeros, with its offset.
 
-    Where a file system says that data lies may change with time, so it only tells where to look.
+    Where a file system says that data lies may change with time, so it is only a hint.
     """
     offset = 0
     while True:

@@ -48,7 +48,7 @@ REMOVED = ("LANGUAGE", "MAKEFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS
 
 @dataclass(frozen=True, slots=True)
 class Grace:
-    """How long each rung of stopping a process may take, in seconds."""
+    """How long each step of stopping a process may take, in seconds."""
 
     terminate: float = 5.0
     kill: float = 5.0
@@ -79,10 +79,10 @@ def find(program: str, package: str = "") -> str:
     """Return the full path of a host program; raise :class:`ToolMissingError` without it."""
     # Debian keeps some administrator's tools out of an ordinary user's PATH.
     path = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin:/sbin"
-    found = _search_path(program, path)
-    if found is None:
+    place = _search_path(program, path)
+    if place is None:
         raise ToolMissingError(program, package)
-    return found
+    return place
 
 
 def environment(
@@ -175,7 +175,9 @@ def start(
     with _spawner_lock:
         _spawner = _spawner or _Spawner()
     words = [program, *argv[1:]]
-    command = _described(words, cwd, env, inherit, within, input_size)
+    command = _described(
+        words, cwd=cwd, env=env, inherit=inherit, within=within, input_size=input_size
+    )
     recording.started(command)
     try:
         child = _spawner.spawn(
@@ -198,6 +200,7 @@ def start(
 
 def _described(
     argv: Sequence[str],
+    *,
     cwd: Path | None,
     env: Mapping[str, str | None] | None,
     inherit: Collection[str] | None,

@@ -1,7 +1,7 @@
-"""Unpacks archives of source trees, and refuses those that would reach outside.
+"""Unpack archives of source trees, and refuse those that would reach outside.
 
-GNU tar does the work, with xz in a process of its own: it is several times as fast as
-Python's tarfile, whose safety filters Python 3.11.2 lacks besides.
+GNU tar does the work, with a separate xz: it is several times as fast as Python's tarfile, and
+Python 3.11.2 lacks tarfile's safety filters.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Report = Callable[[int, int | None], None]  # bytes unpacked, bytes in all where
 
 
 def unpack(archive: Path, target: Path, report: Report, deadline: Deadline) -> None:
-    """Unpack a tar archive, compressed in whatever way, as the new folder ``target``.
+    """Unpack a tar archive, compressed by any program, as the new folder ``target``.
 
-    A single folder at its top is left away. Raises :class:`UserError` for what is no archive or
+    A single folder at its top is left out. Raises :class:`UserError` for what is no archive or
     holds anything but files, folders and links inside it, and :class:`InfrastructureError` when
     the disk is full.
     """
@@ -50,7 +50,7 @@ def unpack(archive: Path, target: Path, report: Report, deadline: Deadline) -> N
         argv.append("--use-compress-program=xz -T0")
     refused = []
 
-    def hear(line: str) -> None:
+    def read(line: str) -> None:
         if match := _COUNT.search(line):
             report(min(int(match[1]) * RECORD, total or 1 << 62), total)
         elif _ESCAPES.search(line):
@@ -58,7 +58,7 @@ def unpack(archive: Path, target: Path, report: Report, deadline: Deadline) -> N
 
     try:
         environment = {"TAR_OPTIONS": None, "XZ_OPT": None, "XZ_DEFAULTS": None}
-        process.run(argv, env=environment, deadline=deadline, merge=True, on_line=hear)
+        process.run(argv, env=environment, deadline=deadline, merge=True, on_line=read)
     except ToolFailedError as error:
         if not refused:
             raise _failure(archive, error) from error

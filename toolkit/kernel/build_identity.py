@@ -1,4 +1,4 @@
-"""Whether two builds are the same kernel for whoever runs it."""
+"""Whether two builds behave as the same kernel."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from toolkit.formats import elf
 from toolkit.host import process
 from toolkit.host.cache import digest
 
-# Nothing of these is ever executed: line tables, and the digest that the linker makes of them.
-_LEFT_OUT = ("--strip-debug", "--remove-section=.note.gnu.build-id", "--remove-section=.comment")
+# Line tables, and the digest that the linker makes of them: none of it is ever executed.
+_STRIPPED = ("--strip-debug", "--remove-section=.note.gnu.build-id", "--remove-section=.comment")
 
 
 def identity(kernel: KernelBuild, deadline: Deadline) -> str:
-    """Return a digest of a kernel and its modules, debug information and build ids left out.
+    """Return a digest of a kernel and its modules without debug information and build ids.
 
-    A patch to documentation or comments alone leaves it as it is, unless it moves a line that the
-    kernel names when it warns: include/asm-generic/bug.h keeps __LINE__ in the kernel itself.
+    A patch to documentation or comments does not change it, unless it moves a line that the kernel
+    names when it warns: include/asm-generic/bug.h keeps __LINE__ in the kernel itself.
     """
     with tempfile.TemporaryDirectory(prefix="toolkit-same-") as scratch:
         folder = Path(scratch)
@@ -36,10 +36,10 @@ def identity(kernel: KernelBuild, deadline: Deadline) -> str:
 
 
 def _normalised(path: Path, scratch: Path, deadline: Deadline) -> str:
-    """Return a digest of an ELF file without what is left out; of any other file as it is."""
+    """Return a digest of an ELF file without :data:`_STRIPPED`, or of any other file as it is."""
     with path.open("rb") as file:
         if file.read(len(elf.MAGIC)) != elf.MAGIC:
             return digest(path.read_bytes())
     objcopy = process.find("objcopy", "binutils")
-    process.run([objcopy, *_LEFT_OUT, str(path), str(scratch)], deadline=deadline)
+    process.run([objcopy, *_STRIPPED, str(path), str(scratch)], deadline=deadline)
     return digest(scratch.read_bytes())

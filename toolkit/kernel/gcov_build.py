@@ -1,7 +1,7 @@
 """Which objects of a kernel count the lines that they execute, and where the counts lie.
 
 A kernel with CONFIG_GCOV_KERNEL (Documentation/dev-tools/gcov.rst) profiles the objects that its
-Makefiles say. Here these are the ones that a series touches, without an edit of the tree: kbuild
+Makefiles say. Here these are the ones that a series touches, and no file is edited: kbuild
 asks CONFIG_GCOV_PROFILE_ALL for each object (scripts/Makefile.lib), and on make's command line that
 may be an expression. So what the tree itself excludes from profiling stays excluded.
 """
@@ -22,7 +22,7 @@ from toolkit.core.model.series import PatchedTree
 FOLDER = "coverage"  # in a build's entry
 _RECORD = "objects.json"
 _ON = "CONFIG_GCOV_KERNEL=y"
-_PLAIN = re.compile(r"[A-Za-z0-9_./+-]+\.c")  # of others, kbuild can make no object
+_PLAIN = re.compile(r"[A-Za-z0-9_./+-]+\.c")  # kbuild makes an object of no other
 _INCLUDED = re.compile(rb'^#[ \t]*include "([^"/]+\.c)"', re.MULTILINE)
 _MAX_WORDS = 100_000  # characters: Linux takes 128 KiB in one argument (MAX_ARG_STRLEN)
 _THIN = re.compile(rb"!<thin>\n//\s+(\d+)\s+`\n")  # an archive of names, with all names first
@@ -45,7 +45,7 @@ class Profiled:
 def wanted(tree: PatchedTree, config: str) -> tuple[str, ...]:
     """Return the objects that are to count: those whose C file the series touches.
 
-    With them go those that are made of several C files, as the scheduler's are
+    With them go objects made of several C files, such as the scheduler's
     (kernel/sched/build_policy.c). None where the configuration's text has no CONFIG_GCOV_KERNEL.
     """
     if not is_on(config):
@@ -60,22 +60,22 @@ def wanted(tree: PatchedTree, config: str) -> tuple[str, ...]:
 
 def _around(tree: PatchedTree, touched: set[str]) -> set[str]:
     """Return the C files that include one of ``touched``, which lies in the same folder."""
-    found = set()
+    including = set()
     for folder in {os.path.dirname(name) for name in touched}:  # noqa: PTH120 - no path of ours
         names = {Path(name).name.encode() for name in touched}
         for path in (tree.base.path / folder).glob("*.c"):
             if names & set(_INCLUDED.findall(path.read_bytes())):
-                found.add(f"{folder}/{path.name}")
-    return {name for name in found if _PLAIN.fullmatch(name)}
+                including.add(f"{folder}/{path.name}")
+    return {name for name in including if _PLAIN.fullmatch(name)}
 
 
 def is_on(config: str) -> bool:
-    """Return whether a kernel with this configuration can count."""
+    """Return whether a kernel with this configuration can count lines."""
     return _ON in config.splitlines()
 
 
 def words(objects: Sequence[str]) -> list[str]:
-    """Return what make is to be told so that these objects count.
+    """Return the words for make's command line that make these objects count.
 
     Raises :class:`UserError` when they are too many for a command line.
     """
@@ -101,13 +101,13 @@ def keep(objects: Sequence[str], source: Path, output: Path, entry: Path) -> Non
     folder = entry / FOLDER
     folder.mkdir()
     linked = _linked(output)
-    found = [name for name in objects if name in linked and _counts(output / name)]
-    for name in found:
+    counting = [name for name in objects if name in linked and _counts(output / name)]
+    for name in counting:
         copy = folder / f"{name}.gcno"
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(output / f"{name}.gcno", copy)
     # The kernel's build resolves links in both names (abs_srctree, abs_objtree).
-    facts = {"source": str(source.resolve()), "output": str(output.resolve()), "objects": found}
+    facts = {"source": str(source.resolve()), "output": str(output.resolve()), "objects": counting}
     (folder / _RECORD).write_text(json.dumps(facts, indent=1))
 
 

@@ -1,8 +1,8 @@
 """Configure and build a patched kernel with its own build system.
 
 One work folder for each base holds the patched source and a build folder for each
-configuration; both persist, so that kbuild redoes only what an edit calls for. What a build
-gives is copied into the content-addressed store, where the later stages take it from.
+configuration; both persist, so that kbuild redoes only what an edit calls for. The result of a
+build is copied into the content-addressed store, from where the later stages take it.
 """
 
 from __future__ import annotations
@@ -56,29 +56,29 @@ KERNEL = "kernel"  # what QEMU boots, in a build's entry
 
 @dataclass(slots=True)
 class WorkTree:
-    """A base's work folder while its lock is held; the source is patched when first asked for."""
+    """A base's work folder while its lock is held; the source is patched at first use."""
 
     folder: Path
     tree: PatchedTree
     materialise: Materialise
     deadline: Deadline
-    _looking: Future[str] | None = field(default=None, init=False)
+    _base_check: Future[str] | None = field(default=None, init=False)
 
     def source(self) -> Path:
         """Return the patched source, bringing it up to date first.
 
-        Whether its base still is what was fetched is seen to meanwhile (see :meth:`settle`); if it
-        is not, ``deadline`` ends what is being made of it.
+        Meanwhile a thread checks that the base is as it was fetched (see :meth:`settle`); if it is
+        not, ``deadline`` ends what is being built from it.
         """
         path = self.folder / "src"
-        if self._looking is None:
+        if self._base_check is None:
             pool = ThreadPoolExecutor(1)
-            self._looking = pool.submit(self._look)
+            self._base_check = pool.submit(self._check_base)
             pool.shutdown(wait=False)
             self.materialise(self.tree, path, self.deadline)
         return path
 
-    def _look(self) -> str:
+    def _check_base(self) -> str:
         damage = integrity.stamp_damage(self.tree.base.path)
         if damage:
             self.deadline.cancel()
@@ -87,18 +87,18 @@ class WorkTree:
     def settle(self) -> None:
         """Raise :class:`InfrastructureError` if a file of the base was written to.
 
-        Base and source share their files and are removed then; whatever was made of them is wrong.
+        Base and source share their files, so both are removed then: any build of them is wrong.
         """
-        if self._looking and (what := self._looking.result()):
+        if self._base_check and (damage := self._base_check.result()):
             Cache.remove_tree(self.folder / "src")
             Cache.remove_tree(self.tree.base.path.parent)
             raise InfrastructureError(
-                f"the cached source of {self.tree.base.name} is damaged: {what}",
-                hint="it has been removed; run again, and it is fetched anew",
+                f"the cached source of {self.tree.base.name} is damaged: {damage}",
+                hint="it has been removed; run again, and it is fetched again",
             )
 
     def output(self, config: KernelConfig) -> Path:
-        """Return the build folder for a configuration: one of its own, or that of a near one.
+        """Return the build folder for a configuration: a new one, or that of a similar one.
 
         kbuild tracks each option by itself (scripts/basic/fixdep.c), so where two configurations
         differ in little, going back and forth between them compiles little. The one option that
@@ -156,10 +156,10 @@ class Builder:
     def configure(
         self, tree: PatchedTree, fragments: Sequence[Fragment], deadline: Deadline
     ) -> tuple[KernelConfig, bool]:
-        """Return tinyconfig plus ``fragments`` as Kconfig resolves them, and whether it was found.
+        """Return tinyconfig plus ``fragments`` as Kconfig resolves them, and if the cache had it.
 
         Raises :class:`UserError` when Kconfig dropped an option, naming it, who asked and the
-        dependency that is not met. What it dropped of a soft fragment is a notice.
+        dependency that is not met. An option dropped from a soft fragment is a notice.
         """
         merged = kconfig.merge(fragments)
         asked = kconfig.render(merged)
@@ -189,27 +189,27 @@ class Builder:
                 (folder / _WISHES).write_text(kconfig.ungranted(vain, why))
             (folder / "config").write_text(text)
 
-        path, found = self.cache.make("config", key, fill, deadline=deadline, label=tree.base.name)
+        path, cached = self.cache.make("config", key, fill, deadline=deadline, label=tree.base.name)
         if (path / _WISHES).exists():
             self.observer.notice((path / _WISHES).read_text())
         text = (path / "config").read_text()
-        return KernelConfig(text, digest(text)), found
+        return KernelConfig(text, digest(text)), cached
 
     def _configured_by(self, base: KernelBase, deadline: Deadline) -> str:
-        """Return what stands in a configuration's key for its base.
+        """Return what stands for the base in a configuration's key.
 
-        One commit after another has the same Kconfig files, so Kconfig need not run for each.
+        Most commits leave the Kconfig files as they are, so Kconfig need not run for each.
         """
         if not base.lineage:
             return base.key
 
         def fill(folder: Path) -> None:
-            found = {
+            digests = {
                 name: digest((base.path / name).read_bytes())
                 for name in sorted(_names(base.path))
                 if _CONFIGURES.search(name) and (base.path / name).is_file()
             }
-            (folder / "key").write_text(digest(found))
+            (folder / "key").write_text(digest(digests))
 
         path, _ = self.cache.make("kconfig", base.key, fill, deadline=deadline, label=base.name)
         return (path / "key").read_text()
@@ -230,7 +230,7 @@ class Builder:
     def build(
         self, tree: PatchedTree, config: KernelConfig, deadline: Deadline, log: Path
     ) -> tuple[KernelBuild, bool]:
-        """Build kernel, modules and UAPI headers; return them and whether they were found.
+        """Build kernel, modules and UAPI headers; return them and whether the cache had them.
 
         ``log`` receives the whole output of make. Raises :class:`BuildError` with the
         compiler's lines, or :class:`InfrastructureError` when the host is at fault.
@@ -246,10 +246,10 @@ class Builder:
                 self._compile(work, config, folder, log)
             shutil.copyfile(log, folder / "build.log")
 
-        path, found = self.cache.make("build", key, fill, deadline=deadline, label=_label(tree))
-        if found:
+        path, cached = self.cache.make("build", key, fill, deadline=deadline, label=_label(tree))
+        if cached:
             shutil.copyfile(path / "build.log", log)
-        return _load_build(path, key), found
+        return _load_build(path, key), cached
 
     def _image(self, config: KernelConfig) -> str:
         """Return what of the build folder QEMU boots.
@@ -317,17 +317,17 @@ def _names(root: Path) -> Iterator[str]:
 
 
 def _version(tool: str, deadline: Deadline) -> str:
-    """Return the first line that ``tool --version`` prints, asked once for each file on disk."""
+    """Return the first line that ``tool --version`` prints, run once for each file on disk."""
     info = Path(tool).resolve().stat()
-    known = (tool, info.st_ino, info.st_size, info.st_mtime_ns)
-    if known not in _versions:
+    identity = (tool, info.st_ino, info.st_size, info.st_mtime_ns)
+    if identity not in _versions:
         text = process.run([tool, "--version"], deadline=deadline).text
-        _versions[known] = text.split("\n", 1)[0]
-    return _versions[known]
+        _versions[identity] = text.split("\n", 1)[0]
+    return _versions[identity]
 
 
 def part_of(tree: PatchedTree, names: re.Pattern[str]) -> dict[str, str]:
-    """Return a digest of each file of the series whose path matches: what a partial key needs."""
+    """Return a digest of each file of the series whose path matches, for a partial key."""
     return {
         name: digest(file.content or b"") for name, file in tree.files.items() if names.search(name)
     }

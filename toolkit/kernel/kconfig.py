@@ -1,7 +1,7 @@
 """Kernel configuration: fragments, how they merge, and what Kconfig made of them.
 
-Pure functions over text. That an option was asked for says nothing: Kconfig silently drops
-one whose dependencies are unmet, so every request is checked against the final .config.
+Pure functions over text. Kconfig silently drops an option whose dependencies are unmet, so every
+request is checked against the final .config.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Dropped:
 
     @property
     def granted(self) -> bool:
-        """Whether it is there all the same: a module where it was to be built in."""
+        """Whether it is there anyway: as a module instead of built in, or the other way round."""
         return {self.wanted, self.got} <= {"y", "m"}
 
     def __str__(self) -> str:
-        """Say it in one line, as the error shows it."""
+        """Return the line that the error shows."""
         return f"{self.option}={self.wanted} asked for by {self.origin}, became {self.got}"
 
 
@@ -80,7 +80,7 @@ def merge(fragments: Iterable[Fragment]) -> dict[str, tuple[str, str]]:
     A later fragment overrides an earlier one, and any that is not soft overrides a soft one.
     """
     merged: dict[str, tuple[str, str]] = {}
-    for fragment in sorted(fragments, key=lambda each: not each.soft):
+    for fragment in sorted(fragments, key=lambda fragment: not fragment.soft):
         for option, value in fragment.options.items():
             merged[option] = (value, fragment.origin)
     return merged
@@ -107,23 +107,23 @@ def dropped(config: str, merged: Mapping[str, tuple[str, str]]) -> list[Dropped]
 def wishes(fragments: Iterable[Fragment]) -> list[str]:
     """Return the options that soft fragments alone ask for, sorted."""
     listed = list(fragments)
-    firm = {option for each in listed if not each.soft for option in each.options}
-    return sorted({option for each in listed for option in each.options} - firm)
+    firm = {option for fragment in listed if not fragment.soft for option in fragment.options}
+    return sorted({option for fragment in listed for option in fragment.options} - firm)
 
 
 def ungranted(missing: Sequence[Dropped], why: Mapping[str, str]) -> str:
-    """Return in one line which wishes Kconfig did not grant; see :func:`refuse` for ``why``."""
+    """Return a line on the wishes that Kconfig did not grant; ``why`` as in :func:`refuse`."""
     origins = ", ".join(dict.fromkeys(item.origin for item in missing))
-    said = [
+    options = [
         f"{item.option}={item.wanted}" + (f" ({why[item.option]})" if why.get(item.option) else "")
         for item in missing[:MAX_SHOWN]
     ]
     more = f" and {len(missing) - MAX_SHOWN} more" if len(missing) > MAX_SHOWN else ""
-    return f"{origins} asks in vain for {', '.join(said)}{more}"
+    return f"Kconfig dropped {', '.join(options)}{more}, asked for by {origins}"
 
 
 def refuse(missing: Sequence[Dropped], why: Mapping[str, str]) -> UserError:
-    """Return the error for dropped options; ``why`` has a reason for those where one is known."""
+    """Return the error for dropped options; ``why`` has the reasons that are known."""
     first = missing[0]
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     lines = [

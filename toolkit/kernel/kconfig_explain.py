@@ -2,7 +2,7 @@
 
 A reader for the part of the language that carries dependencies (Documentation/kbuild/
 kconfig-language.rst): ``config``, ``menuconfig``, ``choice``, ``menu``, ``if``, ``depends on``,
-``source``. It explains; it never decides. What it cannot read it leaves out.
+``source``. It explains and never decides; it leaves out what it cannot read.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ class _Reader:
 
 
 def _joined(text: str) -> Iterator[str]:
-    """Yield the lines of a Kconfig file, with continued ones made one, tabs as eight blanks."""
+    """Yield the lines of a Kconfig file, continued ones joined, tabs as eight blanks."""
     yield from text.replace("\\\n", " ").expandtabs(8).splitlines()
 
 
 def unmet(
     tree: Path, srcarch: str, config: Mapping[str, str], option: str, wanted: str = "y"
 ) -> str:
-    """Return in words why ``option`` (CONFIG_…) is not ``wanted``, or "" where it cannot be told.
+    """Return in words why ``option`` (CONFIG_…) is not ``wanted``, or "" where that is not known.
 
     ``config`` is the final configuration. A dependency that is met is not mentioned.
     """
@@ -85,7 +85,7 @@ def unmet(
 def reasons(
     tree: Path, srcarch: str, config: Mapping[str, str], wanted: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return :func:`unmet` for each option of ``wanted``, having read the Kconfig files once."""
+    """Return :func:`unmet` for each option of ``wanted``; reads the Kconfig files once."""
     reader = _Reader(tree, srcarch)
     if wanted:
         reader.read("Kconfig")
@@ -107,7 +107,7 @@ def _unmet(reader: _Reader, config: Mapping[str, str], option: str, wanted: str)
         ]
         if not failing:
             return ""  # this place allows it: it was dropped for another reason
-        reasons.append(" and ".join(dict.fromkeys(_say(part, config) for part in failing)))
+        reasons.append(" and ".join(dict.fromkeys(_with_values(part, config) for part in failing)))
     return "it depends on " + ", or on ".join(dict.fromkeys(reasons)) if reasons else ""
 
 
@@ -122,7 +122,7 @@ def _split(expression: str) -> list[str]:
     return [*parts, expression[start:].strip()]
 
 
-def _say(part: str, config: Mapping[str, str]) -> str:
+def _with_values(part: str, config: Mapping[str, str]) -> str:
     names = dict.fromkeys(re.findall(r"\b[A-Z][A-Z0-9_]*\b", part))
     state = ", ".join(f"{name}={config.get('CONFIG_' + name, 'n')}" for name in names)
     return f"{part} ({state})" if state else part

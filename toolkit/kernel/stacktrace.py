@@ -1,8 +1,8 @@
 """Files and lines for the stack traces of a kernel, by its own scripts/decode_stacktrace.sh.
 
-The script is bash and awk that was written for text one trusts: a function called
-``x"&&system("id")&&"`` would be run. So it is never given what a console said, only words of the
-shape ``name+0x1/0x2 [module]``, and its answers are put into the report here.
+The script is bash and awk, written for trusted text: it would run a function that is called
+``x"&&system("id")&&"``. So it never gets a line of a console, only words of the form
+``name+0x1/0x2 [module]``, and its answers are put into the report here.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def decode(
 ) -> tuple[Splat, ...]:
     """Return the splats with :attr:`Splat.decoded` set, where the kernel has debug information.
 
-    Where it has none, or the kernel's source is not at hand, they come back as they are; so they
-    do when the script fails, which is said to ``observer``.
+    Without it, or without the kernel's source, they are returned as they are, and also when the
+    script fails, which is a notice.
     """
     script = base.path / SCRIPT
     frames = list(dict.fromkeys(m[0] for splat in splats for m in _FRAME.finditer(splat.text)))
@@ -58,7 +58,7 @@ def _has_lines(kernel: KernelBuild) -> bool:
 
 
 def _places(frames: Sequence[str], kernel: KernelBuild, script: Path) -> dict[str, str]:
-    """Return what the script makes of each frame that it knows."""
+    """Return the script's answer for each frame that it could decode."""
     with tempfile.TemporaryDirectory(prefix="toolkit-") as scratch:
         modules = Path(scratch)
         if kernel.modules:
@@ -73,11 +73,11 @@ def _places(frames: Sequence[str], kernel: KernelBuild, script: Path) -> dict[st
     answers = done.stdout.decode(errors="replace").splitlines()
     if len(answers) != len(frames):
         raise InfrastructureError(f"{SCRIPT} gave {len(answers)} lines for {len(frames)}")
-    found = {}
+    places = {}
     for frame, answer in zip(frames, answers, strict=True):
         if "(" in answer and "??" not in answer:
-            found[frame] = answer[: answer.rindex(")") + 1].strip()
-    return found
+            places[frame] = answer[: answer.rindex(")") + 1].strip()
+    return places
 
 
 def _unpack_modules(archive: Path, folder: Path) -> None:
@@ -89,13 +89,13 @@ def _unpack_modules(archive: Path, folder: Path) -> None:
 
 
 def _rewritten(text: str, places: dict[str, str]) -> str:
-    """Return a report with its frames replaced; "" where nothing is known of any."""
+    """Return a report with its frames replaced; "" if none could be decoded."""
 
     def place(match: re.Match[str]) -> str:
-        known = places.get(match[0])
-        if known is None:
+        decoded = places.get(match[0])
+        if decoded is None:
             return match[0]
-        return f"{known} [{match['module']}]" if match["module"] else known
+        return f"{decoded} [{match['module']}]" if match["module"] else decoded
 
     decoded = _FRAME.sub(place, text)
     return decoded if decoded != text else ""

@@ -47,9 +47,9 @@ class _State:
 def materialise(tree: PatchedTree, target: Path, deadline: Deadline) -> list[str]:
     """Make the folder ``target`` hold ``tree``; return the paths that were changed in it.
 
-    ``target`` is made at first use, and must be on the file system of the base. When ``target``
-    held another base, only what differs between the two is touched. A file that goes back to
-    the base's content gets a new time stamp, for make has to see that. Raises
+    ``target`` is made at first use, and must be on the file system of the base. If it held
+    another base, only what differs between the two is touched. A file that goes back to the
+    base's content gets a new time stamp, since make has to see that. Raises
     :class:`InfrastructureError` when the disk does not allow it.
     """
     try:
@@ -161,7 +161,7 @@ class _Worktree:
         partial.rename(self.target)
 
     def _differences(self) -> set[str]:
-        """Return the paths at which target and base differ; hard links are known to be equal."""
+        """Return the paths at which target and base differ; hard links are equal."""
         ours, theirs = _identities(self.target), _identities(self.base)
         different = set()
         for path in ours.keys() | theirs.keys():

@@ -219,7 +219,7 @@ def test_a_dropped_wish_is_told_each_time_and_is_no_error(tmp_path: Path) -> Non
     for found in (False, True):
         assert builder.configure(a_tree(), [wish], soon())[1] is found
     words = "no Kconfig file of this kernel defines it"
-    assert heard == [f"upstream asks in vain for CONFIG_DROP_ME=y ({words})"] * 2
+    assert heard == [f"Kconfig dropped CONFIG_DROP_ME=y ({words}), asked for by upstream"] * 2
     firm = parse_fragment("CONFIG_DROP_ME=y", "suite kvm")
     with pytest.raises(UserError, match="which suite kvm asks for"):
         builder.configure(a_tree(), [wish, firm], soon())

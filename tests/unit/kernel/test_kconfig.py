@@ -72,10 +72,11 @@ def test_a_module_grants_the_wish_for_what_was_to_be_built_in() -> None:
         ("CONFIG_D", False),
     ]
     assert kconfig.ungranted(missing[1:], {"CONFIG_C": "no Kconfig file defines it"}) == (
-        "x asks in vain for CONFIG_B=y, CONFIG_C=y (no Kconfig file defines it), CONFIG_D=4"
+        "Kconfig dropped CONFIG_B=y, CONFIG_C=y (no Kconfig file defines it), CONFIG_D=4, "
+        "asked for by x"
     )
     many = [dataclasses.replace(missing[1], option=f"CONFIG_{at}") for at in range(9)]
-    assert kconfig.ungranted(many, {}).endswith("CONFIG_4=y and 4 more")
+    assert kconfig.ungranted(many, {}).endswith("CONFIG_4=y and 4 more, asked for by x")
 
 
 @given(OPTIONS)

@@ -7,7 +7,7 @@
 ``tree:PATH``                         a folder in its present state; it is never written to
 ===================================== =====================================================
 
-Each has a module of its own here, which :data:`SCHEMES` names.
+Each has its own module here, which :data:`SCHEMES` names.
 
 What a provider returns is shared between runs and must not be written to.
 """

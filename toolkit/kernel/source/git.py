@@ -71,10 +71,10 @@ class Git:
                 deadline=deadline,
             )
 
-        base, found = store(self.spec, _git_key(tree_id), fill, cache, deadline)
-        if not found:
+        base, cached = store(self.spec, _git_key(tree_id), fill, cache, deadline)
+        if not cached:
             save_pointer(latest, [tree_id, attributes])
-        return replace(base, lineage=lineage), found
+        return replace(base, lineage=lineage), cached
 
 
 def _git_key(tree_id: str) -> str:

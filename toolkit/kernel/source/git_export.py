@@ -1,7 +1,7 @@
 """The tree of a commit as plain files, made from that of a near commit where there is one.
 
-Either way it is what `git archive` gives, attributes such as export-ignore and eol included, but
-for folders without a file. Beside a near one it takes the disk space and the time of what differs.
+Either way it is what `git archive` gives, with attributes such as export-ignore and eol, but
+without empty folders. With a near commit it takes time and disk space only for what differs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ATTRIBUTES = ".gitattributes"
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A tree that was exported before, with its files; nobody may ever write to them."""
+    """A tree that was exported before, with its files, which must not be written to."""
 
     tree: str
     path: Path
@@ -58,8 +58,8 @@ def export(
             _mend(repository, tree, target, changes, report=report, deadline=deadline)
             return
     file = target.with_name("archive.tar")
-    for each in repository.archive(tree, file, deadline):
-        unpack.unpack(each, target, report, deadline)
+    for archive in repository.archive(tree, file, deadline):
+        unpack.unpack(archive, target, report, deadline)
     file.unlink()
     # Where a submodule would be, or nothing but what export-ignore keeps out.
     for folder, _, files in os.walk(target, topdown=False):
@@ -85,8 +85,8 @@ def _mend(
     if not wanted:
         return
     file, fresh = target.with_name("changed.tar"), target.with_name("changed")
-    for each in repository.archive(tree, file, deadline, wanted):
-        unpack.unpack(each, fresh, report, deadline)
+    for archive in repository.archive(tree, file, deadline, wanted):
+        unpack.unpack(archive, fresh, report, deadline)
         for path in wanted:
             source, place = fresh / path, target / path
             # An archive has one portion of the paths, without what export-ignore keeps out.

@@ -65,15 +65,15 @@ def release(tree: Path) -> str:
 def store(
     spec: str, key: str, fill: Callable[[Path], None], cache: Cache, deadline: Deadline
 ) -> tuple[KernelBase, bool]:
-    """Return the cached source with this key; ``fill`` makes its tree where there is none."""
+    """Return the source with this key, and whether the cache had it; else ``fill`` makes it."""
 
     def fill_entry(folder: Path) -> None:
         fill(folder / "tree")
         (folder / "release").write_text(_release_of(spec, folder / "tree"))
         integrity.remember_stamps(folder / "tree")
 
-    folder, found = cache.make(KIND, key, fill_entry, deadline=deadline, label=spec, checked=False)
-    return KernelBase(spec, (folder / "release").read_text(), folder / "tree", key), found
+    folder, cached = cache.make(KIND, key, fill_entry, deadline=deadline, label=spec, checked=False)
+    return KernelBase(spec, (folder / "release").read_text(), folder / "tree", key), cached
 
 
 def _release_of(spec: str, tree: Path) -> str:

@@ -83,14 +83,14 @@ class Tree:
                 raise _ChangedError
 
         try:
-            base, found = store(self.spec, key, fill, cache, deadline)
+            base, cached = store(self.spec, key, fill, cache, deadline)
         except _ChangedError:
             return None
         except OSError as error:
             raise InfrastructureError(f"cannot copy {path}: {error}") from error
-        if not found:
+        if not cached:
             save_pointer(latest, key)
-        return replace(base, lineage=digest("tree", str(path))), found
+        return replace(base, lineage=digest("tree", str(path))), cached
 
 
 class _ChangedError(Exception):

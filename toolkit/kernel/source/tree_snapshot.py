@@ -18,7 +18,7 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolFailedError, ToolMissingError, UserError
 from toolkit.host import process
 
-# A file's size, time stamp (ns) and mode: what tells that it changed, as for make and rsync.
+# A file's size, time stamp (ns) and mode: a change of these is a change, as for make and rsync.
 Listing = dict[str, tuple[int, int, int]]
 Report = Callable[[int, int | None], None]  # files so far, files in all
 
@@ -28,7 +28,7 @@ _FOLDERS = ("arch", "include", "kernel", "scripts")  # in every kernel
 # Traces of `make` without O=; what the kernel's Makefile itself looks for (outputmakefile).
 _BUILT = (".config", "include/config", "include/generated")
 # What kbuild writes: see the files' names in scripts/Makefile.* and the CLEAN_FILES and
-# MRPROPER_FILES of the kernel's Makefile. Only used where git cannot tell what is a source.
+# MRPROPER_FILES of the kernel's Makefile. Only used where git does not say what is a source.
 _PRODUCTS = (
     *("*.o", "*.a", "*.ko", "*.ko.*", "*.so", "*.so.dbg", "*.mod", "*.mod.c", ".*.cmd", ".*.d"),
     *("*.symtypes", "*.symversions", "*.dtb", "*.dtbo", "*.gcno", "*.gcda", "*.order", ".tmp_*"),
