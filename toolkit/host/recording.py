@@ -14,9 +14,9 @@ class Command:
     """A command as it was started, for a :class:`Recorder`.
 
     ``settings`` are the variables that the toolkit sets for it, and with ``only_settings`` all that
-    it has; ``removed`` are variables of the caller that it does not get. ``within`` are the words of
-    a sandbox around it, ``input`` is the number of bytes on its standard input, and ``began`` a time
-    of :func:`time.monotonic`.
+    it has; ``removed`` are variables of the caller that it does not get. ``within`` are the words
+    of a sandbox around it, ``input`` is the number of bytes on its standard input, and ``began`` a
+    time of :func:`time.monotonic`.
     """
 
     argv: tuple[str, ...]
