@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,11 @@ def open_run(
     from toolkit.core import paths
     from toolkit.host import command_log
     from toolkit.report import terminal, terminal_summary
+    from toolkit.vm import qmp
     from toolkit.workflow.run import Run
 
+    if "accel" in given:  # the command is one that starts machines
+        qmp.check_folder(tempfile.gettempdir())
     request = _request(patch, given, command or repeatable(sys.argv))
     place = folder(root, patch or request.kernel, given.get("run_dir"))
     with crash.described(place), terminal.open_display(sys.stderr) as observer:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -95,11 +96,11 @@ def examine_host(places: Paths) -> Iterator[Finding]:
     yield from _examine_folder(places.runs, "XDG_STATE_HOME")
     temporary = tempfile.gettempdir()
     yield from _examine_folder(Path(temporary), "TMPDIR")
-    try:
-        check_path(places.cache)
-        qmp.check_folder(temporary)
-    except UserError as error:
-        yield Finding(False, f"{error.what}; {error.hint}")
+    for check in (partial(check_path, places.cache), partial(qmp.check_folder, temporary)):
+        try:
+            check()
+        except UserError as error:
+            yield Finding(False, f"{error.what}; {error.hint}")
 
 
 def _examine_folder(folder: Path, variable: str, needed: int = 0) -> Iterator[Finding]:

@@ -165,6 +165,20 @@ def test_a_cache_that_make_cannot_work_in_is_refused_at_once(tmp_path: Path, tre
     assert not (tmp_path / "my cache").exists()
 
 
+def test_a_temporary_folder_too_deep_for_qemu_is_refused_at_once(
+    tmp_path: Path, tree: Path
+) -> None:
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    words = ("build-and-test", "--kernel", f"tree:{tree}", "--suite", "kvm")
+    done = call(tmp_path, *words, TMPDIR=str(deep))
+    assert done.returncode == 2
+    assert "set TMPDIR" in done.stderr
+    assert not (tmp_path / "cache").exists()
+    # What starts no machine has no need of a socket.
+    assert call(tmp_path, "fetch", "--kernel", f"tree:{tree}", TMPDIR=str(deep)).returncode == 0
+
+
 def test_series_list_and_show(tmp_path: Path) -> None:
     assert "iosignalfd/v4" in call(tmp_path, "series", "list").stdout
     shown = call(tmp_path, "series", "show", "v4").stdout

@@ -68,6 +68,8 @@ def test_a_temporary_folder_too_deep_for_a_socket(
     (text,) = faults(places(tmp_path))
     assert "too long for QEMU's monitor" in text
     assert "set TMPDIR" in text
+    spaced = dataclasses.replace(places(tmp_path), cache=tmp_path / "a cache")
+    assert len(faults(spaced)) == 2
 
 
 def test_an_optional_program_that_is_absent_is_told_and_no_fault(
