@@ -38,7 +38,7 @@ Examples:
 # git-bisect(1) takes 1 to 127 for a bad commit, but for 125, and stops at anything above.
 EXIT_SKIP = 125
 EXIT_ABORTED = 128
-EXIT_MISUSED = 129  # what git itself exits with for wrong words
+EXIT_MISUSED = 129  # what git itself exits with for wrong usage
 
 _SEARCH, _STEP = "git:.", "tree:."
 _GIT = "git:"
@@ -48,7 +48,7 @@ _NOT_FOR_BOOT = ("slow", "repeat")
 
 
 class _Command(click.Command):
-    """Wrong words are no verdict on a commit: as a step it exits with what stops git."""
+    """Makes wrong usage stop git: as a step of its bisection it is no verdict on a commit."""
 
     def make_context(
         self,
@@ -94,31 +94,40 @@ def complete_leaf(context: click.Context, _: click.Parameter, incomplete: str) -
         return []
 
 
+_RANGE = options.several(
+    click.option(
+        "--good",
+        multiple=True,
+        metavar="REV",
+        shell_complete=complete_revision,
+        help="A commit where the leaf is good; may be given several times.",
+    ),
+    click.option(
+        "--bad",
+        metavar="REV",
+        shell_complete=complete_revision,
+        help="A later one where it is bad.",
+    ),
+    click.option(
+        "--leaf",
+        required=True,
+        metavar="ID",
+        shell_complete=complete_leaf,
+        help="suite/program/case as in result.json; suite/program for all its cases; boot; "
+        "boot/dmesg.",
+    ),
+    click.option(
+        "--repeat",
+        type=click.IntRange(1, 1000),
+        default=1,
+        show_default=True,
+        help="A leaf is good only if it passes this often, each time in a fresh machine.",
+    ),
+)
+
+
 @click.command(cls=_Command, epilog=EXAMPLES)
-@click.option(
-    "--good",
-    multiple=True,
-    metavar="REV",
-    shell_complete=complete_revision,
-    help="A commit where the leaf is good; may be given several times.",
-)
-@click.option(
-    "--bad", metavar="REV", shell_complete=complete_revision, help="A later one where it is bad."
-)
-@click.option(
-    "--leaf",
-    required=True,
-    metavar="ID",
-    shell_complete=complete_leaf,
-    help="suite/program/case as in result.json; suite/program for all its cases; boot; boot/dmesg.",
-)
-@click.option(
-    "--repeat",
-    type=click.IntRange(1, 1000),
-    default=1,
-    show_default=True,
-    help="A leaf is good only if it passes this often, each time in a fresh machine.",
-)
+@_RANGE
 @options.PATCH
 @click.option(
     "--kernel",
@@ -185,7 +194,7 @@ def _judge(context: click.Context, run: Run, given: dict[str, Any]) -> Judge:
 
 
 def _shared_words(context: click.Context, *, boot: bool) -> Iterator[str]:
-    """Yield the options that a step has in common with the bisection, as they were given."""
+    """Yield the options of the bisection that each step has as well, as they were given."""
     for option in context.command.params:
         assert isinstance(option, click.Option)
         assert option.name is not None
@@ -244,7 +253,7 @@ def _search(context: click.Context, good: tuple[str, ...], bad: str, given: dict
         )
 
         def of_commit(name: str, folder: Path) -> Any:
-            # A display of its own: in a step that fails a stage stays begun until this ends.
+            # A display of its own: a stage that a failing step leaves open ends with it.
             with open_display(sys.stderr) as observer:
                 return judge(f"{_GIT}{repository.path}@{name}", folder, observer)
 

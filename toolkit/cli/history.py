@@ -82,8 +82,8 @@ def history(
         title = f"stage {stage}"
         points = history_.stage_points(path, stage, limit=limit, series=series)
         if not points:
-            known = ", ".join(history_.stages(path)) or "none"
-            raise click.UsageError(f"no recorded run has a stage {stage!r}; there is: {known}")
+            names = ", ".join(history_.stages(path)) or "none"
+            raise click.UsageError(f"no recorded run has a stage {stage!r}; there is: {names}")
     else:
         _list_runs(history_.runs(path, limit=limit, series=series))
         return

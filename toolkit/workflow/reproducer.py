@@ -1,7 +1,6 @@
 """A folder that repeats one test on any host with QEMU: no toolkit, no SSH, no network.
 
-A run remembers what it was made of in ``built.json``. From that come a kernel, an initramfs and a
-script. The initramfs is the image's own with a second archive behind it, as the kernel allows
+A run writes what it was made of into ``built.json``; a kernel, an initramfs and a script come of it. The initramfs is the image's own with a second archive behind it, as the kernel allows
 (Documentation/driver-api/early-userspace/buffer-format.rst); there lie the modules, the suite and
 an init that runs the test program and powers the machine off.
 """
@@ -38,7 +37,7 @@ BUILT = "built.json"
 SUITES = "/kselftest"  # where suites lie in the guest, as during the run
 SCRIPT = "reproduce.sh"
 MARK = "reproduce:"
-BOOT_SECONDS = 120  # that the script gives a machine besides the program's own time
+BOOT_SECONDS = 120  # the script's limit for a machine, beyond the program's own time
 # What a kernel says when it is not well, as the shell looks for it; formats.kernel_log knows more.
 _COMPLAINTS = (
     r"\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? (Kernel panic|BUG: |WARNING: |Oops: |kernel BUG at"
@@ -49,7 +48,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What a run's machines were made of; paths are those on the host that made it."""
+    """What a run's machines were made of; paths are those of the host that it ran on."""
 
     bundle: Bundle
     accelerator: Accelerator
@@ -89,9 +88,9 @@ def recall(run_dir: Path) -> Kit:
         raise UserError(
             f"{run_dir / BUILT} is damaged, or another version of the toolkit wrote it", hint=again
         ) from error
-    made = kit.bundle
-    needed = [made.kernel.image, made.kernel.modules, made.image.initrd, made.image.disk]
-    for path in (*needed, *(suite.path for suite in made.suites)):
+    kernel, image = kit.bundle.kernel, kit.bundle.image
+    needed = [kernel.image, kernel.modules, image.initrd, image.disk]
+    for path in (*needed, *(suite.path for suite in kit.bundle.suites)):
         if path and not path.exists():
             raise UserError(f"{path} is gone from the cache", hint=again)
     return kit
@@ -100,52 +99,52 @@ def recall(run_dir: Path) -> Kit:
 def choose(result: RunResult, wanted: str) -> Leaf:
     """Return the leaf that ``wanted`` names: its id, a glob, or a part of it.
 
-    Of several in one program the first bad one is taken, for it is the program that runs. Raises
+    Of several in one program it is the first bad one: the whole program runs anyway. Raises
     :class:`UserError` where none fits, or leaves of several programs do.
     """
-    ids = {leaf.id: leaf for leaf in result.leaves}
-    if wanted in ids:
-        return ids[wanted]
-    found = [leaf for leaf in result.leaves if fnmatch.fnmatchcase(leaf.id, wanted)]
-    found = found or [leaf for leaf in result.leaves if wanted in leaf.id]
-    programs = view.programs(found)
+    by_id = {leaf.id: leaf for leaf in result.leaves}
+    if wanted in by_id:
+        return by_id[wanted]
+    matching = [leaf for leaf in result.leaves if fnmatch.fnmatchcase(leaf.id, wanted)]
+    matching = matching or [leaf for leaf in result.leaves if wanted in leaf.id]
+    programs = view.programs(matching)
     if len(programs) != 1:
-        some = [program.id for program in programs or view.of(result).failed_programs(10)]
+        ids = [program.id for program in programs or view.of(result).failed_programs(10)]
         fault = "fits several programs" if programs else "is no test of this run"
-        raise UserError(f"{wanted!r} {fault}", hint=f"there is: {', '.join(some[:10]) or 'none'}")
+        raise UserError(f"{wanted!r} {fault}", hint=f"there is: {', '.join(ids[:10]) or 'none'}")
     return min(programs[0].leaves, key=lambda leaf: not leaf.status.bad)
 
 
 def make(result: RunResult, kit: Kit, leaf: Leaf, folder: Path) -> Path:
     """Fill ``folder``, which must be new or empty, and return the script in it.
 
-    Raises :class:`UserError` for a leaf that no program of the run gave, and for an image that
+    Raises :class:`UserError` for a leaf that belongs to no program of the run, and for an image that
     boots from a disk.
     """
+    kernel, image = kit.bundle.kernel, kit.bundle.image
     suite, program = _program(kit.bundle, leaf)
-    made = kit.bundle
-    if made.image.initrd is None:
+    if image.initrd is None:
         raise UserError(
-            f"the image {made.image.name} boots from a disk, and nothing can be put on top of it",
+            f"the image {image.name} boots from a disk, and nothing can be put on top of it",
             hint="repeat the run with --image minimal, and reproduce that",
         )
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise UserError(f"{folder} is not empty", hint="name a new folder with --output")
     names = _names(result, kit, leaf, program)
-    needed = guest_program.files(suite, program)
+    files = guest_program.files(suite, program)
     init = _render("init.sh", names)
-    entries = cpio.with_parents(_overlay(suite, needed, made.kernel.modules, init))
-    initrd = made.image.initrd.read_bytes()
+    entries = cpio.with_parents(_overlay(suite, files, kernel.modules, init))
+    initrd = image.initrd.read_bytes()
     # An archive begins at a multiple of four, which the kernel insists on.
     padding = b"\0" * (-len(initrd) % 4)
     (folder / "initrd").write_bytes(initrd + padding + cpio.pack(entries))
-    shutil.copyfile(made.kernel.image, folder / "kernel")
-    shutil.copyfile(made.kernel.config, folder / "kernel.config")
-    if made.kernel.modules:
-        shutil.copyfile(made.kernel.modules, folder / "modules.tar")
+    shutil.copyfile(kernel.image, folder / "kernel")
+    shutil.copyfile(kernel.config, folder / "kernel.config")
+    if kernel.modules:
+        shutil.copyfile(kernel.modules, folder / "modules.tar")
     (folder / "tests").mkdir()
-    for path in needed:
+    for path in files:
         copy = shutil.copytree if path.is_dir() else shutil.copy2
         copy(path, folder / "tests" / path.name)
     (folder / "README").write_text(_render("readme", names))
@@ -155,9 +154,9 @@ def make(result: RunResult, kit: Kit, leaf: Leaf, folder: Path) -> Path:
     return script
 
 
-def _program(made: Bundle, leaf: Leaf) -> tuple[BuiltSuite, TestProgram]:
+def _program(bundle: Bundle, leaf: Leaf) -> tuple[BuiltSuite, TestProgram]:
     suite_name, name, _ = leaf_ids.split(leaf.id)
-    for suite in made.suites:
+    for suite in bundle.suites:
         for program in suite.programs:
             if (suite.name, program.name) == (suite_name, name):
                 if program.unbuilt:
@@ -170,7 +169,7 @@ def _program(made: Bundle, leaf: Leaf) -> tuple[BuiltSuite, TestProgram]:
 
 
 def _overlay(
-    suite: BuiltSuite, needed: Sequence[Path], modules: Path | None, init: str
+    suite: BuiltSuite, files: Sequence[Path], modules: Path | None, init: str
 ) -> Iterator[cpio.Entry]:
     yield cpio.file("reproduce/init", init.encode(), 0o755)
     yield cpio.folder("reproduce/modules")
@@ -181,7 +180,7 @@ def _overlay(
                 if content:
                     name = member.name.removeprefix("lib/modules/")
                     yield cpio.file(f"reproduce/modules/{name}", content.read())
-    for path in sorted(each for top in needed for each in (top, *top.rglob("*"))):
+    for path in sorted(each for top in files for each in (top, *top.rglob("*"))):
         name = f"{SUITES}/{suite.name}/{path.relative_to(suite.path)}"
         if path.is_symlink():
             yield cpio.link(name, str(path.readlink()))
