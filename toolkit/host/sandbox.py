@@ -139,8 +139,10 @@ def sweep(folder: Path, *, links_to: Collection[Path] = ()) -> list[str]:
 
 def _target(link: Path) -> Path | None:
     try:
+        return link.resolve(strict=True)
+    except FileNotFoundError:
         return link.resolve()
-    except (OSError, RuntimeError):  # links in a circle
+    except (OSError, RuntimeError):  # links in a circle: RuntimeError before Python 3.13
         return None
 
 
