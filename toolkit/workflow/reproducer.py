@@ -1,8 +1,9 @@
 """A folder that repeats one test on any host with QEMU: no toolkit, no SSH, no network.
 
-A run writes what it was made of into ``built.json``; a kernel, an initramfs and a script come of it. The initramfs is the image's own with a second archive behind it, as the kernel allows
-(Documentation/driver-api/early-userspace/buffer-format.rst); there lie the modules, the suite and
-an init that runs the test program and powers the machine off.
+A run writes what it was made of into ``built.json``. A kernel, an initramfs and a script are made
+of that. The initramfs is the image's own with a second archive behind it, as the kernel allows
+(Documentation/driver-api/early-userspace/buffer-format.rst): the modules, the suite, and an init
+that runs the test program and powers the machine off.
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ def choose(result: RunResult, wanted: str) -> Leaf:
 def make(result: RunResult, kit: Kit, leaf: Leaf, folder: Path) -> Path:
     """Fill ``folder``, which must be new or empty, and return the script in it.
 
-    Raises :class:`UserError` for a leaf that belongs to no program of the run, and for an image that
-    boots from a disk.
+    Raises :class:`UserError` for a leaf that belongs to no program of the run, and for an image
+    that boots from a disk.
     """
     kernel, image = kit.bundle.kernel, kit.bundle.image
     suite, program = _program(kit.bundle, leaf)
