@@ -53,13 +53,19 @@ _NAME = r"(?P<name>[\w.+-]+)"
 _TOOL_MISSING = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"^\S*(?:sh|\.\w+): (?:line )?\d+: (?:exec: )?{_NAME}: (?:command )?not found$",
+        rf"^\S+: (?:line )?\d+: (?:exec: )?{_NAME}: (?:command )?not found$",
         rf"^(?:\S*sh: )?(?:exec: )?{_NAME}: (?:command )?not found$",
         rf"^make(?:\[\d+\])?: {_NAME}: (?:No such file or directory|[Cc]ommand not found)$",
         rf"^\S*env: [\u2018']?{_NAME}[\u2019']?: No such file or directory$",
         r": (?:\S*/)?(?P<name>[\w.+-]+): bad interpreter: No such file or directory$",
     )
 )
+# A script is "not found", too, when it is there and the interpreter that it names is not.
+_SCRIPT_MISSING = re.compile(
+    r"(?P<script>[^\s:]*/[^\s:]+): "
+    r"(?:not found|No such file or directory|cannot execute: required file not found)$"
+)
+_SHEBANG = re.compile(rb"#! ?(\S+)")
 _NOT_FOUND = 127  # what a shell, env and make exit with then
 _LIBRARY_MISSING = re.compile(r"cannot find -l(?P<name>[\w.+-]+)")
 _HEADER_MISSING = re.compile(
@@ -173,9 +179,22 @@ def _exhausted(line: str) -> InfrastructureError | None:
 
 def _lacks_tool(line: str, build: Build | None) -> InfrastructureError | None:
     match = next(filter(None, (pattern.search(line) for pattern in _TOOL_MISSING)), None)
-    if match is None or (build and build.adds(match["name"])):
+    name = match["name"] if match else ""
+    if not name and build and (match := _SCRIPT_MISSING.search(line)):
+        name = _missing_interpreter(build.source / match["script"])
+    if not name or (build and build.adds(name)):
         return None
-    return _lacks(match["name"], line, "install it, or run ./bootstrap")
+    return _lacks(name, line, "install it, or run ./bootstrap")
+
+
+def _missing_interpreter(script: Path) -> str:
+    try:
+        with script.open("rb") as file:
+            match = _SHEBANG.match(file.read(200))
+    except OSError:
+        return ""
+    interpreter = Path(os.fsdecode(match[1])) if match else None
+    return interpreter.name if interpreter and not interpreter.exists() else ""
 
 
 def _lacks_library(line: str, build: Build) -> InfrastructureError | None:

@@ -85,6 +85,31 @@ def test_a_missing_tool_is_the_hosts_fault_in_any_wording(
     assert isinstance(explain_failure([line, stop], None, build=series), BuildError)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "/bin/sh: 1: {}: not found",
+        "make[2]: {}: No such file or directory",
+        "bash: line 1: {}: cannot execute: required file not found",
+    ],
+)
+def test_a_script_whose_interpreter_the_host_lacks(tmp_path: Path, words: str) -> None:
+    source = tmp_path / "src"
+    (source / "scripts").mkdir(parents=True)
+    (source / "scripts/it.pl").write_text("#!/nowhere/perl -w\n")
+    (source / "scripts/fine.sh").write_text("#!/bin/sh\n")
+
+    def blamed(name: str, **files: str) -> str:
+        tree = build(tmp_path, files).tree
+        line = words.format(source / "scripts" / name)
+        error = explain_failure([line], None, build=Build(tree, source))
+        return error.what if isinstance(error, InfrastructureError) else ""
+
+    assert blamed("it.pl").startswith("the build needs perl,")
+    assert blamed("fine.sh") == blamed("absent.sh") == ""
+    assert blamed("it.pl", **{"scripts/it.pl": "#!/nowhere/perl -w\n"}) == ""
+
+
 def test_a_tool_that_the_base_needs_is_the_hosts_though_the_series_touches_its_makefile(
     tmp_path: Path,
 ) -> None:

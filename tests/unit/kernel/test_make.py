@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fake_tree import soon
-from toolkit.core.errors import BuildError, ToolFailedError
+from toolkit.core.errors import BuildError, InfrastructureError, ToolFailedError
 from toolkit.core.observer import Silent
 from toolkit.host import process
 from toolkit.host.cache import Cache
@@ -47,6 +47,28 @@ def test_settings_of_the_callers_shell_do_not_reach_make(
     assert variables["HOME"] in ("/home/me", "/tmp")  # none at all in a sandbox
     assert variables["ARCH"] == "x86_64"
     assert variables["KBUILD_BUILD_USER"] == "toolkit"
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "no-such-tool x",  # which make runs itself
+        "no-such-tool x && true",
+        "bash -c 'no-such-tool x'",
+        "exec no-such-tool",
+        "env no-such-tool",
+        "./script",
+        "bash ./script",
+    ],
+)
+def test_the_tools_of_this_host_word_what_is_missing_so_that_it_is_understood(
+    tmp_path: Path, recipe: str
+) -> None:
+    (tmp_path / "Makefile").write_text(f"it:\n\t@{recipe}\n")
+    (tmp_path / "script").write_text("#!/bin/sh\nset -e\nno-such-tool x\n")
+    (tmp_path / "script").chmod(0o755)
+    with pytest.raises(InfrastructureError, match="the build needs no-such-tool, which is not"):
+        make.Make(tmp_path, tmp_path, "x86_64", 2, soon(), tmp_path / "log").run("it")
 
 
 def test_a_make_that_was_killed_is_no_fault_of_the_series(tmp_path: Path) -> None:
