@@ -334,9 +334,10 @@ def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
         ]
         job.make([*argv, "all"], places)
         job.make([*argv, "install", f"INSTALL_PATH={installed}"], places)
+        names = job.programs(argv, places)  # while all the places are there to be bound
         where = in_tree_suites.join_included(installed, included, path.name)
         job.install_launcher(installed)
-        facts = {"programs": job.programs(argv, places), "faults": {}, "folder": where}
+        facts = {"programs": names, "faults": {}, "folder": where}
         (folder / _FACTS).write_text(json.dumps(facts))
 
 
