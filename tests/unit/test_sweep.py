@@ -234,7 +234,7 @@ HEAD = """# What each command makes of each bad end
 A row is what the kernel under test does, a column is a command; a cell has the exit code and the
 verdict. Each was run twice, with a cold cache and with a warm one, and gave the same both times.
 Machines and kernels are fakes here; the way from them to the exit code is the toolkit's own
-(`tests/unit/workflow/test_sweep.py` writes this page). `b4-check` answers in JSON and exits with 0;
+(`tests/unit/test_sweep.py` writes this page). `b4-check` answers in JSON and exits with 0;
 its cells have the worst of its answers. `bisect` is a step for `git bisect run`, with git's codes.
 """
 
