@@ -32,7 +32,7 @@ _SETTLE = 2.0  # seconds a dying kernel gets to print the rest of its report
 _QUIT = 2.0
 _STATE_SECONDS = 60.0  # for QEMU to write or to read the state of its devices
 _STATE = "state"  # what QEMU calls the file
-# ResultCache that is a file stays where it is; everything else goes through the state.
+# Memory that is a file stays where it is; everything else goes through the state.
 _CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}]
 _CONSOLE = 1 << 20  # bytes of the console that a test program's evidence may have
 _TAIL = 25  # console lines an error carries
