@@ -4,8 +4,8 @@
     python -m benchmarks.io_bus_cost --kernel debian:6.1 --runs 3
 
 The kernel without and with the series runs kselftests/kvm-io-bus/io_bus_cost in machines whose
-clock counts instructions, at 2 ns each (QEMU's -icount shift=1): those of the kernel in the
-machine, of its user space and of its own guest, from one write to the next. It is no time.
+clock counts instructions, at 2 ns each (QEMU's -icount shift=1). They are those of the machine's
+kernel, of its user space and of its own guest, from one write to the next. That is not a time.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ from toolkit.workflow.run import Run
 
 SERIES = "io-bus-order/v1"
 SUITE = "kvm-io-bus"
-NANOSECONDS = 2  # for one instruction
-COUNTING = Accelerator("tcg,thread=single", "max", "it counts instructions")
+SHIFT = 1  # an instruction lasts 2**SHIFT ns
+COUNTING = Accelerator("tcg", "max", "it counts instructions", icount=SHIFT)
 
 Figures = dict[tuple[str, str, str], list[float]]  # bus, devices, hit or miss: one a machine
 
 
 def measure(patch: str | None, kernel: str, runs: int) -> Figures:
     """Boot ``runs`` machines, and return the instructions for one write in each."""
-    found: Figures = defaultdict(list)
+    figures: Figures = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="toolkit-cost-") as folder:
         request = Request(patch=patch, kernel=kernel, suites=(SUITE,), snapshots=False)
         plain = Run(request, paths.resolve(), Path(folder), Silent())
-        counting = ("-icount", "shift=1,sleep=off")
-        image = replace(plain.image, cpus=1, devices=(*plain.image.devices, *counting))
+        image = replace(plain.image, cpus=1)
         reached = replace(plain.reached, accelerator=COUNTING, image=image)
         run = Run(request, plain.paths, plain.folder, plain.observer, reached=reached)
         (suite,) = run.built_suites
@@ -50,11 +49,11 @@ def measure(patch: str | None, kernel: str, runs: int) -> Figures:
                 command = f"{FOLDER}/{SUITE}/io_bus_cost"
                 for line in session.check(command, deadline=run.deadline).text.splitlines():
                     bus, devices, what, nanoseconds = line.split()
-                    found[bus, devices, what].append(float(nanoseconds) / NANOSECONDS)
-    return found
+                    figures[bus, devices, what].append(float(nanoseconds) / 2**SHIFT)
+    return figures
 
 
-def shown(values: list[float]) -> str:
+def median_and_spread(values: list[float]) -> str:
     """Return the median, and how far the machines are apart."""
     return f"{statistics.median(values):8.1f} ±{(max(values) - min(values)) / 2:<5.1f}"
 
@@ -70,7 +69,8 @@ def main() -> None:
     for (bus, devices, what), values in before.items():
         now = after[bus, devices, what]
         change = statistics.median(now) - statistics.median(values)
-        print(f"{bus:<5} {devices:>7} {what:<5} {shown(values)} {shown(now)} {change:+9.1f}")
+        pair = f"{median_and_spread(values)} {median_and_spread(now)}"
+        print(f"{bus:<5} {devices:>7} {what:<5} {pair} {change:+9.1f}")
 
 
 if __name__ == "__main__":

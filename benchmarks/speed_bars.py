@@ -56,10 +56,10 @@ def table(samples: Samples) -> list[str]:
         if not values:
             continue
         median = statistics.median(values)
-        held = "met" if median <= bar.limit else "**missed**"
+        verdict = "met" if median <= bar.limit else "**missed**"
         unit = f" {bar.unit}" if bar.unit else ""
-        told = f"{median:.3g}{unit} | {_spread(values)} | {bar.limit:g}{unit}"
-        lines.append(f"| {bar.what} | {told} | {held} |")
+        columns = f"{median:.3g}{unit} | {_spread(values)} | {bar.limit:g}{unit}"
+        lines.append(f"| {bar.what} | {columns} | {verdict} |")
     lines += ["", "| measured | median | spread |", "|---|---|---|"]
     for name, values in samples.items():
         unit = "MiB" if name.startswith("memory") else "s"

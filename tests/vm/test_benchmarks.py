@@ -1,4 +1,4 @@
-"""The doorbell benchmark: no path of the series may grow, and the figures are exact."""
+"""The benchmarks: no path of the series may grow, and the figures are exact."""
 
 from __future__ import annotations
 
@@ -34,3 +34,19 @@ def test_no_path_of_the_series_has_grown(toolkit: Toolkit) -> None:
         pytest.skip(f"the baseline is of another kernel, compiler or QEMU: {'; '.join(differs)}")
     worse = [f"{move.name}: {move.change:+.2%}" for move in moves if move.regressed(TOLERANCE)]
     assert not worse
+
+
+def test_a_suite_without_python_of_its_own_is_measured(toolkit: Toolkit) -> None:
+    ended = toolkit.run(
+        *("bench syscalls", "--patch", "v4", "--clock", "insn"),
+        *("--runs", "2", "--rounds", "5", "--no-figure"),
+    )
+    assert ended.code == 0, str(ended)
+    costs = samples.costs(baseline_file.read(ended.folder))
+    assert list(costs) == [
+        *("getppid", "read-zero", "open-close", "eventfd", "pipe", "pipe-round-trip"),
+    ]
+    # Two calls take longer than one, and two processes longer than one.
+    assert costs["getppid"].value < costs["read-zero"].value < costs["pipe"].value
+    assert costs["pipe"].value < costs["pipe-round-trip"].value
+    assert all(cost.spread < 0.01 for cost in costs.values())
