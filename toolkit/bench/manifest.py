@@ -111,7 +111,7 @@ def load(suites: Path, name: str) -> BenchManifest:
         return manifest.load(suites / name / FILE, BenchManifest)
     if name in {path.parent.name for path in suites.glob("*/Makefile")}:
         raise UserError(
-            f"suite {name} is not made to be measured: it has no {FILE}",
+            f"suite {name} cannot be measured: it has no {FILE}",
             hint=f"add {suites / name / FILE} with at least `program: NAME`, the one of its "
             f"programs that prints samples; for others see {', '.join(measured) or FILE}",
         )

@@ -80,8 +80,8 @@ def bench() -> None:
 def measure(context: click.Context, /, patch: str | None, figure: bool, **given: Any) -> None:
     """Measure the rows of this suite.
 
-    Leaves bench.json, and SUITE.svg and .png, in the run folder. Exit code 1 when a row fails. What
-    the rows are stands in the suite's bench.yaml, or in the guide that it names.
+    Leaves bench.json, and SUITE.svg and .png, in the run folder. Exit code 1 when a row fails.
+    docs/doorbell.md describes the rows of the doorbell suite, a suite's source those of others.
     """
     from toolkit.bench import baseline_file, manifest, runner, table
     from toolkit.bench import figure as drawing
@@ -92,7 +92,7 @@ def measure(context: click.Context, /, patch: str | None, figure: bool, **given:
     plan = runner.Plan(
         suite=suite,
         about=about,
-        clock=given["clock"] or about.clock or ("wall" if given["where"] == "host" else ""),
+        clock=given["clock"] or ("wall" if given["where"] == "host" else about.clock),
         **{name: given[name] for name in ("where", "runs", "rounds", "rows")},
     )
     given["image"] = given["image"] or plan.image
