@@ -22,8 +22,8 @@ def visible(text: str, *, keep: str = "") -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        each if each in keep or unicodedata.category(each) not in _UNSAFE else _escaped(each)
-        for each in text
+        char if char in keep or unicodedata.category(char) not in _UNSAFE else _escaped(char)
+        for char in text
     )
 
 

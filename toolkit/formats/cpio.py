@@ -56,13 +56,13 @@ def with_parents(entries: Iterable[Entry]) -> list[Entry]:
 
     Of two entries with one name the later one stays. The kernel makes no parents of its own.
     """
-    known = {entry.path: entry for entry in entries}
-    for path in list(known):
+    by_path = {entry.path: entry for entry in entries}
+    for path in list(by_path):
         parts = path.split("/")
         for depth in range(1, len(parts)):
             parent = "/".join(parts[:depth])
-            known.setdefault(parent, folder(parent))
-    return [known[path] for path in sorted(known)]
+            by_path.setdefault(parent, folder(parent))
+    return [by_path[path] for path in sorted(by_path)]
 
 
 def pack(entries: Iterable[Entry]) -> bytes:

@@ -1,4 +1,4 @@
-"""Reads what ``gcov --json-format`` says of objects: which lines have code, and how often each ran.
+"""Reads ``gcov --json-format``: which lines of an object have code, and how often each ran.
 
 Pure; gcov's own manual describes the form (Invoking Gcov, -j). gcov 9 and later write it.
 """
@@ -19,7 +19,7 @@ class FileCounts:
     functions: dict[str, tuple[int, int]] = field(default_factory=dict)  # first and last line
 
     def add(self, other: FileCounts) -> None:
-        """Add what another object, or another run, says of the same file."""
+        """Add the counts that another object, or another run, has of the same file."""
         for number, count in other.lines.items():
             self.lines[number] = self.lines.get(number, 0) + count
         self.functions.update(other.functions)
@@ -31,7 +31,7 @@ def read(text: bytes, source: str) -> dict[str, FileCounts]:
     ``text`` has a JSON document on each line, one for each object. Raises :class:`ValueError`
     for anything else.
     """
-    found: dict[str, FileCounts] = {}
+    counts_by_file: dict[str, FileCounts] = {}
     for line in text.splitlines():
         if not line.strip():
             continue
@@ -41,11 +41,11 @@ def read(text: bytes, source: str) -> dict[str, FileCounts]:
             for file in document["files"]:
                 name = os.path.normpath(os.path.join(folder, file["file"]))  # noqa: PTH118 - text
                 if name.startswith(f"{source}/"):
-                    known = found.setdefault(name[len(source) + 1 :], FileCounts())
-                    known.add(FileCounts(_lines(file["lines"]), _functions(file["functions"])))
+                    counts = counts_by_file.setdefault(name[len(source) + 1 :], FileCounts())
+                    counts.add(FileCounts(_lines(file["lines"]), _functions(file["functions"])))
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"this is not what gcov writes: {error!r}") from error
-    return found
+    return counts_by_file
 
 
 def _lines(rows: Iterable[dict[str, object]]) -> dict[int, int]:
@@ -60,10 +60,10 @@ def _lines(rows: Iterable[dict[str, object]]) -> dict[int, int]:
 
 
 def _functions(rows: Iterable[dict[str, object]]) -> dict[str, tuple[int, int]]:
-    found = {}
+    functions = {}
     for row in rows:
         first, last = row["start_line"], row["end_line"]
         if not isinstance(first, int) or not isinstance(last, int):
             raise TypeError(f"a function from {first!r} to {last!r}")
-        found[str(row["name"])] = (first, last)
-    return found
+        functions[str(row["name"])] = (first, last)
+    return functions

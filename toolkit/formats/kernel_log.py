@@ -57,7 +57,8 @@ class _Report:
     title_open: bool = False  # the next line may belong to the title
     unconfirmed: bool = False
     parts: set[int] = field(default_factory=set)  # ids of the kinds whose title came within it
-    cut: int | None = None  # where another "cut here" came, whose title is not here yet
+    # Where another "cut here" came whose title did not yet: its place in lines, and its number.
+    cut: tuple[int, int] | None = None
     slot: int | None = None  # where in ConsoleScanner.splats it was announced already
 
     def splat(self) -> Splat:
@@ -107,6 +108,7 @@ class ConsoleScanner:
         self._stamped = False
         self._report: _Report | None = None
         self._below_rule: list[str] = []  # the last lines, from a rule that may open a report
+        self._rule_number = 0
         self._last_stamp: float | None = None
         self._splats: list[Splat] = []
         self._new: list[Splat] = []
@@ -165,7 +167,7 @@ class ConsoleScanner:
         self._take_text(text)
         # A rule that ended one report does not begin the next.
         if RULE.match(text) and not (was_open and self._report is None):
-            self._below_rule = [text]
+            self._below_rule, self._rule_number = [text], self._number
         elif self._below_rule:
             self._below_rule = [*self._below_rule, text][: _RULE_LINES + 1]
             if len(self._below_rule) > _RULE_LINES:
@@ -192,12 +194,14 @@ class ConsoleScanner:
         elif kind is UNTITLED:
             # Its title, which is still to come, says whether that is a report of its own.
             if report.kind.name and report.cut is None:
-                report.cut = len(report.lines)
+                report.cut = len(report.lines), self._number
             self._append(report, text)
         elif not report.includes(kind):
             self._begin(kind, text)
         else:
-            if not report.kind.name or kind.renames == report.kind.name:
+            # What needs a confirmation of its own may be the message of a WARN().
+            takes_name = not report.kind.name and kind.confirm is None
+            if takes_name or (kind.renames and kind.renames == report.kind.name):
                 report.name(kind, text)
             if not kind.anywhere:
                 report.parts.add(id(kind))
@@ -210,13 +214,15 @@ class ConsoleScanner:
         return kind_of(text, ruled=bool(self._below_rule))
 
     def _begin(self, kind: Kind, text: str) -> None:
-        before = self._below_rule if kind.ruled or len(self._below_rule) == 1 else []
-        if self._report and self._report.cut is not None:
-            before = self._report.lines[self._report.cut :]
-            del self._report.lines[self._report.cut :]
-            self._report.cut = None
+        before, number = list[str](), self._number
+        if kind.ruled or len(self._below_rule) == 1:
+            before, number = list(self._below_rule), self._rule_number
+        if self._report and self._report.cut:
+            at, number = self._report.cut
+            before = self._report.lines[at:]
+            del self._report.lines[at:]
         self._end()
-        report = _Report(kind, text, self._number - len(before), list(before), len(before))
+        report = _Report(kind, text, number if before else self._number, before, len(before))
         report.name(kind, text)
         report.parts.add(id(kind))
         self._report = report
@@ -248,6 +254,8 @@ class ConsoleScanner:
             return
         if kind.confirm and kind.confirm.match(text):
             report.unconfirmed = False
+        if CUT_HERE.match(text):
+            report.title_open = False
         if report.title_open and kind.joined:
             report.title = f"{report.title} {text}".rstrip()[:MAX_CHARS]
             report.title_open = not kind.joined.match(text)

@@ -68,7 +68,7 @@ def _kind(
     ruled: bool = False,
     only_ruled: bool = False,
     confirm: str = "",
-    joined: str = "",
+    joined: str | None = None,
     excused_by: re.Pattern[str] | None = None,
     convicted_by: re.Pattern[str] | None = None,
 ) -> Kind:
@@ -83,7 +83,7 @@ def _kind(
         ruled=ruled or only_ruled,
         only_ruled=only_ruled,
         confirm=re.compile(confirm) if confirm else None,
-        joined=re.compile(joined) if joined else None,
+        joined=None if joined is None else re.compile(joined),
         excused_by=excused_by,
         convicted_by=convicted_by,
     )
@@ -114,8 +114,9 @@ KINDS = (
     # lib/refcount.c. Where WARN is a call and no trap, kernel/panic.c prints the message last.
     _kind("refcount", r"refcount_t: ", _END_TRACE, renames="warning"),
     _kind("list-corruption", r"list_(?:add|del) (?:corruption|double add)", _END_TRACE),
-    # The panic handler of rust/kernel/lib.rs: where, and in the next line what.
-    _kind("rust-panic", r"[\w-]+: panicked at ", _END_TRACE, joined=r"(?!-+\[ cut here )"),
+    # The panic handler of rust/kernel/lib.rs: where, and in the next line what (since Rust 1.73).
+    _kind("rust-panic", r"[\w-]+: panicked at .*:$", _END_TRACE, joined=""),
+    _kind("rust-panic", r"[\w-]+: panicked at ", _END_TRACE),
     # filp_flush() of fs/open.c and generic_shutdown_super() of fs/super.c
     _kind("vfs", r"VFS: (?:Close: file count is 0|Busy inodes after unmount)", _END_TRACE),
     _kind("soft-lockup", r"(?:NMI )?(?:watchdog: )?BUG: soft lockup", _END_STACK),

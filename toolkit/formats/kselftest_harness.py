@@ -28,11 +28,11 @@ def cases(listing: str) -> tuple[str, ...]:
     heads = [number for number, line in enumerate(lines) if line.startswith(MARK.decode())]
     if not heads:
         return ()
-    found: list[str] = []
+    listed: list[str] = []
     fixture, variants, tests = "", list[str](), list[str]()
     for line in [*lines[heads[0] + 1 :], "-" * 80]:
         if _RULE.fullmatch(line):
-            found += _names(fixture, variants, tests)
+            listed += _names(fixture, variants, tests)
             fixture, variants, tests = "", [], []
             continue
         first, rest = _cell(line, _FIXTURE_WIDTH)
@@ -40,7 +40,7 @@ def cases(listing: str) -> tuple[str, ...]:
         fixture = fixture or first
         variants += [variant] if variant else []
         tests += [rest.strip()] if rest.strip() else []
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(listed))
 
 
 def _cell(line: str, width: int) -> tuple[str, str]:

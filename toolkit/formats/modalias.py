@@ -24,11 +24,11 @@ def read_aliases(archive: Path) -> str:
 def wanted(aliases: str, devices: Iterable[str]) -> list[str]:
     """Return the modules whose patterns match one of the ``devices``' modaliases, sorted."""
     present = {device.strip() for device in devices if device.strip()}
-    found = set()
+    modules = set()
     for line in aliases.splitlines():
         words = line.split()
         if len(words) == 3 and words[0] == "alias":
             pattern, module = words[1:]
             if any(fnmatch.fnmatchcase(device, pattern) for device in present):
-                found.add(module)
-    return sorted(found)
+                modules.add(module)
+    return sorted(modules)

@@ -39,7 +39,7 @@ class Measured:
 
 @dataclass(slots=True)
 class _Lines:
-    """What is known of the series' files: their lines with code, and who ran them."""
+    """The series' files: their lines with code, and who ran them."""
 
     code: dict[str, FileCounts]
     ran: dict[tuple[str, int], list[int]] = field(default_factory=dict)
@@ -47,12 +47,12 @@ class _Lines:
 
     def explanation(self, file: str, number: int, text: str, series: PatchSeries) -> str:
         """Return why nothing runs a line, where series.yaml says so."""
-        for each in series.unrun:
-            first, last = self.code[file].functions.get(each.function, (0, 0))
-            named = not each.function or first <= number <= last
-            if each.file == file and named and each.line in ("", text.strip()):
-                self.used.add(each)
-                return each.reason
+        for entry in series.unrun:
+            first, last = self.code[file].functions.get(entry.function, (0, 0))
+            named = not entry.function or first <= number <= last
+            if entry.file == file and named and entry.line in ("", text.strip()):
+                self.used.add(entry)
+                return entry.reason
         return ""
 
 
@@ -81,8 +81,8 @@ def measure(
         except (ToolFailedError, ValueError) as error:
             lost[program] = f"gcov cannot read its counters: {error}"
             continue
-        for file, found in counts.items():
-            for number, count in found.lines.items():
+        for file, file_counts in counts.items():
+            for number, count in file_counts.lines.items():
                 if count:
                     lines.ran.setdefault((file, number), []).append(len(kept))
         kept.append(program)
@@ -95,11 +95,11 @@ def measure(
         lost=tuple(f"{name}: {why}" for name, why in sorted(lost.items())),
     )
     wanted = tree.series.unrun if tree.series else ()
-    return Measured(coverage, tuple(each for each in wanted if each not in lines.used))
+    return Measured(coverage, tuple(entry for entry in wanted if entry not in lines.used))
 
 
 def _of_series(counts: dict[str, FileCounts], tree: PatchedTree) -> dict[str, FileCounts]:
-    return {name: found for name, found in counts.items() if name in tree.files}
+    return {name: of_file for name, of_file in counts.items() if name in tree.files}
 
 
 def _gcov(profiled: Profiled, counters: Path | None, deadline: Deadline) -> dict[str, FileCounts]:
@@ -121,18 +121,18 @@ def _gcov(profiled: Profiled, counters: Path | None, deadline: Deadline) -> dict
             return {}
         argv = [process.find("gcov", "gcc"), "--json-format", "--stdout", *given]
         done = process.run(argv, cwd=folder, deadline=deadline)
-        said = _complaints(done.stderr.decode(errors="replace"))
-        if counters and said:  # counters of another build, or none at all
-            raise ValueError(said[0])
+        complaints = _complaints(done.stderr.decode(errors="replace"))
+        if counters and complaints:  # counters of another build, or none at all
+            raise ValueError(complaints[0])
         return gcov_json.read(done.stdout, os.path.normpath(profiled.source))
 
 
-def _complaints(said: str) -> list[str]:
+def _complaints(stderr: str) -> list[str]:
     """Return what gcov complained of, without where.
 
     Nothing is wrong where a source was written again after the build, for another series.
     """
-    lines = [line for line in said.splitlines() if line and not line.startswith("(")]
+    lines = [line for line in stderr.splitlines() if line and not line.startswith("(")]
     return [line.rpartition(":")[2] for line in lines if _NEWER not in line]
 
 
@@ -151,7 +151,9 @@ def _hunks(tree: PatchedTree, lines: _Lines) -> Iterator[HunkRun]:
         for section in patchfile.sections(mail):
             for file, hunk in itertools.product(section.paths, section.hunks):
                 if wrote := placed.get((patch, file, hunk.line)):
-                    yield HunkRun(patch, file, tuple(_told(hunk, file, wrote, lines, tree.series)))
+                    yield HunkRun(
+                        patch, file, tuple(_line_runs(hunk, file, wrote, lines, tree.series))
+                    )
 
 
 def _bounded(hunks: Iterable[HunkRun]) -> Iterator[HunkRun]:
@@ -162,7 +164,7 @@ def _bounded(hunks: Iterable[HunkRun]) -> Iterator[HunkRun]:
             yield hunk
 
 
-def _told(
+def _line_runs(
     hunk: patchfile.Hunk, file: str, rows: Mapping[int, int], lines: _Lines, series: PatchSeries
 ) -> Iterable[LineRun]:
     for index, raw in enumerate(hunk.text):

@@ -1,8 +1,8 @@
 """Fetches a guest's counters of executed lines around each test program.
 
 The files lie in debugfs and have no size there, so they are read with cat
-(Documentation/dev-tools/gcov.rst). What comes is untrusted: which files there are is said here and
-not by the guest, each is bounded, and one that is no counter file is not kept.
+(Documentation/dev-tools/gcov.rst). What comes is untrusted: which files there are is decided here
+and not by the guest, each is bounded, and one that is no counter file is not kept.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Counters:
             self.lost[name] = "the guest hung"
 
     def gone(self, program: TestProgram, why: str) -> None:
-        """Say that a program took its machine with it, and the counters with that."""
+        """Record that a program took its machine with it, and the counters with that."""
         self.lost[f"{program.suite}/{program.name}"] = why
 
     def _fetch(self, session: GuestSession, name: str, deadline: Deadline) -> None:

@@ -55,7 +55,7 @@ _LIBRARIES = {  # by the header, or by what follows -l
     "keyutils.h": "libkeyutils",
     "mnl": "libmnl",
 }
-_LINES_SHOWN = 12  # of what the compiler said of one program
+_LINES_SHOWN = 12  # of the output about one program
 
 
 # --- which there are ---------------------------------------------------------------------
@@ -77,21 +77,21 @@ def resolve(tree: PatchedTree, wanted: str) -> str:
 
     Raises :class:`UserError` with what there is.
     """
-    known = targets(tree)
-    if wanted in known:
+    existing = targets(tree)
+    if wanted in existing:
         return wanted
-    fitting = [name for name in known if name.endswith(f"/{wanted}")]
+    fitting = [name for name in existing if name.endswith(f"/{wanted}")]
     if len(fitting) == 1:
         return fitting[0]
-    raise _unknown(tree, wanted, fitting, known)
+    raise _unknown(tree, wanted, fitting, existing)
 
 
 def of_suite(tree: PatchedTree, suite: str) -> str:
     """Return the target whose suite has this name; raise :class:`UserError` where none does."""
-    known = targets(tree)
-    fitting = [name for name in known if suite_name(name) == suite]
+    existing = targets(tree)
+    fitting = [name for name in existing if suite_name(name) == suite]
     if len(fitting) != 1:
-        raise _unknown(tree, suite.removeprefix(SUITE_PREFIX), fitting, known)
+        raise _unknown(tree, suite.removeprefix(SUITE_PREFIX), fitting, existing)
     return fitting[0]
 
 
@@ -117,12 +117,12 @@ def _is_called(suite: str, wanted: str) -> bool:
 
 
 def _unknown(
-    tree: PatchedTree, wanted: str, fitting: Sequence[str], known: Sequence[str]
+    tree: PatchedTree, wanted: str, fitting: Sequence[str], existing: Sequence[str]
 ) -> UserError:
     what = "names several" if fitting else "is none"
-    names = fitting or difflib.get_close_matches(wanted, known, n=3)
+    names = fitting or difflib.get_close_matches(wanted, existing, n=3)
     hint = f"did you mean {' or '.join(PREFIX + name for name in names)}?" if names else ""
-    top = sorted({name.partition("/")[0] for name in known})
+    top = sorted({name.partition("/")[0] for name in existing})
     return UserError(
         f"{wanted!r} {what} of the selftests in {FOLDER} of {tree.base.name}",
         hint=hint or f"there is: {', '.join(top) or 'none'}",
@@ -228,7 +228,7 @@ def emitted(text: str) -> list[str]:
 
 
 def faults(lines: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
-    """Return what was said of each file that make could not make, by its name without ".o".
+    """Return the output about each file that make could not make, by its name without ".o".
 
     ``lines`` are make's, with what one recipe gave kept together (--output-sync). The names of
     ``folders`` are taken out of them.

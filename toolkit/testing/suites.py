@@ -81,7 +81,7 @@ class AllowManifest(Manifest):
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One suite: where its sources are, and what its manifest files say."""
+    """One suite: where its sources are, and what its manifests have."""
 
     name: str
     path: Path | None  # None: nothing is carried for it
@@ -104,24 +104,24 @@ def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
         name = in_tree_suites.suite_name(target)
     if (folder / name / MANIFEST).is_file():
         return _carried(folder / name, tree())
-    known = sorted(
+    names = sorted(
         path.parent.name
         for path in (*folder.glob("*/Makefile"), *folder.glob(f"*/{MANIFEST}"))
         if path.parent.name != SHARED
     )
-    if name in known:
+    if name in names:
         path = folder / name
         settings = _text(path / "settings")
         fragment = parse_fragment(_text(path / "config"), f"kselftests/{name}/config")
         return Suite(name, path, _timeout(settings, str(path / "settings")), (fragment,))
     if name.startswith(in_tree_suites.SUITE_PREFIX):
         return _upstream(tree(), in_tree_suites.of_suite(tree(), name))
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, names, n=1)
     raise UserError(
         f"there is no suite {name!r} in {folder}",
         hint=f"did you mean {near[0]}?"
         if near
-        else f"there is: {', '.join(known) or 'none'}; upstream:TARGET is one of the kernel's own",
+        else f"there is: {', '.join(names) or 'none'}; upstream:TARGET is one of the kernel's own",
     )
 
 
@@ -162,13 +162,13 @@ def _allowed(path: Path) -> tuple[KnownFailure, ...]:
         return ()
     return tuple(
         KnownFailure(
-            test=f"{path.name}/{each.test}",
-            reason=each.reason,
+            test=f"{path.name}/{entry.test}",
+            reason=entry.reason,
             certain=False,
-            start=each.action != "skip",
-            accel=each.accel,
+            start=entry.action != "skip",
+            accel=entry.accel,
         )
-        for each in manifest.load(file, AllowManifest).allow
+        for entry in manifest.load(file, AllowManifest).allow
     )
 
 
@@ -201,7 +201,7 @@ def build(
     log: Path,
     deadline: Deadline,
 ) -> tuple[BuiltSuite, bool]:
-    """Build a suite against the tree's headers; return it and whether it was found.
+    """Build a suite against the tree's headers; return it and whether the cache had it.
 
     ``log`` receives the output of make, if it runs. Raises :class:`BuildError` with the
     compiler's lines.
@@ -219,17 +219,17 @@ def build(
     def make() -> tuple[Path, bool]:
         return builder.cache.make("suite", key, fill, deadline=deadline, label=suite.name)
 
-    path, found = make()
-    if found and _lacks_something(path):
+    path, cached = make()
+    if cached and _lacks_something(path):
         builder.cache.discard("suite", key)  # which may be installed by now
-        path, found = make()
+        path, cached = make()
     facts = json.loads((path / _FACTS).read_text())
     built = _built(suite, path / "installed", facts, tree)
     if others := sorted(facts["faults"].keys() - {program.name for program in built.programs}):
         builder.observer.notice(
             f"{suite.name}: does not build, but is no test: {', '.join(others)}"
         )
-    return built, found
+    return built, cached
 
 
 def _lacks_something(path: Path) -> bool:

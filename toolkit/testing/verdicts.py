@@ -60,7 +60,7 @@ def judge(run: RawRun, known: Sequence[KnownFailure] = ()) -> tuple[Leaf, ...]:
 
     Their ids are ``suite/program/case``, or ``suite/program`` for what concerns the program as
     a whole; they are made of visible characters, bounded, and unique. There is at least one.
-    Of a program that was to run one case, what concerns the whole is said of that case.
+    Of a program that was to run one case, what concerns the whole is that case's.
     """
     whole = run.outcome is Outcome.COMPLETED and run.signal is None
     tree = ktap.parse_text(run.stdout, complete=whole)
@@ -111,7 +111,9 @@ def known_here(
     """Return what may fail under an accelerator: as the series says, and as the suites allow."""
     entries = list(series.known_failures if series else ())
     for built in suites:
-        changed = tuple(f"{each.suite}/{each.name}" for each in built.programs if each.touched)
+        changed = tuple(
+            f"{program.suite}/{program.name}" for program in built.programs if program.touched
+        )
         entries += [replace(entry, changed=changed) for entry in built.allowed]
     return tuple(entry for entry in entries if entry.accel in ("", accelerator))
 
@@ -132,7 +134,7 @@ def unstarted(program: TestProgram, known: Sequence[KnownFailure]) -> Leaf | Non
 
 
 def stale(leaves: Iterable[Leaf], known: Sequence[KnownFailure]) -> list[str]:
-    """Return in words which known failures a whole run has shown to be none (any more)."""
+    """Return a notice for each known failure that a whole run has shown to be none."""
     statuses = {leaf.id: leaf.status for leaf in leaves}
     notices, gone, passed = [], [], []
     for entry in known:

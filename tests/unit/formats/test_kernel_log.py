@@ -193,3 +193,34 @@ def test_text_of_reports_is_bounded() -> None:
     assert len(scanner.splats) == 100
     assert sum(len(splat.text) for splat in scanner.splats) < kernel_log.MAX_TEXT + 2**20
     assert scanner.splats[-1].text == "BUG: KASAN: x"
+
+
+def stamped(*lines: str) -> bytes:
+    return "".join(f"[    1.{number:06}] {line}\n" for number, line in enumerate(lines)).encode()
+
+
+CUT = "------------[ cut here ]------------"
+
+
+def test_rust_panic_of_one_line_has_no_more_to_its_title() -> None:
+    text = stamped("rust_kernel: panicked at 'bad', a.rs:1:2", CUT, "kernel BUG at rust/bug.c:7!")
+    assert [(s.kind, s.title) for s in scan(text)[1]] == [
+        ("rust-panic", "rust_kernel: panicked at 'bad', a.rs:1:2")
+    ]
+    text = stamped("rust_kernel: panicked at a.rs:1:2:", CUT, "kernel BUG at rust/bug.c:7!")
+    assert [s.title for s in scan(text)[1]] == ["rust_kernel: panicked at a.rs:1:2:"]
+
+
+def test_what_a_warning_says_of_itself_does_not_excuse_it() -> None:
+    text = stamped("=" * 40, "usb 1-1: x", CUT, "WARNING: a message", "Modules linked in:")
+    assert [s.kind for s in scan(text)[1]] == ["warning"]
+
+
+def test_line_numbers_are_those_of_the_console() -> None:
+    report = stamped("=" * 40, "usb 1-1: x", "WARNING: held lock freed!")
+    first, *rest = report.splitlines(keepends=True)
+    text = b"[    0.000001] x\n" + first + b"what a program prints\n" + b"".join(rest)
+    assert [s.line for s in scan(text)[1]] == [2]
+    text = stamped("WARNING: CPU: 0 PID: 1 at a.c:1", CUT) + b"a program\n"
+    text += stamped("WARNING: CPU: 1 PID: 2 at b.c:1")
+    assert [s.line for s in scan(text)[1]] == [1, 2]
