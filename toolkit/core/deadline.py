@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from toolkit.core.errors import DeadlineError
 
+_STOPPED = 1.0  # seconds in which no loop of the toolkit lets a wait alone
+_LAST_LOOK = 1.0  # seconds: what came while the toolkit was stopped is read within them
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
@@ -51,7 +54,37 @@ class Deadline:
         at = time.monotonic() + seconds
         return replace(self, at=at, budget=seconds) if at < self.at else self
 
+    def wait(self) -> Wait:
+        """Return what a loop asks whether to go on; see :class:`Wait`."""
+        return Wait(self)
+
     def check(self, what: str) -> None:
         """Raise :class:`DeadlineError`, naming ``what``, if the time has run out."""
         if self.expired():
             raise DeadlineError(what, self.budget)
+
+
+class Wait:
+    """One loop that waits against a :class:`Deadline`, and asks :meth:`expired` again and again.
+
+    While the toolkit is stopped (^Z), or the host too busy to run it, what it waits for may come
+    and the time run out. So where nobody asked for a second, the loop gets another one to find it.
+    """
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._asked = time.monotonic()
+        self._until = 0.0
+
+    def expired(self) -> bool:
+        """Return whether the time has run out; a cancelled deadline's always has."""
+        now = time.monotonic()
+        if now - self._asked > _STOPPED:
+            self._until = now + _LAST_LOOK
+        self._asked = now
+        return self._deadline.expired() and (self._deadline.cancelled() or now >= self._until)
+
+    def check(self, what: str) -> None:
+        """Raise :class:`DeadlineError`, naming ``what``, if the time has run out."""
+        if self.expired():
+            raise DeadlineError(what, self._deadline.budget)

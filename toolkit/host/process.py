@@ -345,6 +345,9 @@ def _collect(
                 if not events:
                     if exited:
                         break
+                    # The toolkit may have been stopped (^Z) while the child ended.
+                    if selector.select(0):
+                        continue
                     raise DeadlineError(name_of(child), deadline.budget)
                 for key, _ in events:
                     if key.data == "exit":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import DeadlineError, MachineLostError
+from toolkit.core.errors import DeadlineError, InfrastructureError, MachineLostError
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.testing import BuiltSuite, Outcome, RawRun, TestProgram
 from toolkit.core.text import visible
@@ -28,6 +28,7 @@ _RESULT = re.compile(rb"(not )?ok\b")
 _KMEMLEAK = (
     "cd /sys/kernel/debug && sleep 6 && echo scan >kmemleak && echo scan >kmemleak && cat kmemleak"
 )
+_NO_SSH = "it ended the guest's SSH server or network; the machine still ran"
 _LEAKS_LIMIT = 64 << 10  # characters
 _STREAM_LIMIT = 8 << 20  # bytes of output kept from one program
 _LINE_LIMIT = 4 << 10  # bytes of a line that are shown while it runs
@@ -181,7 +182,7 @@ def _run(
         if witness:
             witness.after(session, program, deadline)
         report = _leaks(session, deadline) if leaks else ""
-        coldplug.synchronise(machine, session, deadline)
+        unseen = coldplug.synchronise(machine, session, deadline)
     except DeadlineError:
         _evidence(session)
         if witness:
@@ -189,13 +190,17 @@ def _run(
         return _Ending(Outcome.TIMED_OUT, note=f"did not end within {limit.budget:.0f} s")
     except MachineLostError as error:
         machine.settle()
-        if not machine.kernel_ended():
-            raise MachineLostError(machine.dead() or error.what) from error
-        note = machine.dead() or error.what
+        if machine.dead() and not machine.kernel_ended():
+            raise MachineLostError(machine.dead()) from error
+        note = machine.dead() or f"{_NO_SSH} ({error.what})"
         if witness:
             witness.gone(program, note)
-        return _Ending(Outcome.PANICKED, note=note)
-    return _Ending(Outcome.COMPLETED, result.status, result.signal, leaks=report)
+        return _Ending(Outcome.PANICKED if machine.dead() else Outcome.LOST, note=note)
+    except InfrastructureError as error:
+        note = f"after the program, {error.what}"
+        return _Ending(Outcome.COMPLETED, result.status, result.signal, note=note)
+    note = unseen and f"after the program, {unseen}"
+    return _Ending(Outcome.COMPLETED, result.status, result.signal, note=note, leaks=report)
 
 
 def _command(program: TestProgram, environment: Mapping[str, str]) -> str:

@@ -164,7 +164,7 @@ class _Workers(Generic[M]):
                         self.changed.notify_all()
                 raw = self.run_one(held.machine, program, self._line)
                 self.events.put(raw)
-                if raw.outcome is not Outcome.COMPLETED or raw.splats:
+                if raw.outcome is not Outcome.COMPLETED or raw.splats or raw.note:
                     held.drop()
                     held = None
         finally:

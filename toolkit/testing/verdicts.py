@@ -71,6 +71,8 @@ def judge(run: RawRun, known: Sequence[KnownFailure] = ()) -> tuple[Leaf, ...]:
         cases = _interrupted(run, cases)
     if run.splats:
         cases.append((("dmesg",), *_splat_status(run.splats)))
+    elif run.outcome is Outcome.COMPLETED and run.note:
+        cases.append((("dmesg",), Status.ERROR, run.note))
     return tuple(mark_known(_leaves(run, cases, _durations(run, tree)), known))
 
 
@@ -293,7 +295,7 @@ def _ending(run: RawRun) -> str:
     if run.outcome is Outcome.LOST:
         return run.note or "the machine was lost"
     name = run.signal or ""
-    return join(f"killed by SIG{name.removeprefix('SIG')}", run.note)
+    return f"killed by SIG{name.removeprefix('SIG')}"
 
 
 def _splat_status(splats: Sequence[Splat]) -> tuple[Status, str]:

@@ -1,28 +1,58 @@
-"""Load the modules that a guest's hardware asks for, as udev does, and wait for the console."""
+"""Load the modules that a guest's hardware asks for, as udev does, and wait for its console.
+
+The guest cannot match modules.alias itself: busybox cuts a modalias at 256 characters, and an x86
+CPU's is longer.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import fnmatch
 import secrets
 import shlex
+import tarfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import DeadlineError, MachineLostError
-from toolkit.formats import modalias
+from toolkit.core.errors import DeadlineError, MachineLostError, UserError
 from toolkit.formats.kernel_log import MARK
+from toolkit.vm import kernel_log
 from toolkit.vm.machine import Machine
 from toolkit.vm.ssh import GuestSession
 
 _DEVICES = "cat $(find /sys/devices -name modalias)"
-_CONSOLE_SECONDS = 5.0  # how long the console may lag behind SSH
+_PRINTK = "cat /proc/sys/kernel/printk"  # its first number is console_loglevel
+_CONSOLE_SECONDS = 60.0  # how long the console may lag behind SSH, as long as anything comes
+_SILENT_SECONDS = 5.0
+_ANSWER_SECONDS = 30.0  # for a guest whose program has ended to run one command
 
 
 def devices(session: GuestSession, deadline: Deadline) -> list[str]:
     """Return the modalias of each device that a guest has."""
     return session.check(_DEVICES, deadline=deadline).text.splitlines()
+
+
+def read_aliases(archive: Path) -> str:
+    """Return the text of modules.alias out of a tar archive of lib/modules, or ""."""
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.name.endswith("/modules.alias") and (file := tar.extractfile(member)):
+                return file.read().decode(errors="replace")
+    return ""
+
+
+def wanted_modules(aliases: str, devices: Iterable[str]) -> list[str]:
+    """Return the modules whose patterns match one of the ``devices``' modaliases, sorted."""
+    present = {device.strip() for device in devices if device.strip()}
+    modules = set()
+    for line in aliases.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0] == "alias":
+            pattern, module = words[1:]
+            if any(fnmatch.fnmatchcase(device, pattern) for device in present):
+                modules.add(module)
+    return sorted(modules)
 
 
 def load_modules(
@@ -35,29 +65,68 @@ def load_modules(
     """Give the guest the archive ``modules`` of its kernel and load those that ``devices`` ask for.
 
     That is what udev does when a machine starts, and it picks kvm_amd or kvm_intel. Returns once
-    the console has what the kernel said of it (see :func:`synchronise`).
+    the console shows what the kernel logged meanwhile. Raises :class:`UserError` where it never
+    does, because the image's user land has lowered the log level.
     """
-    names = modalias.wanted(modalias.read_aliases(modules), devices)
+    names = wanted_modules(read_aliases(modules), devices)
     loading = f"modprobe -a {shlex.join(names)}" if names else "true"
-    seen, saying = _marked(machine)
-    then = f"{{ {loading} && {saying}; }}"
+    seen, command = _mark(machine)
+    then = f"{{ {loading} && {command}; }}"
     session.put_archive(modules.read_bytes(), deadline=deadline, then=then)
-    seen.wait(deadline.sooner(_CONSOLE_SECONDS).remaining())
+    if _comes(machine, seen, deadline):
+        return
+    printk = session.check(_PRINTK, deadline=deadline).text
+    raise UserError(
+        f"the console does not show what the kernel logs: {_why(printk)}",
+        hint="does the image's user land lower the log level (dmesg -n, kernel.printk)?",
+    )
 
 
-def synchronise(machine: Machine, session: GuestSession, deadline: Deadline) -> None:
-    """Wait until the console has all that the kernel said up to now.
+def synchronise(machine: Machine, session: GuestSession, deadline: Deadline) -> str:
+    """Wait until the console shows all that the kernel has logged; return "" if it does.
 
     The serial line is slower than SSH: a warning that a program caused may still be on its
-    way when the program has ended. So a line is sent after it through /dev/kmsg.
+    way when the program has ended. So a line is sent after it through /dev/kmsg, at the lowest
+    level that a complaint has. If it does not come, nobody knows what the kernel complained of: the
+    reason is returned. Of a kernel that died, the console itself tells.
     """
-    seen, saying = _marked(machine)
-    with contextlib.suppress(DeadlineError, MachineLostError):
-        session.run(saying, deadline=deadline.sooner(_CONSOLE_SECONDS))
-        seen.wait(_CONSOLE_SECONDS)
+    seen, command = _mark(machine)
+    limit = deadline.sooner(_ANSWER_SECONDS)
+    try:
+        printk = session.run(f"{command}; {_PRINTK}", deadline=limit).text
+    except DeadlineError:
+        deadline.check("the test programs")
+        return f"the guest did not run a command within {_ANSWER_SECONDS:.0f} s after its end"
+    except MachineLostError:
+        return "" if machine.dead() else "the guest's SSH server did not outlive it"
+    if _comes(machine, seen, deadline):
+        return ""
+    return f"the console does not show what the kernel logged: {_why(printk)}"
 
 
-def _marked(machine: Machine) -> tuple[threading.Event, str]:
-    """Return a shell command that puts a mark on the console, and what is set when it is there."""
+def _mark(machine: Machine) -> tuple[threading.Event, str]:
+    """Return a shell command that logs a mark, and an event that is set when the console has it."""
     mark = f"{MARK} {secrets.token_hex(4)}"
-    return machine.expect(mark.encode()), f"echo '{mark}' >/dev/kmsg"
+    return machine.expect(mark.encode()), f"echo '<{kernel_log.LOWEST}>{mark}' >/dev/kmsg"
+
+
+def _comes(machine: Machine, seen: threading.Event, deadline: Deadline) -> bool:
+    """Wait for a mark as long as the console gets longer; a dead machine's never comes."""
+    limit = deadline.sooner(_CONSOLE_SECONDS)
+    size, silence = machine.console_size(), Deadline.after(_SILENT_SECONDS)
+    while not seen.wait(0.1):
+        if machine.dead() or limit.expired():
+            return bool(machine.dead())
+        if machine.console_size() != size:
+            size, silence = machine.console_size(), Deadline.after(_SILENT_SECONDS)
+        elif silence.expired():
+            return False
+    return True
+
+
+def _why(printk: str) -> str:
+    """Return in words why a mark did not come, by what /proc/sys/kernel/printk says."""
+    level = printk.split(maxsplit=1)[0] if printk.split() else ""
+    if level.isdecimal() and int(level) < kernel_log.NEEDED:
+        return f"kernel.printk is {level}, which keeps {kernel_log.missing(int(level))} off it"
+    return f"a mark of KERN_{kernel_log.LEVELS[-1]} did not come"

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import IO
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import BootError, DeadlineError, MachineLostError
+from toolkit.core.errors import BootError, DeadlineError, MachineLostError, UserError
 from toolkit.core.model.machine import MachineSpec, Splat
 from toolkit.formats.kernel_log import ConsoleScanner
 from toolkit.host import process
-from toolkit.vm import qemu_argv
+from toolkit.vm import kernel_log, qemu_argv
 from toolkit.vm.qmp import Monitor
 
 # drivers/char/random.c, add_vmfork_randomness(): the random pool of a restored machine is fresh.
@@ -168,19 +168,27 @@ class Machine:
         """Wait until the image says that it is ready.
 
         Raises :class:`BootError` when the kernel panics, powers off or says nothing more
-        before the deadline, and :class:`MachineLostError` when QEMU itself fails.
+        before the deadline, :class:`MachineLostError` when QEMU itself fails, and
+        :class:`UserError` when the console does not show all that the kernel logs.
         """
+        wait = deadline.wait()
         while not self._ready.wait(_POLL):
             if self.dead():
                 self.settle()
                 raise self._boot_failure()
-            if deadline.expired():
+            if wait.expired():
                 raise BootError(
                     f"the kernel did not come up within {deadline.budget:.0f} s",
                     hint="console.log has all it said; is the last line where it hangs?",
                     detail=self.console_tail(),
                     log=self.spec.console_log,
                 )
+        if kernel_log.STARTED not in self.spec.console_log.read_bytes():
+            raise UserError(
+                f"the console does not show the kernel's messages of KERN_{kernel_log.LEVELS[-1]}",
+                hint=f"the command line is: {' '.join(self.spec.cmdline)}",
+                detail=self.console_tail(),
+            )
 
     def save(self, file: IO[bytes], deadline: Deadline) -> None:
         """Stop the machine for good and write all of it but its memory to ``file``.
@@ -205,24 +213,24 @@ class Machine:
         self._monitor.command("migrate-incoming", uri=f"fd:{_STATE}")
         self._migrated(deadline)
         self._monitor.command("cont")
-        limit = deadline.sooner(_STATE_SECONDS)
+        wait = deadline.sooner(_STATE_SECONDS).wait()
         while not self._ready.wait(_POLL):
             if reason := self.dead():
                 raise MachineLostError(f"the restored machine is gone: {reason}")
-            if limit.expired():
+            if wait.expired():
                 raise MachineLostError(
                     "the restored machine did not reseed its random pool",
                     hint="its kernel needs CONFIG_VMGENID",
                 )
 
     def _migrated(self, deadline: Deadline) -> None:
-        limit = deadline.sooner(_STATE_SECONDS)
+        wait = deadline.sooner(_STATE_SECONDS).wait()
         while True:
             answer = self._monitor.command("query-migrate")
             status = answer.get("status")
             if status == "completed":
                 return
-            if status == "failed" or limit.expired():
+            if status == "failed" or wait.expired():
                 why = answer.get("error-desc", "no reason given" if status == "failed" else "slow")
                 raise MachineLostError(f"QEMU did not carry the machine's state over: {why}")
             time.sleep(_MIGRATION_POLL)

@@ -22,7 +22,7 @@ import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 from paramiko.message import Message
 
-from toolkit.core.deadline import Deadline
+from toolkit.core.deadline import Deadline, Wait
 from toolkit.core.errors import InfrastructureError, MachineLostError
 from toolkit.host import recording
 from toolkit.vm import ssh_keys, transfer_disk
@@ -149,8 +149,9 @@ class GuestSession:
         dies, :class:`DeadlineError` in the end.
         """
         key = paramiko.RSAKey(key=ssh_keys.load_client(client_key))
+        wait = deadline.wait()
         while True:
-            cls._check(alive, deadline, "connecting over SSH")
+            cls._check(alive, wait, "connecting over SSH")
             transport: paramiko.Transport | None = None
             try:
                 sock = socket.create_connection(("127.0.0.1", port), deadline.remaining())
@@ -179,10 +180,10 @@ class GuestSession:
                 return cls(transport, alive, payload_disk)
 
     @staticmethod
-    def _check(alive: Alive, deadline: Deadline, what: str) -> None:
+    def _check(alive: Alive, wait: Wait | Deadline, what: str) -> None:
         if reason := alive():
             raise MachineLostError(reason)
-        deadline.check(what)
+        wait.check(what)
 
     def __enter__(self) -> GuestSession:
         return self
@@ -246,10 +247,11 @@ class GuestSession:
         streams = _Streams(memoryview(input), on_stdout, on_stderr)
         with self._channel(deadline) as channel:
             channel.settimeout(_POLL)
+            wait = deadline.wait()
             try:
                 channel.exec_command(self._on_time(command))
                 while not streams.pump(channel):
-                    self._check(self._alive, deadline, f"`{shorten(command)}` in the guest")
+                    self._check(self._alive, wait, f"`{shorten(command)}` in the guest")
             except (OSError, EOFError, paramiko.SSHException) as error:
                 self._check(self._alive, deadline, "the SSH connection")
                 raise MachineLostError(f"the SSH connection broke: {error}") from error

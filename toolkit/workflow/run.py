@@ -34,6 +34,7 @@ from toolkit.testing.machines import Machines, MakeMachines
 from toolkit.testing.result_cache import ResultCache
 from toolkit.testing.runner import Runner
 from toolkit.testing.tested import Tested
+from toolkit.vm import kernel_log
 from toolkit.vm.factory import MachineFactory
 from toolkit.vm.pool import MachinePool
 from toolkit.workflow import saved_build, stage_work
@@ -64,6 +65,7 @@ class Run:
         make_pool: MakeMachines = MachinePool,
         origin: Run | None = None,
     ) -> None:
+        kernel_log.check(request.append)
         self.request = request
         self.paths = paths
         self.folder = folder
@@ -264,6 +266,7 @@ class Run:
     def factory(self) -> MachineFactory:
         """What makes machines with all of this."""
         kernel, image, chosen = self.kernel, self.image, self.accelerator
+        kernel_log.check((*image.cmdline, *self.request.append), kernel.config.read_text())
         return MachineFactory(
             arch=self.arch,
             cache=self.cache,

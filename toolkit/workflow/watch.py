@@ -7,6 +7,7 @@ from pathlib import Path
 
 import watchfiles
 
+from toolkit.core.errors import UserError
 from toolkit.core.paths import Paths
 from toolkit.series import catalog
 
@@ -47,7 +48,14 @@ def _changes(where: Sequence[Path]) -> Iterator[object]:
     batches = watchfiles.watch(
         *where, debounce=_SETTLE, yield_on_timeout=True, rust_timeout=_SETTLE, raise_interrupt=True
     )
-    yield next(batches)
-    while True:
-        if changed := next(batches):
-            yield changed
+    try:
+        yield next(batches)
+        while True:
+            if changed := next(batches):
+                yield changed
+    except (OSError, RuntimeError) as error:  # the latter: watchfiles' own
+        raise UserError(
+            f"the kernel does not watch {', '.join(map(str, where))}: {error}",
+            hint="inotify's limits may be too low: sysctl -w fs.inotify.max_user_watches=524288 "
+            "fs.inotify.max_user_instances=512",
+        ) from error

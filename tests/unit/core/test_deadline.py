@@ -35,3 +35,34 @@ def test_check_names_what_took_too_long(clock: list[float]) -> None:
     clock[0] += 2
     with pytest.raises(DeadlineError, match="the boot did not end within 2 s"):
         limit.check("the boot")
+
+
+def test_a_wait_that_was_stopped_looks_once_more(clock: list[float]) -> None:
+    """After ^Z for an hour: what came meanwhile is found before the time is said to be out."""
+    wait = Deadline.after(10).wait()
+    clock[0] += 0.5
+    assert not wait.expired()
+    clock[0] += 3600
+    assert not wait.expired()
+    clock[0] += 0.9
+    wait.check("it")
+    clock[0] += 0.2
+    with pytest.raises(DeadlineError, match="it did not end within 10 s"):
+        wait.check("it")
+
+
+def test_a_wait_that_goes_on_ends_in_time(clock: list[float]) -> None:
+    wait = Deadline.after(10).wait()
+    for _ in range(99):
+        clock[0] += 0.1
+        assert not wait.expired()
+    clock[0] += 0.2
+    assert wait.expired()
+
+
+def test_a_cancelled_wait_ends_at_once(clock: list[float]) -> None:
+    limit = Deadline.after(10).cancellable()
+    wait = limit.wait()
+    clock[0] += 100
+    limit.cancel()
+    assert wait.expired()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,29 @@ def test_the_environment_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "LC_MESSAGES" not in made
     assert "MAKEFLAGS" not in made
     assert os.environ["MAKEFLAGS"] == "-k"
+
+
+def test_a_child_that_ended_while_the_toolkit_was_stopped_has_ended(tmp_path: Path) -> None:
+    started, ended = tmp_path / "started", tmp_path / "ended"
+    code = f"""
+from toolkit.core.deadline import Deadline
+from toolkit.host import process
+argv = ["sh", "-c", "echo word; touch {started}; sleep 0.3; touch {ended}"]
+print(process.run(argv, deadline=Deadline.after(1.5)).text)
+"""
+    toolkit = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    _until(started.exists)
+    toolkit.send_signal(signal.SIGSTOP)
+    _until(ended.exists)
+    time.sleep(1.6)  # its time is out now
+    toolkit.send_signal(signal.SIGCONT)
+    out, _ = toolkit.communicate(timeout=20)
+    assert (toolkit.returncode, out.strip()) == (0, "word")
+
+
+def _until(true: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if true():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come")

@@ -10,11 +10,12 @@ import pytest
 
 from tests.unit.linear import assert_linear
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import DeadlineError, MachineLostError
+from toolkit.core.errors import DeadlineError, InfrastructureError, MachineLostError
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.testing import BuiltSuite, Outcome, RawRun, TestProgram
 from toolkit.formats import ktap
 from toolkit.testing import guest_program
+from toolkit.vm import coldplug
 from toolkit.vm.ssh import CommandResult
 
 OOPS = Splat("oops", "Oops: 0002", "Oops: 0002 …", fatal=False, line=9)
@@ -27,6 +28,7 @@ class FakeMachine:
     def __init__(self) -> None:
         self.complaints: list[Splat] = []
         self.ended = False
+        self.killed = False
 
     def splats(self) -> tuple[Splat, ...]:
         return tuple(self.complaints)
@@ -37,6 +39,8 @@ class FakeMachine:
         return self.ended
 
     def dead(self) -> str:
+        if self.killed:
+            return "QEMU was killed by signal 9"
         return "the kernel ended with: Kernel panic" if self.ended else ""
 
     def console_size(self) -> int:
@@ -138,7 +142,13 @@ def hang(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
 
 
 def lost(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
-    raise MachineLostError("QEMU was killed by signal 9")
+    machine.killed = True
+    raise MachineLostError("the SSH connection broke")
+
+
+def no_ssh(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+    out(b"ok 1 before\n")
+    raise MachineLostError("the guest ended the command without an exit status")
 
 
 def test_lines_come_whole() -> None:
@@ -154,7 +164,12 @@ def test_lines_come_whole() -> None:
 
 @pytest.mark.parametrize(
     ("act", "outcome"),
-    [(oops, Outcome.COMPLETED), (panic, Outcome.PANICKED), (hang, Outcome.TIMED_OUT)],
+    [
+        (oops, Outcome.COMPLETED),
+        (panic, Outcome.PANICKED),
+        (hang, Outcome.TIMED_OUT),
+        (no_ssh, Outcome.LOST),
+    ],
 )
 def test_how_a_program_may_end(act: Act, outcome: Outcome) -> None:
     assert run(act).outcome is outcome
@@ -182,6 +197,32 @@ def test_a_hang_asks_the_kernel_for_evidence() -> None:
 def test_a_machine_lost_for_no_reason_of_the_kernels_ends_the_run() -> None:
     with pytest.raises(MachineLostError, match="signal 9"):
         run(lost)
+
+
+def test_a_program_that_kills_the_ssh_server_costs_itself_alone() -> None:
+    raw = run(no_ssh, watched=True)
+    assert raw.stdout == "ok 1 before\n"
+    assert raw.note.startswith("it ended the guest's SSH server or network; the machine still ran")
+    assert commands()[-1].startswith("gone: it ended the guest's SSH server")
+
+
+def test_what_was_not_seen_of_the_kernels_log_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    unseen = "the console does not show what the kernel logged: kernel.printk is 1"
+    monkeypatch.setattr(coldplug, "synchronise", lambda *_: unseen)
+    raw = run(good)
+    assert (raw.outcome, raw.note) == (Outcome.COMPLETED, f"after the program, {unseen}")
+
+
+def test_a_guest_whose_files_a_program_broke_costs_that_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def check(self: FakeSession, command: str, **options: Any) -> CommandResult:
+        raise InfrastructureError("`cat` failed in the guest with exit status 127")
+
+    monkeypatch.setattr(FakeSession, "check", check)
+    raw = run(good, leaks=True)
+    assert (raw.outcome, raw.exit_status) == (Outcome.COMPLETED, 0)
+    assert raw.note == "after the program, `cat` failed in the guest with exit status 127"
 
 
 def test_a_leak_comes_with_its_report() -> None:

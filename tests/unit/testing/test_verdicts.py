@@ -30,6 +30,12 @@ def statuses(leaves: tuple[Leaf, ...]) -> dict[str, Status]:
     return {leaf.id: leaf.status for leaf in leaves}
 
 
+def test_a_program_after_which_nobody_knows_what_the_kernel_logged_has_an_error() -> None:
+    leaves = verdicts.judge(run(note="after the program, kernel.printk is 1"))
+    assert statuses(leaves)["kvm/prog/dmesg"] is Status.ERROR
+    assert leaves[-1].message == "after the program, kernel.printk is 1"
+
+
 def test_good_program() -> None:
     assert statuses(verdicts.judge(run())) == {
         "kvm/prog/a": Status.PASS,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -324,3 +326,29 @@ def test_an_end_without_a_status_is_lost(endpoint: Endpoint) -> None:
 def test_shorten_hides_what_would_disturb_a_terminal() -> None:
     assert shorten("a\x1b[2Jb\nc") == "a [2Jb c"
     assert len(shorten("x" * 500)) == 60
+
+
+def test_a_command_that_ended_while_the_toolkit_was_stopped_has_ended(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    started, ended = tmp_path / "started", tmp_path / "ended"
+    code = f"""
+from pathlib import Path
+from toolkit.core.deadline import Deadline
+from toolkit.vm.ssh import GuestSession
+key = Path({str(endpoint.client_key)!r})
+session = GuestSession.connect({endpoint.port}, user="root", client_key=key,
+    host_key={endpoint.host_key.asbytes()!r}, deadline=Deadline.after(20))
+command = "echo word; touch {started}; sleep 0.3; touch {ended}"
+print(session.run(command, deadline=Deadline.after(2)).text)
+session.close()
+"""
+    client = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    for file, number in ((started, signal.SIGSTOP), (ended, signal.SIGCONT)):
+        while not file.exists():
+            assert client.poll() is None
+            time.sleep(0.02)
+        time.sleep(2.5 if file == ended else 0)  # its time is out then
+        client.send_signal(number)
+    out, _ = client.communicate(timeout=20)
+    assert (client.returncode, out.strip()) == (0, "word")

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import watchfiles
 
 from toolkit.core import paths
+from toolkit.core.errors import UserError
 from toolkit.workflow import watch
 
 PROJECT = Path(__file__).parents[3]
@@ -59,3 +61,25 @@ def test_what_is_watched(tmp_path: Path) -> None:
     assert watch.places(project, "v4", "debian:6.12", None) == own
     found = watch.places(project, str(tmp_path), f"tree:{tmp_path}", "debug")
     assert found == [*own, tmp_path, tmp_path]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError('OS file watch limit reached. about ["/tree/virt"]'),
+        watchfiles.WatchfilesRustInternalError("Error creating recommended watcher: Too many"),
+    ],
+)
+def test_inotifys_limit_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def watch_files(*_: object, **__: object) -> Iterator[set[object]]:
+        raise error
+        yield set()
+
+    monkeypatch.setattr(watchfiles, "watch", watch_files)
+    with pytest.raises(
+        UserError, match=r"does not watch /\S+: .*([Tt]oo many|limit reached)"
+    ) as caught:
+        watch.watch(lambda: None, [tmp_path])
+    assert "fs.inotify.max_user_watches" in caught.value.hint

@@ -80,7 +80,8 @@ class RawRun:
     seconds: float
     splats: tuple[Splat, ...] = ()
     marks: tuple[float, ...] = ()  # when each result line came, in seconds after the start
-    note: str = ""  # why it is TIMED_OUT, PANICKED or LOST
+    # Why it is TIMED_OUT, PANICKED or LOST; COMPLETED: why nobody knows what the kernel logged.
+    note: str = ""
     console: str = ""  # what came up on the console while it ran
     by_status: bool = False  # its exit status is the verdict where it reports no test case
     case: str = ""  # the one of the program's cases that was to run; "": all of them

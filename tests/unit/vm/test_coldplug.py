@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import DeadlineError, MachineLostError, UserError
+from toolkit.vm import coldplug
+from toolkit.vm.ssh import CommandResult
+
+ALIASES = """# Aliases extracted from modules themselves.
+alias cpu:type:x86,ven*fam*mod*:feature:*00C2* kvm_amd
+alias cpu:type:x86,ven*fam*mod*:feature:*0085* kvm_intel
+alias pci:v00001AF4d*sv*sd*bc*sc*i* virtio_pci
+alias devname:kvm kvm
+alias broken
+"""
+FEATURES = ",".join(f"{number:04X}" for number in range(0x86, 0x200))
+
+
+def test_takes_the_vendor_whose_feature_the_cpu_has() -> None:
+    cpu = f"cpu:type:x86,ven0002fam000Fmod006B:feature:,{FEATURES}\n"
+    assert len(cpu) > 256
+    assert coldplug.wanted_modules(ALIASES, [cpu, "", "acpi:PNP0303:"]) == ["kvm_amd"]
+
+
+def test_no_device_wants_nothing() -> None:
+    assert coldplug.wanted_modules(ALIASES, []) == []
+    assert coldplug.wanted_modules("", ["pci:v00001AF4d1sv1sd1bc1sc1i1"]) == []
+
+
+def test_reads_the_aliases_of_an_archive(tmp_path: Path) -> None:
+    path = tmp_path / "modules.tar"
+    with tarfile.open(path, "w") as tar:
+        member = tarfile.TarInfo("lib/modules/6.12.1/modules.alias")
+        member.size = len(ALIASES)
+        tar.addfile(member, io.BytesIO(ALIASES.encode()))
+    assert coldplug.read_aliases(path) == ALIASES
+    with tarfile.open(path, "w"):
+        pass
+    assert coldplug.read_aliases(path) == ""
+
+
+class Seen:
+    """The event of a mark that comes, or does not."""
+
+    def __init__(self, comes: bool) -> None:
+        self.comes = comes
+
+    def wait(self, seconds: float) -> bool:
+        return self.comes
+
+
+class FakeVm:
+    def __init__(self, comes: bool, reason: str = "", growing: int = 0) -> None:
+        self.comes, self.reason, self.growing, self.asked = comes, reason, growing, 0
+
+    def expect(self, words: bytes) -> Seen:
+        return Seen(self.comes)
+
+    def dead(self) -> str:
+        return self.reason
+
+    def console_size(self) -> int:
+        self.asked += 1
+        return min(self.asked, self.growing)
+
+
+class FakeSession:
+    def __init__(self, printk: str, error: Exception | None = None) -> None:
+        self.printk, self.error, self.commands = printk, error, list[str]()
+
+    def run(self, command: str, **_: Any) -> CommandResult:
+        self.commands.append(command)
+        if self.error:
+            raise self.error
+        return CommandResult(0, None, self.printk.encode(), b"", 0.1)
+
+    check = run
+
+    def put_archive(self, archive: bytes, *, deadline: Deadline, then: str) -> None:
+        self.commands.append(then)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coldplug, "_SILENT_SECONDS", 0.01)
+
+
+def synchronise(vm: FakeVm, session: FakeSession) -> str:
+    return coldplug.synchronise(cast("Any", vm), cast("Any", session), Deadline.after(20))
+
+
+def test_a_mark_at_the_lowest_level_shows_that_all_come_through() -> None:
+    session = FakeSession("7\t4\t1\t7\n")
+    assert synchronise(FakeVm(True), session) == ""
+    assert re.match(r"echo '<6>\S.* [0-9a-f]{8}' >/dev/kmsg; cat /proc", session.commands[0])
+
+
+@pytest.mark.parametrize(
+    ("printk", "why"),
+    [
+        ("1\t4\t1\t7\n", "kernel.printk is 1, which keeps messages of KERN_ALERT and below off it"),
+        ("6\t4\t1\t7\n", "kernel.printk is 6, which keeps KERN_INFO off it"),
+        ("7\t4\t1\t7\n", "a mark of KERN_INFO did not come"),
+        ("", "a mark of KERN_INFO did not come"),
+    ],
+)
+def test_a_console_that_is_silenced_is_told(printk: str, why: str) -> None:
+    told = synchronise(FakeVm(False), FakeSession(printk))
+    assert told == f"the console does not show what the kernel logged: {why}"
+
+
+def test_a_console_that_lags_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = FakeVm(False, growing=50)
+    synchronise(vm, FakeSession("7 4 1 7"))
+    assert vm.asked > 50
+
+
+def test_a_guest_that_answers_no_more_is_told() -> None:
+    lost = FakeSession("", MachineLostError("the SSH connection is gone"))
+    assert synchronise(FakeVm(False), lost) == "the guest's SSH server did not outlive it"
+    assert synchronise(FakeVm(False, "the kernel ended"), lost) == ""
+    slow = FakeSession("", DeadlineError("it", 30))
+    assert "did not run a command within 30 s" in synchronise(FakeVm(False), slow)
+
+
+def test_modules_are_loaded_onto_a_console_that_shows_all(tmp_path: Path) -> None:
+    archive = tmp_path / "modules.tar"
+    tarfile.open(archive, "w").close()
+
+    def load(vm: FakeVm, session: FakeSession) -> None:
+        coldplug.load_modules(
+            cast("Any", vm), cast("Any", session), archive, (), Deadline.after(20)
+        )
+
+    session = FakeSession("7 4 1 7")
+    load(FakeVm(True), session)
+    assert session.commands[0].startswith("{ true && echo '<6>")
+    with pytest.raises(UserError, match=r"kernel\.printk is 1") as caught:
+        load(FakeVm(False), FakeSession("1 4 1 7"))
+    assert "dmesg -n" in caught.value.hint
