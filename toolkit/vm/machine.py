@@ -17,6 +17,7 @@ from typing import IO
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BootError, DeadlineError, MachineLostError, UserError
 from toolkit.core.model.machine import MachineSpec, Splat
+from toolkit.core.text import size
 from toolkit.formats.kernel_log import ConsoleScanner
 from toolkit.host import process
 from toolkit.vm import kernel_log, qemu_argv
@@ -35,6 +36,8 @@ _STATE = "state"  # what QEMU calls the file
 # Memory that is a file stays where it is; everything else goes through the state.
 _CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}]
 _CONSOLE = 1 << 20  # bytes of the console that a test program's evidence may have
+_CHUNK = 1 << 20  # bytes of the console that are read at a time
+_CONSOLE_LIMIT = 64 << 20  # bytes that a machine's console may take on the host's disk
 _TAIL = 25  # console lines an error carries
 
 
@@ -71,6 +74,7 @@ class Machine:
         self._expected: list[_Expectation] = []
         self._ready = self.expect(RESEEDED if spec.incoming else READY)
         self._fatal = threading.Event()
+        self._flooded = threading.Event()
         self._stop = threading.Event()
         self._offset = 0
         self._thread = threading.Thread(target=self._follow, name="console", daemon=True)
@@ -92,7 +96,7 @@ class Machine:
         try:
             with self.spec.console_log.open("rb") as file:
                 file.seek(self._offset)
-                chunk = file.read()
+                chunk = file.read(_CHUNK)
         except FileNotFoundError:
             return False
         if not chunk:
@@ -101,6 +105,8 @@ class Machine:
             self._offset += len(chunk)
             # The scanner first: who waits for words on the console wants what came before them.
             self._notice(self._scanner.feed(chunk))
+            if self._offset > _CONSOLE_LIMIT:
+                self._flooded.set()
             self._expected = [item for item in self._expected if not item.found_in(chunk)]
         return True
 
@@ -154,15 +160,17 @@ class Machine:
             return f"the kernel ended with: {fatal.title}"
         if (status := self._child.poll()) is not None:
             return f"QEMU {_ending(status)}"
+        if self._flooded.is_set():
+            return f"more than {size(_CONSOLE_LIMIT)} came up on the console"
         return ""
 
     def kernel_ended(self) -> bool:
-        """Return whether the kernel itself ended the machine: a panic, a reset, a power-off.
+        """Return whether what ran in the machine ended it: a panic, a reset, a power-off, a flood.
 
-        QEMU, told not to reboot, exits with 0 for the latter two; a signal or another status
-        is QEMU's own end.
+        QEMU, told not to reboot, exits with 0 for a reset and a power-off; a signal or another
+        status is QEMU's own end.
         """
-        return self._fatal.is_set() or self._child.poll() == 0
+        return self._fatal.is_set() or self._child.poll() == 0 or self._flooded.is_set()
 
     def wait_ready(self, deadline: Deadline) -> None:
         """Wait until the image says that it is ready.
@@ -242,6 +250,8 @@ class Machine:
             lines = fatal.text.splitlines()
             return BootError(f"the kernel died while booting: {fatal.title}", detail=lines, log=log)
         status = self._child.poll()
+        if status is None:
+            return BootError(f"{self.dead()} while the kernel booted", log=log)
         if status == 0:
             return BootError(
                 "the machine powered off or rebooted before it was ready",
@@ -265,7 +275,8 @@ class Machine:
         process.stop(self._child)
         self._stop.set()
         self._thread.join()
-        self._read_console()
+        while self._read_console() and not self._flooded.is_set():
+            pass
 
 
 @contextlib.contextmanager

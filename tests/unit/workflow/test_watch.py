@@ -67,7 +67,7 @@ def test_what_is_watched(tmp_path: Path) -> None:
     "error",
     [
         OSError('OS file watch limit reached. about ["/tree/virt"]'),
-        watchfiles.WatchfilesRustInternalError("Error creating recommended watcher: Too many"),
+        RuntimeError("Error creating recommended watcher: Too many"),
     ],
 )
 def test_inotifys_limit_is_told_with_what_to_do(
