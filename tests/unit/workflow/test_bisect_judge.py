@@ -201,14 +201,14 @@ def passing(status: Status = Status.PASS) -> RunResult:
 
 
 def test_each_kernel_has_a_run_of_the_leaf_s_program(tmp_path: Path, fake: Pipeline) -> None:
-    asks = Judge(question(LEAF, ()), like(tmp_path, append=("quiet",)), ("toolkit", "x", "--slow"))
+    asks = Judge(question(LEAF, ()), like(tmp_path, append=("nosmt",)), ("toolkit", "x", "--slow"))
     for number in (1, 2):
         assert asks(f"git:.@{number}", tmp_path / str(number), Silent()) == (GOOD, "pass")
     first, second = fake.runs
     assert first.folder == tmp_path / "1"
     assert first.request.kernel == "git:.@1"
     assert (first.request.suites, first.request.tests) == (("kvm",), ("a_test",))
-    assert first.request.append == ("quiet",)
+    assert first.request.append == ("nosmt",)
     assert first.request.step_summary is None
     assert " ".join(first.request.command) == (
         "toolkit x --slow --kernel git:.@1 --suite kvm --test a_test"
