@@ -111,7 +111,7 @@ def measure(context: click.Context, /, patch: str | None, figure: bool, **given:
 
 
 def _print(lines: list[str]) -> None:
-    from toolkit.report.terminal import printable
+    from toolkit.core.text import printable
 
     for line in lines:
         click.echo(printable(line))

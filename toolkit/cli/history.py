@@ -141,6 +141,6 @@ def _when(started: str) -> str:
 
 
 def _printable(text: str) -> str:
-    from toolkit.report.terminal import printable
+    from toolkit.core.text import printable
 
     return printable(text)

@@ -138,6 +138,6 @@ def _check_patch(
 
 
 def _printable(text: str) -> str:
-    from toolkit.report.terminal import printable
+    from toolkit.core.text import printable
 
     return printable(text)

@@ -291,7 +291,7 @@ def _stop_children() -> None:
 
 def _show(error: ToolkitError) -> None:
     """Print an error: what failed, the evidence, and what to do."""
-    from toolkit.report.terminal import printable
+    from toolkit.core.text import printable
 
     for line in error.detail:
         click.echo(f"  {printable(line)}", err=True)

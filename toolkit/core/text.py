@@ -11,6 +11,7 @@ from toolkit.core.errors import UserError
 # the separators that some programs take for a line's end. Unassigned ones include U+FFFE and
 # U+FFFF, which XML forbids.
 _UNSAFE = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"})
+_MAX_LINE = 1000
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -25,6 +26,11 @@ def visible(text: str, *, keep: str = "") -> str:
         char if char in keep or unicodedata.category(char) not in _UNSAFE else _escaped(char)
         for char in text
     )
+
+
+def printable(text: str) -> str:
+    """Return ``text`` as one line that a terminal shows and never obeys."""
+    return visible(text.expandtabs(4))[:_MAX_LINE]
 
 
 def _escaped(character: str) -> str:

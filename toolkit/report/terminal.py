@@ -29,22 +29,16 @@ from rich.text import Text
 from toolkit.core.model.result import StageRecord
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.core.observer import Observer
-from toolkit.core.text import visible
+from toolkit.core.text import printable
 from toolkit.report.wording import duration
 
 MAX_FAILURES = 50  # shown in the summary; the rest is in result.json
 MAX_MESSAGE_LINES = 12
 MAX_UNRUN = 60  # lines of hunks
-_MAX_LINE = 1000
 _STEPS = 10  # a stage tells so often how far it is where lines cannot change
 _REFRESH = 4  # times a second; drawing must not take time from the build
 
 _STYLES = {Status.PASS: "green", Status.SKIP: "yellow", Status.XFAIL: "yellow"}
-
-
-def printable(text: str) -> str:
-    """Return ``text`` as one line that a terminal shows and never obeys."""
-    return visible(text.expandtabs(4))[:_MAX_LINE]
 
 
 @contextlib.contextmanager

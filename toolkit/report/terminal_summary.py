@@ -2,7 +2,7 @@
 
 The template gives plain lines; it marks those with a style at their beginning. What stands at the
 left margin without a style is there to be copied, and is not wrapped. All text from outside passes
-:func:`~toolkit.report.terminal.printable`, so that it can neither mark a line nor end one.
+:func:`~toolkit.core.text.printable`, so that it can neither mark a line nor end one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import IO, TYPE_CHECKING
 from rich.padding import Padding
 
 from toolkit.core.model.result import RunResult
-from toolkit.core.text import visible
+from toolkit.core.text import printable, visible
 from toolkit.report import templates, terminal, view
-from toolkit.report.terminal import printable
 from toolkit.report.wording import duration, explanation, percent
 
 if TYPE_CHECKING:

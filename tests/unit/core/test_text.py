@@ -64,3 +64,10 @@ def test_what_is_no_size_is_refused(words: str) -> None:
 )
 def test_sizes_are_written(number: int, words: str) -> None:
     assert text.size(number) == words
+
+
+@given(st.text())
+def test_printable_is_one_harmless_line(words: str) -> None:
+    line = text.printable(words)
+    assert line.splitlines() in ([], [line])
+    assert line.isprintable() or not line.isascii()

@@ -4,8 +4,6 @@ import io
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.a_terminal import HOSTILE, Terminal, shown
 from toolkit.core.model.result import StageRecord
@@ -110,10 +108,3 @@ def test_stream_that_knows_only_ascii() -> None:
     with terminal.open_display(stream) as observer:
         observer.test_finished(Leaf("kvm/café", Status.PASS))
     assert b"kvm/caf\\xe9" in raw.getvalue()
-
-
-@given(st.text())
-def test_printable_is_one_harmless_line(text: str) -> None:
-    line = terminal.printable(text)
-    assert line.splitlines() in ([], [line])
-    assert line.isprintable() or not line.isascii()
