@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from toolkit.core.model.comparison import ComparedLeaf, LeafChange, LeafClass, Repeats
@@ -19,6 +19,7 @@ from toolkit.testing.significance import Tally
 
 Observation = tuple[Leaf, ...]
 
+_UNFINISHED = (Status.CRASH, Status.TIMEOUT, Status.ERROR)
 _SEVERITY = {status: number for number, status in enumerate(Status)}
 _DMESG = "dmesg"
 _BY_CHOICE = re.compile(r"\bslow\b", re.I)
@@ -199,10 +200,13 @@ def with_repeats(compared: ComparedLeaf, repeats: Repeats) -> ComparedLeaf:
     return replace(compared, leaf_class=leaf_class, repeats=repeats)
 
 
-def judged(leaves: Iterable[Leaf], comparison: Iterable[ComparedLeaf]) -> list[Leaf]:
+def judged(
+    leaves: Iterable[Leaf], comparison: Iterable[ComparedLeaf], changed: Collection[str] = ()
+) -> list[Leaf]:
     """Return a run's leaves by what the comparison showed: only what is new and bad stays bad.
 
-    What is bad on the base as well, or flaky, fails as expected; what is missing is an error.
+    What is bad on the base as well, or flaky, fails as expected; what is missing is an error. The
+    programs that the series changed (``suite/program``) have to run to their end on any kernel.
     """
     by_id = {leaf.id: leaf for leaf in leaves}
     for compared in comparison:
@@ -212,6 +216,10 @@ def judged(leaves: Iterable[Leaf], comparison: Iterable[ComparedLeaf]) -> list[L
             reason = f"missing: it gives {status} on the base, and nothing here"
             message = "\n".join(filter(None, (reason, leaf.message if leaf else "")))
             by_id[compared.id] = Leaf(compared.id, Status.ERROR, message)
+        elif leaf and leaf.status in _UNFINISHED and program_of(leaf.id) in changed:
+            reason = "the series changes this test, so it has to run to its end, base or not"
+            message = f"{reason}\n{leaf.message}".rstrip()
+            by_id[compared.id] = replace(leaf, message=message)
         elif leaf and leaf.status.bad and not compared.leaf_class.bad:
             evidence = how_often(compared.repeats) or "bad on the base, too"
             reason = f"{compared.leaf_class.value}: {evidence}"

@@ -112,7 +112,9 @@ def conclude(run: Run, tested: Tested, base: Run, on_base: Tested) -> None:
         confidence=run.request.confidence,
         leaves=tuple(points),
     )
-    judged = tuple(classify.judged(leaves, points))
+    programs = run.runner.programs
+    changed = {name for name, program in programs.items() if program.touched}
+    judged = tuple(classify.judged(leaves, points, changed))
     run.record(replace(findings, leaves=judged, comparison=comparison))
 
 

@@ -163,3 +163,14 @@ def test_time_is_linear() -> None:
         classify.compare(one, one, classify.merged([leaves, leaves]))
 
     assert_linear(work, 1000)
+
+
+@pytest.mark.parametrize("status", [Status.CRASH, Status.TIMEOUT, Status.ERROR])
+def test_a_test_that_the_series_changes_has_to_run_to_its_end(status: Status) -> None:
+    leaf = Leaf("kvm/a", status, "why")
+    compared = classify.compare(side({"kvm/a": status}), side({"kvm/a": status}), [leaf])
+    assert [each.leaf_class for each in compared] == [LeafClass.PREEXISTING]
+    assert not classify.judged([leaf], compared)[0].status.bad
+    (kept,) = classify.judged([leaf], compared, {"kvm/a"})
+    assert kept.status is status
+    assert kept.message.startswith("the series changes this test")
