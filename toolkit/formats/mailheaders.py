@@ -165,7 +165,7 @@ def compose(headers: Headers, author: str, date: str, subject: str, message: str
     lines.append("")
     if author and _HEADER_LIKE.match(message):
         lines += [f"From: {author}", ""]
-    lines += [message, ""] if message else []
+    lines += [message] if message else []
     return "\n".join(lines).encode(errors="replace") + b"\n"
 
 
@@ -201,8 +201,8 @@ def tags(subject: str, *, answers: bool = False) -> Tags:
     version, minor, resend = 1, 0, False
     while (rest := rest.lstrip()).startswith("["):
         inside, rest = _bracketed(rest)
-        for word in inside.replace("[", " ").replace("]", " ").split():
-            each = word.strip(",;:")
+        # patchwork puts commas between them: [net,v2,1/2].
+        for each in re.split(r"[\s,;:\[\]]+", inside):
             if match := _COUNT.fullmatch(each):
                 numbers = (int(match[1]), int(match[2]))
             elif match := _VERSION.fullmatch(each):

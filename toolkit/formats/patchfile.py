@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import re
 import zlib
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ from toolkit.core.model.series import Patch
 MAX_NAME = 255  # NAME_MAX of every Linux file system
 MAX_PATH = 4095  # PATH_MAX without its NUL
 MAX_SPACES = 100  # in a line with two names
-MAX_LINES = 2_000_000  # the largest register headers in the kernel have a tenth of that
+MAX_SECTIONS = 50_000  # the widest changes of the kernel's licence texts had a third of that
+MAX_LINES = 1_000_000  # the largest register headers in the kernel have a third of that
 
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 # git reads the number with strtoul(3), so white space before it counts for nothing.
@@ -64,9 +66,9 @@ class Section:
     strip: int = 1  # how many folders of its names do not count: git apply -p
 
 
-def has_diff(text: bytes) -> bool:
-    """Return whether something in ``text`` looks like a diff, however broken."""
-    return _DIFF.search(text) is not None
+def has_diff(text: bytes, start: int = 0) -> bool:
+    """Return whether something in ``text`` from ``start`` on looks like a diff, however broken."""
+    return _DIFF.search(text, start) is not None
 
 
 def sections(patch: Patch) -> list[Section]:
@@ -75,7 +77,11 @@ def sections(patch: Patch) -> list[Section]:
     Raises :class:`UserError` for a patch that does nothing, is cut off or broken, touches a
     symbolic link or a submodule, or names a path that is not strictly inside the tree.
     """
-    found = list(_Reader(patch).sections())
+    found = list(itertools.islice(_Reader(patch).sections(), MAX_SECTIONS + 1))
+    if len(found) > MAX_SECTIONS:
+        raise UserError(
+            f"{patch.name} changes more than {MAX_SECTIONS:,} files", hint="split the patch"
+        )
     if not any(section.effective for section in found):
         raise UserError(f"{patch.name} changes no file", hint=_FORM_HINT)
     return found
@@ -89,13 +95,14 @@ class _Reader:
         self.above = patch.content.count(b"\n", 0, patch.diff_at)
         self.strip = 1 if patch.strip is None else patch.strip
         self.strip_known = patch.strip is not None
-        if patch.strip is None and _without_prefix(patch.diff):
+        if patch.strip is None and _without_prefix(patch):
             self.strip, self.strip_known = 0, True
         if patch.content.count(b"\n") > MAX_LINES:
             raise UserError(
                 f"{patch.name} has more than {MAX_LINES:,} lines", hint="no patch series has that"
             )
-        self.lines = patch.diff.split(b"\n")
+        self.lines = patch.content.split(b"\n")
+        del self.lines[: self.above]  # a diff begins a line
         if self.lines[-1] == b"":
             self.lines.pop()
         self.at = 0
@@ -283,15 +290,12 @@ class _Reader:
         raise self.error(f"the path {_shown(quoted)} {problem}: refused", hint=hint)
 
 
-def _without_prefix(diff: bytes) -> bool:
+def _without_prefix(patch: Patch) -> bool:
     """Whether git made the diff with --no-prefix: a file that keeps its name has it twice then."""
-    heads = [line[:-1] if line.endswith(b"\r") else line for line in _GIT_HEAD.findall(diff)]
-    return any(
-        len(head) % 2
-        and head[len(head) // 2 :][:1] == b" "
-        and head[: len(head) // 2] == head[len(head) // 2 + 1 :]
-        for head in heads[:100]
-    )
+    found = _GIT_HEAD.finditer(patch.content, patch.diff_at)
+    heads = [match[1].removesuffix(b"\r") for match in itertools.islice(found, 100)]
+    halves = [(head[: len(head) // 2], head[len(head) // 2 :]) for head in heads]
+    return any(second == b" " + first for first, second in halves)
 
 
 def _stripped(raw: bytes, strip: int) -> bytes:

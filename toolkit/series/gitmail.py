@@ -79,7 +79,7 @@ class Mail:
     @property
     def is_patch(self) -> bool:
         """Whether there is a diff in it."""
-        return patchfile.has_diff(self.content[self.diff_at :])
+        return patchfile.has_diff(self.content, self.diff_at)
 
     def patch(self, name: str) -> Patch:
         """Return its patch under a file's name."""
@@ -160,6 +160,8 @@ def _collect(folder: Path, places: Sequence[tuple[MailFile, str]]) -> Iterator[M
 
 def _mail(file: MailFile, name: str, path: Path) -> Mail:
     data = path.read_bytes()
+    if data == file.data:
+        data = file.data  # once is enough, where it is large
     headers = mailheaders.read(data)
 
     def beside(kind: str) -> bytes:

@@ -96,13 +96,15 @@ def _read(source: Source, origin: str, version: int | None) -> PatchFiles:
     for patch in patches:
         patchfile.sections(patch)
     first = cover or chosen[0]
+    posting = _posting(chosen, cover, number, trailers)
+    mailing = first.headers.mailing() if source.kind is not Kind.QUILT else None
     return PatchFiles(
         patches=tuple(patches),
         title=first.subject if cover else patches[0].subject,
         cover_letter=_text(cover) if cover else "",
         cover=cover,
-        mailing=first.headers.mailing() if source.kind is not Kind.QUILT else None,
-        posting=_posting(chosen, cover, number, trailers),
+        mailing=mailing and replace(mailing, base_commit=posting.base_commit),
+        posting=posting,
         notices=notices,
         mails=tuple(chosen),
     )

@@ -74,6 +74,8 @@ def run(
         if deadline.expired():
             raise
         raise UserError(f"reading {what} takes more than {seconds:.0f} s", hint=_HINT) from None
+    if done.status == 128 and b"ut of memory" in done.stderr:  # git's die_errno()
+        raise UserError(f"reading {what} takes more than {MEMORY >> 20} MiB", hint=_HINT)
     # A shell says of a child that a signal ended it: 128 and the signal's number.
     if {-done.status, done.status - 128} & _LIMITED:
         raise UserError(

@@ -29,7 +29,8 @@ _VERSION_HINT = "name one with --version"
 MAX_NOTICES = 10
 # As git format-patch, git send-email and b4 make them.
 _TOGETHER = re.compile(
-    r"[^.]+(\.\d{9,}\.git\..+)|(\d{14}\.\d+-)\d+(-.+)|(\d{8}-.+-v\d+-)\d+(-[0-9a-f]+@.+)"
+    r"[^.]+(\.\d{9,}\.git\..+)|((?:\d{14}\.|\d{9,}-)\d+-)\d+(-.+)"
+    r"|(\d{8}-.+-v\d+-)\d+(-[0-9a-f]+@.+)"
 )
 _B4 = Path(__file__).with_name("b4_thread.py")
 
@@ -231,7 +232,7 @@ def _unnumbered(patches: Sequence[Mail], notices: list[str]) -> list[Mail]:
         )
         if parent and parent.headers.address != mail.headers.address:
             notices.append(f"left out, for it answers another's patch: {mail.subject!r}")
-        elif same and (mail.headers.tags.resend or _answers(mail, same)):
+        elif same and (mail.headers.tags.resend or _answers(mail, same) or _again(mail, same)):
             kept[kept.index(same)] = mail
         else:
             kept.append(mail)
@@ -242,6 +243,12 @@ def _posting(mail: Mail) -> tuple[str, ...]:
     """Return what the ids of mails that were sent together have in common; nothing for others."""
     match = _TOGETHER.fullmatch(mail.headers.message_id)
     return tuple(filter(None, match.groups())) if match else ()
+
+
+def _again(mail: Mail, before: Mail) -> bool:
+    """Whether an author sent a patch of the same name at another time."""
+    one, other = _posting(mail), _posting(before)
+    return bool(one and other and one != other and mail.headers.address == before.headers.address)
 
 
 def _answers(mail: Mail, other: Mail) -> bool:

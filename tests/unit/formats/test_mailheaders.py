@@ -24,6 +24,7 @@ from toolkit.formats.mailheaders import Tags
         ("[PATCH v7.1 3/3] x", Tags(3, 3, 7, 1)),
         ("[PATCH 2 of 3] x", Tags(2, 3)),
         ("[PATCH, v3, 1/2] x", Tags(1, 2, 3)),
+        ("[net,v2,1/2] x", Tags(1, 2, 2)),
         ("[PATCH 0/0] x", Tags()),
         ("[PATCH RESEND v4 1/2] x", Tags(1, 2, 4, resend=True)),
         ("Re: [PATCH 1/2] x", Tags(1, 2, reply=True)),

@@ -30,6 +30,13 @@ def test_it_answers_the_series() -> None:
     assert cc == ["kvm@vger.example.org", "lkml@vger.example.org"]
 
 
+def test_it_says_what_the_series_was_made_on() -> None:
+    mailing = dataclasses.replace(a_result.MAILING, base_commit="c" * 40)
+    text = parsed(a_result.passed(mailing=mailing)).get_content()
+    assert f"made on:  {'c' * 40}" in text
+    assert "made on" not in parsed(a_result.passed()).get_content()
+
+
 def test_a_series_that_was_never_sent_has_nobody_to_answer() -> None:
     reply = parsed(a_result.passed(mailing=None))
     assert reply["Subject"] == "pass: iosignalfd/v4 on Linux 6.12.117"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass, field
 
 from tests.unit.fake_tree import create
@@ -31,7 +32,8 @@ class Posted:
         return [*self.to.above, self.to.identity] if self.to else []
 
     def mail(self) -> bytes:
-        number = int(self.identity[1:].partition("@")[0]) if self.identity[1:2].isdigit() else 0
+        counted = re.match(r"m(\d+)@", self.identity)
+        number = int(counted[1]) if counted else 0
         head = [
             "From mboxrd@z Thu Jan  1 00:00:00 1970",
             f"From: {self.sender}",

@@ -149,6 +149,11 @@ def test_what_a_series_says_of_its_base(tmp_path: Path) -> None:
     assert (found.version, found.base_commit, found.prerequisites) == (3, base, (before,))
     assert found.change_id == "20240102-thing-0123456789ab"
     assert found.links == ("https://example.org/1",)
+    assert box(tmp_path, cover, part(1, 1, "PATCH v3")).mailing is None  # it was never sent
+    sent = cover.replace(b"Date:", b"Message-Id: <a@b>\nDate:")
+    mailing = box(tmp_path, sent, part(1, 1, "PATCH v3")).mailing
+    assert mailing is not None
+    assert (mailing.message_id, mailing.base_commit) == ("<a@b>", base)
     assert found.lists == ("kvm@vger.kernel.org", "linux-mm@kvack.org")
 
 

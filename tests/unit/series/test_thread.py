@@ -157,6 +157,20 @@ def test_an_author_s_patches_without_numbers_are_a_series() -> None:
     assert subjects(found) == ["a", "b", "c"]
 
 
+def test_patches_without_numbers_that_were_sent_twice() -> None:
+    ids = ("1473632524-8585-{}-git-send-email-a@e.org", "20240102100000.77-{}-a@e.org")
+    mails = [
+        Posted(f"[PATCH] {name}", f"{name}.c", text=f"{name}{time}\n", identity=run.format(number))
+        for time, run in enumerate(ids)
+        for number, name in enumerate("ab", 1)
+    ]
+    assert texts(read(*mails)) == ["a1", "b1"]
+    # What was sent together is a series, though the names may be the same.
+    same = [Posted("[PATCH] a", f"{n}.c", identity=ids[0].format(n)) for n in (1, 2)]
+    same[1].to = same[0]
+    assert subjects(read(*same)) == ["a", "a"]
+
+
 def test_a_patch_more_than_was_announced() -> None:
     cover, first, second = posting(2)
     found = read(cover, first, second, Posted("[PATCH 3/2] one more", "x.c", cover))

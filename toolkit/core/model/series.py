@@ -101,6 +101,7 @@ class Mailing:
     to: str = ""
     cc: str = ""
     date: str = ""
+    base_commit: str = ""  # what the series was made on, in hex, where it says so
 
 
 @dataclass(frozen=True, slots=True)
