@@ -26,7 +26,7 @@ struct doorbell_api {
 	bool strict;
 	/* ioeventfd: length 0 answers to every width at its address */
 	bool len0_is_any_width;
-	/* iosignalfd: KVM_CHECK_EXTENSION tells how many a VM may have */
+	/* iosignalfd: KVM_CHECK_EXTENSION returns how many a VM may have */
 	bool limited;
 };
 

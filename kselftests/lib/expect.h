@@ -18,7 +18,7 @@
 #include "vm.h"
 
 /*
- * A hang in the kernel under test shall be reported while somebody still
+ * Report a hang in the kernel under test while somebody still
  * waits; no case needs half of the harness's own 30 seconds.
  */
 #undef TEST_TIMEOUT_DEFAULT
@@ -113,7 +113,7 @@ static void __attribute__((constructor)) settle_on_one_cpu(void)
 	} while (0)
 
 /*
- * The kernel said nothing that @watch was not told of. This is for teardown,
+ * The kernel logged nothing that @watch does not expect. This is for teardown,
  * to which a failed ASSERT_ jumps with its handler still armed.
  */
 #define EXPECT_SILENCE(watch)						\

@@ -1,5 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The tiny guest: memory, page tables, registers, and a run loop. */
+/*
+ * The tiny guest: memory, page tables, registers, and a run loop.
+ *
+ * Why not the tree's own tools/testing/selftests/kvm/lib/kvm_util.c?
+ *
+ * - Its calls assert: TEST_ASSERT() ends the program (lib/assert.c). The cases
+ *   here expect -errno from many calls, under fault injection among others, and
+ *   one that fails must not take the rest of its program along.
+ * - Its guest is a C function in the test's own ELF file that talks to the host
+ *   through ucall(), an exit of its own. A case here counts exits and measures
+ *   them: the guest is a few instructions, and no exit is there but those that
+ *   the case asks for.
+ * - It belongs to one kernel: its interface and its files move from release to
+ *   release (lib/x86_64/ became lib/x86/), and a program is built by that
+ *   directory's Makefile. A suite here is built outside the tree and is the same
+ *   for 6.1 and 6.12, so that what differs in a result is the kernel.
+ */
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -29,7 +29,7 @@ struct vcpu {
 enum guest_bus {
 	BUS_PIO,
 	BUS_MMIO,
-	BUS_HYPERCALL,			/* no bus, but as good as one */
+	BUS_HYPERCALL,			/* not a bus, but used like one */
 };
 
 enum guest_op {
@@ -45,10 +45,10 @@ enum guest_op {
 };
 
 /*
- * What the guest shall do: the same access, @times over. A write to
+ * What the guest does: the same access, @times over. A write to
  * BUS_HYPERCALL is the call @data_high with @addr in rbx and rdx and @data in
  * rcx: what KVM_HC_DOORBELL takes, and with HVCALL_SIGNAL_EVENT as @data what
- * Hyper-V's does. vcpu_read_rax() tells what the last one returned.
+ * Hyper-V's does. vcpu_read_rax() gives what the last one returned.
  */
 struct guest_io {
 	enum guest_op op;
@@ -93,7 +93,7 @@ int vcpu_run(struct vcpu *vcpu, struct guest_exit *exit);
 int vcpu_read_rax(const struct vcpu *vcpu, uint64_t *rax);
 
 /*
- * Do all of @io. Returns how many of its accesses left for user space and
+ * Do all of @io. Returns how many of its accesses exited to user space, and
  * stores the first @max of them; reads are answered with @io->data.
  */
 int guest_do(struct vcpu *vcpu, const struct guest_io *io,

@@ -10,7 +10,7 @@ from toolkit.core.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Arch:
-    """One architecture: the names that the kernel's Makefile and QEMU give to its things."""
+    """One architecture: what the kernel's Makefile and QEMU call it and its files."""
 
     name: str  # make ARCH=
     srcarch: str  # the folder below arch/

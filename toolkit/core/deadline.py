@@ -14,10 +14,10 @@ _LAST_LOOK = 1.0  # seconds: what came while the toolkit was stopped is read wit
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A point on the monotonic clock. ``budget`` is what it was given, in seconds.
+    """A point on the monotonic clock. ``budget`` is how far away it was at first, in seconds.
 
-    It may come early: who holds one made by :meth:`cancellable` can :meth:`cancel` it, and with
-    it every deadline that was made from it.
+    One made by :meth:`cancellable` can be brought forward with :meth:`cancel`, and with it every
+    deadline derived from it.
     """
 
     at: float
@@ -26,7 +26,7 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """Return the deadline that lies ``seconds`` from now."""
+        """Return the deadline ``seconds`` from now."""
         return cls(time.monotonic() + seconds, seconds)
 
     def remaining(self) -> float:
@@ -38,7 +38,7 @@ class Deadline:
         return self.cancelled() or time.monotonic() >= self.at
 
     def cancelled(self) -> bool:
-        """Return whether somebody has ended the wait before its time."""
+        """Return whether the deadline was cancelled."""
         return any(event.is_set() for event in self.cancels)
 
     def cancellable(self) -> Deadline:

@@ -177,7 +177,7 @@ def _run(
     limit = deadline.sooner(program.timeout)
     try:
         result = session.run(
-            command, deadline=limit, on_stdout=output.stdout, on_stderr=output.stderr
+            command, deadline=limit, on_stdout=output.stdout, on_stderr=output.stderr, keep=0
         )
         if witness:
             witness.after(session, program, deadline)

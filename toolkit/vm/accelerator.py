@@ -1,8 +1,8 @@
 """Which accelerator can do the job on this host: proven, not guessed.
 
-That /dev/kvm is there says little. Machines exist on which it opens and even runs a 16-bit
-program, and on which a kernel hangs before its first line, or QEMU gives up on a register that
-the host does not let it set. So a real kernel is booted, once for each boot of the host.
+That /dev/kvm exists proves little. On some machines it opens and even runs a 16-bit program, and
+yet a kernel hangs before its first line, or QEMU gives up on a register that the host does not let
+it set. So a real kernel is booted, once for each boot of the host.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Proof:
 
 
 def look(device: Path = DEVICE, modules: Path = MODULES) -> Facts:
-    """Return what the host says of its KVM: device, nested parameter, offered CPU features."""
+    """Return what the host reports of its KVM: device, nested parameter, offered CPU features."""
     try:
         descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -81,13 +81,13 @@ def look(device: Path = DEVICE, modules: Path = MODULES) -> Facts:
             return Facts("neither kvm_amd nor kvm_intel shows a `nested` parameter under /sys")
         on = [name for name, value in parameters.items() if value in ("1", "Y")]
         if not on:
-            told = ", ".join(f"{name}.nested={value}" for name, value in parameters.items())
-            return Facts(f"nested virtualisation is off ({told})")
+            settings = ", ".join(f"{name}.nested={value}" for name, value in parameters.items())
+            return Facts(f"nested virtualisation is off ({settings})")
         extension = _EXTENSIONS[on[0]]
         try:
             offered = nested_extension(descriptor)
         except OSError as error:
-            return Facts(f"{device} does not tell its CPU features ({error.strerror})")
+            return Facts(f"{device} does not report its CPU features ({error.strerror})")
         if offered != extension:
             return Facts(f"KVM offers its guests no {extension} though {on[0]}.nested is on")
         return Facts("", f"{on[0]} with nested {extension.upper()}")
@@ -97,17 +97,17 @@ def look(device: Path = DEVICE, modules: Path = MODULES) -> Facts:
 
 def nested_parameters(modules: Path) -> dict[str, str]:
     """Return the ``nested`` parameter of each of KVM's vendor modules that is loaded."""
-    found = {}
+    parameters = {}
     for name in _EXTENSIONS:
         try:
-            found[name] = (modules / name / "parameters" / "nested").read_text().strip()
+            parameters[name] = (modules / name / "parameters" / "nested").read_text().strip()
         except OSError:
             continue
-    return found
+    return parameters
 
 
 def nested_extension(descriptor: int) -> str:
-    """Return ``svm``, ``vmx`` or "", by what KVM says that its guests' CPUs can have."""
+    """Return ``svm``, ``vmx`` or "", by the CPU features that KVM offers to its guests."""
     buffer = bytearray(struct.pack("<II", _CPUID_ENTRIES, 0))
     buffer += bytes(_CPUID_ENTRIES * _CPUID_ENTRY.size)
     fcntl.ioctl(descriptor, _GET_SUPPORTED_CPUID, buffer)
@@ -134,7 +134,7 @@ def boot_argv(binary: str, cpu: str, kernel: Path, serial: Path) -> list[str]:
     return [
         *(binary, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-accel", "kvm", "-cpu", cpu, "-machine", "q35", "-smp", "2", "-m", "512M"),
-        # A file: from standard input, QEMU in a container has been seen to give no output.
+        # A file: QEMU in a container has been seen to write nothing to stdio.
         *("-serial", f"file:{str(serial).replace(',', ',,')}"),
         *("-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"),
     ]
@@ -157,7 +157,7 @@ def boot(
         serial, errors = Path(name) / "serial", Path(name) / "errors"
         with errors.open("wb") as log:
             child = process.start(boot_argv(binary, cpu, kernel, serial), stdout=log, stderr=log)
-        size, heard = 0, time.monotonic()
+        size, last_output = 0, time.monotonic()
         try:
             while True:
                 ended = child.poll() is not None
@@ -167,8 +167,8 @@ def boot(
                 if ended:
                     return judge_end(console, errors.read_text(errors="replace"))
                 if len(console) > size:
-                    size, heard = len(console), time.monotonic()
-                quiet = time.monotonic() - heard
+                    size, last_output = len(console), time.monotonic()
+                quiet = time.monotonic() - last_output
                 if quiet > (silence if size else first_line):
                     return judge_silence(console, quiet)
                 deadline.check("the trial boot under KVM")
@@ -179,26 +179,26 @@ def boot(
 
 def judge_end(console: bytes, errors: str) -> Proof:
     """Return what it means that QEMU ended before the kernel did."""
-    said = [line.strip() for line in errors.splitlines() if line.strip()]
-    # The last line is the abort itself; the one that begins with "error:" says why.
-    told = next((line for line in said if "error" in line.lower()), said[-1] if said else "")
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    # The last line is the abort itself; the one that begins with "error:" has the reason.
+    reason = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "")
     started = _STARTED in console
-    where = "while the kernel booted" if started else "before the kernel said anything"
-    return Proof(f"QEMU ended {where}" + (f": {told}" if told else ""), certain=not started)
+    where = "while the kernel booted" if started else "before the kernel printed anything"
+    return Proof(f"QEMU ended {where}" + (f": {reason}" if reason else ""), certain=not started)
 
 
 def judge_silence(console: bytes, seconds: float) -> Proof:
     """Return what it means that nothing has come from the console for so long."""
     if _STARTED in console:
         return Proof(f"a kernel fell silent for {seconds:.0f} s while it booted", certain=False)
-    return Proof(f"a kernel said nothing within {seconds:.0f} s")
+    return Proof(f"a kernel printed nothing within {seconds:.0f} s")
 
 
 # --- deciding ----------------------------------------------------------------------------
 
 
 def decide(want: str, facts: Facts, proof: Proof | None, arch: Arch) -> Accelerator:
-    """Return the accelerator, given what is known; ``proof`` None means that none was made.
+    """Return the accelerator, given the facts; ``proof`` None means that no kernel was booted.
 
     ``want`` is auto, kvm or tcg. Raises :class:`InfrastructureError` for a KVM that was asked for
     and cannot do the job.
@@ -242,12 +242,12 @@ def probe(
     key = _key(binary, facts)
     if again:
         cache.discard("probe", key)
-    proof, found = _remembered(cache, key), True
+    proof, remembered = _remembered(cache, key), True
     if proof is None and kernel:
-        proof, found = boot(binary, arch.kvm_cpu, kernel, deadline), False
+        proof, remembered = boot(binary, arch.kvm_cpu, kernel, deadline), False
         if proof.certain:
             _remember(cache, key, proof, deadline)
-    return decide(want, facts, proof, arch), found
+    return decide(want, facts, proof, arch), remembered
 
 
 def _key(binary: str, facts: Facts) -> str:

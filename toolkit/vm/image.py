@@ -1,7 +1,7 @@
 """Guest images: a user land described by ``vm-images/NAME/image.yaml``, built once and cached.
 
 An image holds no kernel, no module and no key, so it fits every kernel and every machine; what
-belongs to one machine is handed in through QEMU's fw_cfg. Building one needs no root.
+belongs to one machine comes in through QEMU's fw_cfg. Building one needs no root.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ MANIFEST = "image.yaml"
 KERNEL_CONFIG = "kernel.config"
 INITRD = "initramfs.cpio"
 DISK = "root.ext4"
-READY = "toolkit: ready"  # the line on the console that says that SSH listens
-FAILED = "toolkit: failed"  # begins the line that says why it never will
+READY = "toolkit: ready"  # what an image prints on the console once SSH listens
+FAILED = "toolkit: failed"  # begins the line with the reason why it never will
 _PROFILE = "profile.json"
 _BUILDER = 1  # raised when the same inputs are made into another image
 
@@ -51,7 +51,7 @@ class Network(Manifest):
 
 
 class File(Manifest):
-    """One file of the guest, rendered from a template that lies beside image.yaml."""
+    """One file of the guest, rendered from a template beside image.yaml."""
 
     template: Template
     mode: Mode = "0644"
@@ -78,7 +78,7 @@ class Disk(Manifest):
 
 
 class ImageManifest(Manifest):
-    """What image.yaml says. Exactly one of ``initramfs`` and ``disk`` is given."""
+    """The content of image.yaml. Exactly one of ``initramfs`` and ``disk`` is given."""
 
     title: str
     ssh_server: Literal["dropbear", "openssh"]
@@ -99,7 +99,7 @@ class ImageManifest(Manifest):
 
 
 class Profile(Manifest):
-    """What the rendered QEMU profile says."""
+    """The content of the rendered QEMU profile."""
 
     machine_type: str
     cmdline: tuple[str, ...] = ()
@@ -117,12 +117,12 @@ def locate(name_or_path: str, images: Path) -> Path:
     for folder in (images / name_or_path, Path(name_or_path)):
         if (folder / MANIFEST).is_file():
             return folder
-    known = sorted(path.parent.name for path in images.glob(f"*/{MANIFEST}"))
-    near = manifest.nearest(name_or_path, known)
+    names = sorted(path.parent.name for path in images.glob(f"*/{MANIFEST}"))
+    near = manifest.nearest(name_or_path, names)
     guess = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(
         f"there is no image {name_or_path!r}",
-        hint=f"{guess}images: {', '.join(known) or 'none'}; or give a folder with an {MANIFEST}",
+        hint=f"{guess}images: {', '.join(names) or 'none'}; or give a folder with an {MANIFEST}",
     )
 
 
@@ -130,7 +130,9 @@ def kernel_config(name_or_path: str, images: Path) -> Path:
     """Return the fragment of kernel options that an image needs to boot."""
     path = locate(name_or_path, images) / KERNEL_CONFIG
     if not path.is_file():
-        raise UserError(f"the image has no {path}", hint="every image says what its kernel needs")
+        raise UserError(
+            f"the image has no {path}", hint="it lists the options that the image needs of a kernel"
+        )
     return path
 
 
@@ -138,7 +140,7 @@ def kernel_config(name_or_path: str, images: Path) -> Path:
 
 
 def templates(folder: Path) -> dict[str, str]:
-    """Return the text of every template that lies beside image.yaml."""
+    """Return the text of every template beside image.yaml."""
     return {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.j2"))}
 
 
@@ -248,8 +250,8 @@ def build_image(
         (target / _PROFILE).write_text(profile.model_dump_json(by_alias=True))
 
     key = digest(*inputs)
-    path, found = cache.make("image", key, fill, deadline=deadline, label=name)
-    return _load(name, key, path, parsed), found
+    path, cached = cache.make("image", key, fill, deadline=deadline, label=name)
+    return _load(name, key, path, parsed), cached
 
 
 def _modes(folders: Mapping[str, str]) -> dict[str, int]:

@@ -34,18 +34,18 @@ def entries(
     need; ``applets`` become links to busybox; ``files`` are content and permissions by path.
     Raises :class:`UserError` for a program or library that no package has.
     """
-    found = [_CONSOLE]
-    found += [cpio.folder(path, permissions) for path, permissions in folders.items()]
-    found += [cpio.link(path, target) for path, target in symlinks.items()]
-    found += [cpio.link(f"{PROGRAMS}/{name}", "busybox") for name in applets]
+    members = [_CONSOLE]
+    members += [cpio.folder(path, permissions) for path, permissions in folders.items()]
+    members += [cpio.link(path, target) for path, target in symlinks.items()]
+    members += [cpio.link(f"{PROGRAMS}/{name}", "busybox") for name in applets]
     pending = []
     for name in programs:
         content = _program(tree, name)
-        found.append(cpio.file(f"{PROGRAMS}/{name}", content, 0o755))
+        members.append(cpio.file(f"{PROGRAMS}/{name}", content, 0o755))
         pending.append((name, content))
-    found += [cpio.file(path, data, 0o755) for path, data in libraries(tree, pending).items()]
-    found += [cpio.file(path, data, mode) for path, (data, mode) in files.items()]
-    return cpio.with_parents(found)
+    members += [cpio.file(path, data, 0o755) for path, data in libraries(tree, pending).items()]
+    members += [cpio.file(path, data, mode) for path, (data, mode) in files.items()]
+    return cpio.with_parents(members)
 
 
 def _program(tree: Mapping[str, Member], name: str) -> bytes:
@@ -64,7 +64,7 @@ def libraries(
 ) -> dict[str, bytes]:
     """Return the loaders and shared libraries that ``programs`` need, directly or not, by path."""
     pending = list(programs)
-    found: dict[str, bytes] = {}
+    by_path: dict[str, bytes] = {}
     while pending:
         name, content = pending.pop()
         needs = elf.wants(content)
@@ -72,14 +72,14 @@ def libraries(
         if needs.interpreter:
             paths.append(merged(needs.interpreter))
         for path in paths:
-            if path in found:
+            if path in by_path:
                 continue
             member = resolve(tree, path)
             if member is None:
                 raise _missing(path, name)
-            found[path] = member.content
+            by_path[path] = member.content
             pending.append((path, member.content))
-    return found
+    return by_path
 
 
 def _locate(tree: Mapping[str, Member], library: str, wanted_by: str) -> str:
@@ -98,7 +98,7 @@ def _missing(library: str, wanted_by: str) -> UserError:
     )
 
 
-def archive(found: Sequence[cpio.Entry], *, compress: bool) -> bytes:
-    """Return the initramfs as the kernel takes it; the same entries give the same bytes."""
-    data = cpio.pack(found)
+def archive(members: Sequence[cpio.Entry], *, compress: bool) -> bytes:
+    """Return the initramfs in the kernel's format; the same entries give the same bytes."""
+    data = cpio.pack(members)
     return gzip.compress(data, 9, mtime=0) if compress else data

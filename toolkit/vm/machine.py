@@ -43,7 +43,7 @@ _TAIL = 25  # console lines an error carries
 
 @dataclass(slots=True)
 class _Expectation:
-    """Words that somebody waits for; they may come in several pieces."""
+    """Words that somebody waits for on the console; they may come in several pieces."""
 
     words: bytes
     event: threading.Event = field(default_factory=threading.Event)
@@ -103,7 +103,7 @@ class Machine:
             return False
         with self._lock:
             self._offset += len(chunk)
-            # The scanner first: who waits for words on the console wants what came before them.
+            # The scanner first: whoever waits for words on the console needs what came before them.
             self._notice(self._scanner.feed(chunk))
             if self._offset > _CONSOLE_LIMIT:
                 self._flooded.set()
@@ -154,12 +154,12 @@ class Machine:
     # --- life ------------------------------------------------------------------------
 
     def dead(self) -> str:
-        """Return "" while the machine lives, else in words why it does not."""
+        """Return "" while the machine runs, else the reason why it does not."""
         if self._fatal.is_set():
             fatal = next(splat for splat in self.splats() if splat.fatal)
             return f"the kernel ended with: {fatal.title}"
         if (status := self._child.poll()) is not None:
-            return f"QEMU {_ending(status)}"
+            return f"QEMU {_ending(status)}" if status else "the guest rebooted or powered off"
         if self._flooded.is_set():
             return f"more than {size(_CONSOLE_LIMIT)} came up on the console"
         return ""
@@ -167,7 +167,7 @@ class Machine:
     def kernel_ended(self) -> bool:
         """Return whether what ran in the machine ended it: a panic, a reset, a power-off, a flood.
 
-        QEMU, told not to reboot, exits with 0 for a reset and a power-off; a signal or another
+        QEMU, started with -no-reboot, exits with 0 for a reset and a power-off; a signal or another
         status is QEMU's own end.
         """
         return self._fatal.is_set() or self._child.poll() == 0 or self._flooded.is_set()
@@ -175,7 +175,7 @@ class Machine:
     def wait_ready(self, deadline: Deadline) -> None:
         """Wait until the image says that it is ready.
 
-        Raises :class:`BootError` when the kernel panics, powers off or says nothing more
+        Raises :class:`BootError` when the kernel panics, powers off or is not ready
         before the deadline, :class:`MachineLostError` when QEMU itself fails, and
         :class:`UserError` when the console does not show all that the kernel logs.
         """
@@ -187,7 +187,7 @@ class Machine:
             if wait.expired():
                 raise BootError(
                     f"the kernel did not come up within {deadline.budget:.0f} s",
-                    hint="console.log has all it said; is the last line where it hangs?",
+                    hint="console.log has all it printed; does it hang at the last line?",
                     detail=self.console_tail(),
                     log=self.spec.console_log,
                 )
@@ -201,23 +201,23 @@ class Machine:
     def save(self, file: IO[bytes], deadline: Deadline) -> None:
         """Stop the machine for good and write all of it but its memory to ``file``.
 
-        The memory lies in the spec's file already. Raises :class:`MachineLostError` when QEMU
+        The memory is in the spec's file already. Raises :class:`MachineLostError` when QEMU
         cannot save this machine, with its reason.
         """
         self._monitor.command("stop")
         self._monitor.command("migrate-set-capabilities", capabilities=_CAPABILITIES)
-        self._monitor.give(_STATE, file)
+        self._monitor.send_file(_STATE, file)
         self._monitor.command("migrate", uri=f"fd:{_STATE}")
         self._migrated(deadline)
 
     def restore(self, file: IO[bytes], deadline: Deadline) -> None:
-        """Go on from what :meth:`save` wrote; the spec says ``incoming``.
+        """Resume what :meth:`save` wrote; the spec has ``incoming`` set.
 
         Returns once the kernel's random pool is reseeded. Raises :class:`MachineLostError`
         when QEMU refuses the state or the machine does not go on.
         """
         self._monitor.command("migrate-set-capabilities", capabilities=_CAPABILITIES)
-        self._monitor.give(_STATE, file)
+        self._monitor.send_file(_STATE, file)
         self._monitor.command("migrate-incoming", uri=f"fd:{_STATE}")
         self._migrated(deadline)
         self._monitor.command("cont")

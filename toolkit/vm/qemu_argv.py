@@ -19,8 +19,8 @@ MANUAL_SSH_PORT = 2222  # where the saved script listens, for a person
 def argv(spec: MachineSpec) -> list[str]:
     """Return the command line of a machine that the toolkit runs itself.
 
-    The host side of the SSH port is 0: the host's kernel picks a free one, and QMP tells
-    which, so that no two machines can collide.
+    The host side of the SSH port is 0: the host's kernel picks a free one, and QMP reports
+    it, so that no two machines can collide.
     """
     line = _common(spec, ssh_port="0")
     if memory := spec.memory:

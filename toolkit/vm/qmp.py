@@ -28,7 +28,7 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 def check_folder(temporary: str) -> None:
     """Raise :class:`UserError` when a socket below the folder ``temporary`` has too long a path.
 
-    QEMU says so only when it starts, after the build: a run asks here before anything long.
+    QEMU would complain only when it starts, after the build; a run asks here first.
     """
     # As tempfile names the folder of a machine.
     path = os.path.join(temporary, "toolkit-12345678", SOCKET)  # noqa: PTH118 - bytes are counted
@@ -93,7 +93,7 @@ class Monitor:
         """Run one line of the human monitor and return what it prints."""
         return str(self.command("human-monitor-command", **{"command-line": line}))
 
-    def give(self, name: str, file: IO[bytes]) -> None:
+    def send_file(self, name: str, file: IO[bytes]) -> None:
         """Hand an open file over to QEMU, which then knows it as ``fd:NAME``."""
         self._connection.send_fd_scm(file.fileno())
         self.command("getfd", fdname=name)

@@ -80,7 +80,7 @@ def sources(targets: str, suite: str) -> list[str]:
 
 
 def overlay(files: Mapping[str, tuple[bytes, int]], folders: Mapping[str, int]) -> bytes:
-    """Return a tar archive of files and folders that belong to root and carry no time."""
+    """Return a tar archive of files and folders that belong to root, without times."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, permissions in sorted(folders.items()):
@@ -97,7 +97,7 @@ def overlay(files: Mapping[str, tuple[bytes, int]], folders: Mapping[str, int]) 
 def mmdebstrap_argv(recipe: Recipe, program: str, target: Path, files: Path) -> list[str]:
     """Return mmdebstrap's command line; the sources are read from its standard input."""
     hooks = [f"tar-in {shlex.quote(str(files))} /"]
-    # The package made host keys of its own, the same for every machine: none may stay.
+    # The package's own host keys would be the same for every machine.
     hooks.append('rm -f "$1"/etc/ssh/ssh_host_*')
     hooks += [f'chroot "$1" systemctl enable {shlex.quote(unit)}' for unit in recipe.enable]
     hooks += [f'chroot "$1" systemctl mask {shlex.quote(unit)}' for unit in recipe.mask]
@@ -123,8 +123,8 @@ def build(recipe: Recipe, disk: Path, observer: Observer, deadline: Deadline) ->
     targets = process.run(
         [apt_get, "indextargets", "--format", _TARGETS, "Created-By: Packages"], deadline=deadline
     ).text
-    found = sources(targets, recipe.suite)
-    if not found:
+    lines = sources(targets, recipe.suite)
+    if not lines:
         raise InfrastructureError(
             f"apt on this host has no source for {recipe.suite}",
             hint="run `apt-get update` (as root), or give another `suite` in image.yaml",
@@ -138,7 +138,7 @@ def build(recipe: Recipe, disk: Path, observer: Observer, deadline: Deadline) ->
         try:
             process.run(
                 mmdebstrap_argv(recipe, mmdebstrap, archive, files),
-                input="".join(f"{line}\n" for line in found).encode(),
+                input="".join(f"{line}\n" for line in lines).encode(),
                 deadline=deadline,
                 merge=True,
                 on_line=_Progress(observer),

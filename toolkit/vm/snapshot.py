@@ -3,7 +3,7 @@
 An entry of the cache holds one. The memory is a sparse file that QEMU maps: a restored machine
 copies only the pages it writes, so any number of them share one file and start at once. What a
 machine has written to its image's disk lies in a qcow2 file over that. All of them are checked
-against their sums before the first use in a run; a damaged one is never restored.
+against their checksums before the first use in a run; a damaged one is never restored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from toolkit.core.observer import Observer
 from toolkit.host import integrity
 from toolkit.host.cache import Cache, digest
 
-FORMAT = 3  # a part of every key: raise it when saved machines of before are no good any more
+FORMAT = 3  # a part of every key: raise it when older saved machines are of no use any more
 MEMORY = "memory"
 STATE = "state"
 DISK = "disk.qcow2"
@@ -31,7 +31,7 @@ CONSOLE = "console.log"
 _FACTS = "snapshot.json"
 _KIND = "snapshot"
 _BYTES = 4 << 30  # all saved machines together; each edit of a module makes one of 50 MB
-_LATELY = 3600.0  # seconds for which one that was used stays in any case: it may be in use
+_LATELY = 3600.0  # seconds for which a used one is kept in any case: it may still be in use
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -72,17 +72,17 @@ class Snapshot:
         """Return "" if the files are as they were written, else what is wrong."""
         for name, wanted in self.checksums.items():
             try:
-                found = checksum(self.path / name)
+                actual = checksum(self.path / name)
             except OSError as error:
                 return f"{name} cannot be read ({error.strerror})"
-            if found != wanted:
+            if actual != wanted:
                 return f"{name} has changed on disk"
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The saved machines of a cache; ``observer`` hears of those that are damaged."""
+    """The saved machines of a cache; ``observer`` is told of those that are damaged."""
 
     cache: Cache
     observer: Observer
@@ -141,8 +141,8 @@ def load(folder: Path) -> Snapshot | None:
 def booted_key(spec: MachineSpec, *, kernel: str, image: str, qemu: str) -> str:
     """Return the key of a machine that was booted and nothing else.
 
-    ``kernel`` is a digest of the kernel's content, so that a build which gives the same one again
-    finds its machine; ``image`` is the image's own key, ``qemu`` the version of QEMU.
+    ``kernel`` is a digest of the kernel's content, so that a rebuild with the
+    same result finds its machine; ``image`` is the image's own key, ``qemu`` the version of QEMU.
     """
     accelerator = spec.accelerator
     binary = Path(spec.binary).stat()

@@ -57,7 +57,7 @@ class CommandResult:
 
 
 def _channel_request(channel: Any, message: Message) -> None:
-    """Remember an exit-signal (RFC 4254, 6.10), which paramiko itself lets pass."""
+    """Remember an exit-signal (RFC 4254, 6.10), which paramiko itself ignores."""
     start = message.packet.tell()
     if message.get_text() == "exit-signal":
         message.get_boolean()
@@ -69,7 +69,7 @@ def _channel_request(channel: Any, message: Message) -> None:
 
 
 class _Transport(paramiko.Transport):
-    """A transport that also hears which signal ended a command."""
+    """A transport that also reports which signal ended a command."""
 
     _channel_handler_table = {  # noqa: RUF012 - it replaces paramiko's own
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
@@ -79,11 +79,12 @@ class _Transport(paramiko.Transport):
 
 @dataclass(slots=True)
 class _Streams:
-    """What a command is still to read, and what it wrote, bounded."""
+    """A command's input that is still to be sent, and its output so far, bounded."""
 
     input: memoryview
     on_stdout: Sink | None
     on_stderr: Sink | None
+    keep: int  # bytes of each stream
     out: bytearray = field(default_factory=bytearray)
     err: bytearray = field(default_factory=bytearray)
 
@@ -100,7 +101,7 @@ class _Streams:
         except TimeoutError:
             return False
         if chunk:
-            _keep(self.out, chunk, self.on_stdout)
+            self._take(self.out, chunk, self.on_stdout)
             return False
         self._drain_stderr(channel)
         return channel.status_event.wait(_POLL) or channel.closed
@@ -115,7 +116,12 @@ class _Streams:
 
     def _drain_stderr(self, channel: paramiko.Channel) -> None:
         while channel.recv_stderr_ready():
-            _keep(self.err, channel.recv_stderr(_CHUNK), self.on_stderr)
+            self._take(self.err, channel.recv_stderr(_CHUNK), self.on_stderr)
+
+    def _take(self, kept: bytearray, chunk: bytes, sink: Sink | None) -> None:
+        kept += chunk[: max(0, self.keep - len(kept))]
+        if sink and chunk:
+            sink(chunk)
 
 
 class GuestSession:
@@ -168,7 +174,7 @@ class GuestSession:
                 _close(transport)
                 raise InfrastructureError(
                     f"the guest refuses the key it was given for {user}",
-                    hint="look at console.log for what its SSH server says",
+                    hint="its SSH server may have logged the reason to console.log",
                 ) from error
             except (OSError, EOFError, paramiko.SSHException):
                 _close(transport)
@@ -198,7 +204,7 @@ class GuestSession:
     def log_out(self, deadline: Deadline) -> bool:
         """End the connection, and return whether the guest has ended its half by the deadline.
 
-        Its server has closed the connection then, and says nothing with this session's keys again.
+        Its server has closed the connection then, and sends nothing with this session's keys again.
         """
         with contextlib.suppress(OSError):  # the guest was quicker
             self._transport.sock.shutdown(socket.SHUT_WR)
@@ -235,16 +241,19 @@ class GuestSession:
         input: bytes = b"",
         on_stdout: Sink | None = None,
         on_stderr: Sink | None = None,
+        keep: int = MAX_OUTPUT,
     ) -> CommandResult:
         """Run a shell command in the guest and return how it ended and what it wrote.
 
-        The two sinks hear each stream as it comes, so that a caller still has what was
-        written when this raises: :class:`DeadlineError` with the command still running, or
+        Of each stream the first ``keep`` bytes are returned; the sinks get all of it.
+
+        The two sinks get each stream as it comes, so that a caller has the output even
+        when this raises: :class:`DeadlineError` with the command still running, or
         :class:`MachineLostError` when the machine is gone.
         """
         began = time.monotonic()
         recording.note(f"guest: {command}")
-        streams = _Streams(memoryview(input), on_stdout, on_stderr)
+        streams = _Streams(memoryview(input), on_stdout, on_stderr, keep)
         with self._channel(deadline) as channel:
             channel.settimeout(_POLL)
             wait = deadline.wait()
@@ -258,7 +267,7 @@ class GuestSession:
             signal = getattr(channel, "toolkit_signal", None)
             status = channel.exit_status if signal is None and channel.exit_status >= 0 else None
             if status is None and signal is None:
-                # The server closed the channel without a word on how the command ended.
+                # The server closed the channel and did not report how the command ended.
                 reason = self._alive() or "the guest ended the command without an exit status"
                 raise MachineLostError(reason)
         seconds = time.monotonic() - began
@@ -274,7 +283,7 @@ class GuestSession:
             lines = (result.stderr or result.stdout).decode(errors="replace").splitlines()
             raise InfrastructureError(
                 f"`{shorten(command)}` failed in the guest with {ended}",
-                hint="console.log has what the kernel said meanwhile",
+                hint="console.log has what the kernel logged meanwhile",
                 detail=lines[-20:],
             )
         return result
@@ -282,8 +291,8 @@ class GuestSession:
     def put_archive(self, archive: bytes, *, deadline: Deadline, then: str = "true") -> None:
         """Unpack a tar archive at the root of the guest; folders that are missing are made.
 
-        ``then`` is a shell command that runs when it is there, and has to succeed as well: each
-        command of its own takes a guest under emulation 0.1 s.
+        ``then`` is a shell command that runs afterwards and has to succeed as well: as a command of
+        its own it would take an emulated guest 0.1 s.
         """
         if self._payload_disk and len(archive) <= transfer_disk.SIZE:
             transfer_disk.write(self._payload_disk, archive)
@@ -296,7 +305,7 @@ class GuestSession:
     ) -> None:
         """Copy a file or a folder's content into a folder of the guest, made when missing.
 
-        Of a folder just what is called one of ``only`` goes, where that is given.
+        With ``only``, just the entries of a folder with these names are copied.
         """
         place = folder.strip("/")
         buffer = io.BytesIO()
@@ -307,10 +316,9 @@ class GuestSession:
         self.put_archive(buffer.getvalue(), deadline=deadline)
 
     def set_clock(self) -> None:
-        """Have the next command, before it begins, set the guest's clock to the host's.
+        """Have the next command first set the guest's clock to the host's, to the second.
 
-        A restored guest's clock is behind; it is right within a second then. A command of its own
-        would take a guest under emulation 80 ms.
+        A restored guest's clock is behind. A command of its own would take an emulated guest 80 ms.
         """
         self._clock_due = True
 
@@ -323,13 +331,6 @@ class GuestSession:
     def get(self, path: str, *, deadline: Deadline) -> bytes:
         """Return the content of a file in the guest."""
         return self.check(f"cat {shlex.quote(path)}", deadline=deadline).stdout
-
-
-def _keep(kept: bytearray, chunk: bytes, sink: Sink | None) -> None:
-    chunk = chunk[: max(0, MAX_OUTPUT - len(kept))]
-    kept += chunk
-    if sink and chunk:
-        sink(chunk)
 
 
 def _close(transport: paramiko.Transport | None) -> None:

@@ -1,4 +1,4 @@
-"""The SSH keys of one machine: made fresh, handed in through QEMU's fw_cfg, never part of an image.
+"""The SSH keys of one machine: made afresh, passed through QEMU's fw_cfg, never part of an image.
 
 Two pairs: the machine's host key (ed25519), whose private half goes into the guest and whose
 public half the toolkit checks, and the client's key (RSA), whose public half goes into the guest.
@@ -34,7 +34,7 @@ FW_CFG_FOLDER = "opt/toolkit"  # QEMU reserves names below opt/ for its user (do
 
 @dataclass(frozen=True, slots=True)
 class MachineKeys:
-    """Where the keys of one machine lie. Every file is readable by its owner alone."""
+    """The key files of one machine. Every file is readable by its owner alone."""
 
     client_key: Path  # private, OpenSSH format: what an SSH client logs in with
     authorized_keys: Path  # one line: what the guest lets in
@@ -51,7 +51,7 @@ class MachineKeys:
 
 
 def make_keys(folder: Path, host_key_type: str) -> MachineKeys:
-    """Write fresh keys below ``folder``, which is made if need be, and return where they lie.
+    """Write fresh keys below ``folder``, which is made if need be, and return their paths.
 
     ``host_key_type`` is ``dropbear`` or ``openssh``; anything else is a :class:`UserError`.
     Raises :class:`InfrastructureError` when the files cannot be written.
@@ -77,7 +77,7 @@ def make_keys(folder: Path, host_key_type: str) -> MachineKeys:
 
 
 def load_keys(folder: Path) -> MachineKeys:
-    """Return the keys that :func:`make_keys` wrote below ``folder``, wherever that lies now.
+    """Return the keys that :func:`make_keys` wrote below ``folder``, wherever it is now.
 
     Raises :class:`InfrastructureError` when they cannot be read.
     """
@@ -91,7 +91,7 @@ def load_keys(folder: Path) -> MachineKeys:
 def load_client(path: Path) -> rsa.RSAPrivateKey:
     """Return the private key in a file that :func:`make_keys` wrote.
 
-    It is taken for a good one: to prove its primes again takes 40 to 80 ms, for each machine.
+    It is trusted: checking its primes again would take 40 to 80 ms for each machine.
     Raises :class:`InfrastructureError` when it cannot be read.
     """
     try:
@@ -137,7 +137,7 @@ def _string(data: bytes) -> bytes:
 
 
 def _write_private(path: Path, data: bytes) -> None:
-    # A fresh file: the mode given to open() says nothing about one that is there already.
+    # A new file: open() does not change the mode of one that exists already.
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -1,4 +1,4 @@
-"""A disk through which a guest is given archives: modules, test programs.
+"""A disk that hands archives to a guest: modules, test programs.
 
 Over SSH the same bytes are encrypted on one side and decrypted on the other, which takes an
 emulated guest 0.15 s a MiB. So the host writes the archive to the disk's beginning, and the guest
@@ -24,9 +24,9 @@ _OPTION = "CONFIG_VIRTIO_BLK=y"
 
 @contextlib.contextmanager
 def blank(folder: Path) -> Iterator[Path]:
-    """Yield the path of an empty disk; it takes space in ``folder``, but has no name there.
+    """Yield the path of an empty disk, which takes space in ``folder`` but has no name there.
 
-    It is gone when this is left, and when the toolkit is killed. Raises
+    It goes away when the block is left, and when the toolkit is killed. Raises
     :class:`InfrastructureError` when it cannot be made.
     """
     with contextlib.ExitStack() as stack:
@@ -44,7 +44,7 @@ def readable(config: str) -> bool:
 
 
 def write(disk: Path, archive: bytes) -> None:
-    """Put a tar archive at the beginning of a disk; what lies behind its end, tar does not read.
+    """Put a tar archive at the beginning of a disk; tar does not read beyond its end.
 
     Raises :class:`InfrastructureError` when there is no space for it.
     """
@@ -60,8 +60,8 @@ def write(disk: Path, archive: bytes) -> None:
 def unpacking(size: int) -> str:
     """Return the shell command that unpacks an archive of ``size`` bytes at the guest's root.
 
-    The guest reads past its page cache, which would have what was there before. If it cannot read,
-    tar fails: nothing is no archive.
+    The guest bypasses its page cache, which may hold an earlier archive. If it cannot read, tar
+    gets no input and fails.
     """
     blocks = -(-size // _BLOCK)
     return (

@@ -48,7 +48,7 @@ def test_auto_takes_kvm_when_a_kernel_booted() -> None:
     ("facts", "proof", "reason"),
     [
         (Facts("/dev/kvm cannot be opened (Permission denied)"), None, "Permission denied"),
-        (GOOD, Proof("a kernel said nothing within 15 s"), "said nothing"),
+        (GOOD, Proof("a kernel printed nothing within 15 s"), "printed nothing"),
         (GOOD, None, "no kernel was at hand"),
         (Facts("nested is off"), Proof(""), "nested is off"),
     ],
@@ -95,7 +95,7 @@ def test_nested_off(tmp_path: Path, module: str, value: str) -> None:
 
 def test_a_device_that_is_no_kvm(tmp_path: Path) -> None:
     facts = look(Path("/dev/null"), sysfs(tmp_path, "kvm_amd", "1"))
-    assert "does not tell its CPU features" in facts.fault
+    assert "does not report its CPU features" in facts.fault
 
 
 def test_offered_extension_is_believed_only_if_it_fits(
@@ -141,14 +141,14 @@ def test_qemu_that_gives_up_on_a_register(tmp_path: Path) -> None:
         "exit 134\n",
     )
     proof = boot(binary, "host", tmp_path / "kernel", soon())
-    assert proof.fault.endswith("said anything: qemu: error: failed to set MSR 0x10a to 0x0")
+    assert proof.fault.endswith("printed anything: qemu: error: failed to set MSR 0x10a to 0x0")
     assert proof.certain
 
 
 def test_a_machine_that_hangs_before_the_first_line(tmp_path: Path) -> None:
     binary = fake_qemu(tmp_path, 'echo $$ >"${0%/*}/pid"\nexec sleep 60\n')
     proof = boot(binary, "host", tmp_path / "kernel", soon(), first_line=0.5)
-    assert "said nothing" in proof.fault
+    assert "printed nothing" in proof.fault
     assert proof.certain
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

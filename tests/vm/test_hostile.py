@@ -1,0 +1,88 @@
+"""A guest that does its worst: each program of the suite costs its own result, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from pathlib import Path
+
+from tests.vm.conftest import DATA, Started, Toolkit
+
+SUITE = DATA / "kselftests/hostile"
+MEMORY_MIB = 150  # of the host, for the toolkit itself
+# Of the host's disk, for a program: what is kept of its two streams, and a machine's whole console
+# (toolkit.testing.guest_program and toolkit.vm.machine), of which a part is kept again.
+DISK_MIB = 8 + 8 + 64 + 1
+
+# By program: the worst of its leaves, and a pattern for what is said of it.
+EXPECTED = {
+    "child_left_behind": ("pass", ""),
+    "clock_moved": ("pass", ""),
+    "crashes_kernel": ("crash", "Kernel panic - not syncing: sysrq triggered crash"),
+    "disk_full": ("pass", ""),
+    "escape_sequences": ("fail", "red"),
+    "exit_against_results": ("fail", "exited with 1, although no test case failed"),
+    "flood_console": ("timeout|crash", "did not end within 8 s|came up on the console"),
+    "flood_errors": ("timeout", "did not end within 8 s"),
+    "flood_kmsg": ("timeout|crash", "did not end within 8 s|came up on the console"),
+    "flood_output": ("timeout", "did not end within 8 s"),
+    "flood_without_newlines": ("timeout", "did not end within 8 s"),
+    "forged_kernel_log": ("fail", "WARNING: CPU: 0 PID: 1 at forged.c:1"),
+    "forged_output_of_kernel": ("pass", ""),
+    "forged_results": ("error", "1 tests were planned, but numbers beyond that came"),
+    "fork_bomb": ("timeout|crash", "did not end within 8 s|Kernel panic|SSH server"),
+    "huge_plan": ("crash", "999999999 tests were planned, 1 results came"),
+    "init_killed": ("crash", "SSH server or network|rebooted or powered off"),
+    "invalid_bytes": ("pass", ""),
+    "log_level_lowered": ("error", "kernel.printk is 1, which keeps messages of KERN_ALERT"),
+    "memory_full": ("pass|fail|crash|error|timeout", ""),  # as the OOM killer chooses
+    "modules_unloaded": ("pass", ""),
+    "names_with_markup": ("pass", ""),
+    "network_down": ("timeout", "did not end within 8 s"),
+    "no_output": ("error", "exited with 0 and reported no test case"),
+    "programs_removed": ("error", "the console does not show what the kernel logged"),
+    "reboots": ("crash", "the guest rebooted or powered off"),
+    "resets_by_port": ("crash", "the guest rebooted or powered off"),
+    "ssh_server_killed": ("crash", "it ended the guest's SSH server or network"),
+    "ssh_server_stopped": ("timeout", "did not end within 8 s"),
+}
+SEVERITY = ("crash", "timeout", "error", "fail", "pass")  # toolkit.core.model.testing.Status
+
+
+def test_each_program_costs_its_own_result_alone(toolkit: Toolkit, seeded: Path) -> None:
+    assert {path.stem for path in SUITE.glob("*.sh")} == EXPECTED.keys()
+    started = toolkit.start("build-and-test", "--suite", "hostile", root=seeded)
+    peak = _peak_memory(started)
+    ended = started.finish()
+    assert ended.code == 1, ended
+    worst: dict[str, str] = {}
+    said: dict[str, str] = {}
+    for leaf in ended.result["leaves"]:
+        program = leaf["id"].split("/")[1].removesuffix(".sh")
+        said[program] = said.get(program, "") + leaf["message"] + "\n"
+        statuses = (worst.get(program, "pass"), leaf["status"])
+        worst[program] = min(statuses, key=SEVERITY.index)
+    wrong = [
+        f"{program}: {worst.get(program)}, {said.get(program)!r}"
+        for program, (status, message) in EXPECTED.items()
+        if not re.fullmatch(status, worst.get(program, ""))
+        or not re.search(message, said.get(program, ""))
+    ]
+    assert not wrong, "\n".join(wrong)
+    assert "\x1b" not in ended.out + ended.err
+    assert peak < MEMORY_MIB
+    files = [path.stat().st_size for path in ended.folder.rglob("*") if path.is_file()]
+    assert sum(files) < len(EXPECTED) * DISK_MIB << 20
+
+
+def _peak_memory(started: Started) -> float:
+    """Return the most memory, in MiB, that the toolkit had resident until it ended."""
+    peak = 0
+    status = Path(f"/proc/{started.process.pid}/status")
+    while started.process.poll() is None:
+        with contextlib.suppress(OSError):
+            if match := re.search(r"VmHWM:\s+(\d+) kB", status.read_text()):
+                peak = max(peak, int(match[1]))
+        time.sleep(0.2)
+    return peak / 1024
