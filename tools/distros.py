@@ -194,7 +194,8 @@ def outcomes(
 ) -> Iterator[Outcome]:
     """Yield how each command ended in each distribution."""
     for distribution in distributions:
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
         root = Path(tempfile.mkdtemp(prefix=f"toolkit-{distribution}.", dir=folder))
         try:
             bare = Bare(distribution, root / "root", Deadline.after(seconds))

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from toolkit.core.arch import host_arch
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
 from toolkit.core.model.machine import Accelerator, GuestImage
 from toolkit.core.model.series import PatchedTree, PatchSeries
@@ -364,14 +363,7 @@ class Run:
         test programs are this run's, which makes them when either asks first. Raises
         :class:`UserError` where its folder cannot be made.
         """
-        folder = self.folder / label
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise UserError(
-                f"{folder} is a file, and the run of another kernel needs a folder there",
-                hint="name another folder with --run-dir",
-            ) from error
+        folder = stage_work.folder(self.folder / label)
         return Run(
             replace(self.request, patch=None, saved=None),
             self.paths,

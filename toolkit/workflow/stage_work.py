@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import InfrastructureError
+from toolkit.core.errors import InfrastructureError, UserError
 from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
 from toolkit.core.model.machine import Accelerator, GuestImage
 from toolkit.core.model.series import PatchedTree, PatchSeries
@@ -165,3 +165,18 @@ def seconds_of(built: Sequence[BuiltSuite], database: Path) -> dict[str, float]:
         return history.program_seconds(database, names)
     except InfrastructureError:
         return {}
+
+
+def folder(path: Path) -> Path:
+    """Make the folder of another kernel's run and return it; one that is there is used again.
+
+    Raises :class:`UserError` where a file is in its place.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UserError(
+            f"{path} is a file, and the run of another kernel needs a folder there",
+            hint="name another folder with --run-dir",
+        ) from error
+    return path
