@@ -9,10 +9,11 @@ containers, some AppArmor profiles) nothing is confined, and :func:`probe` says 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,8 @@ _NAMESPACES = (("--unshare-user", "--disable-userns"), ("--unshare-user",), ())
 # name space; the kernel tells of its end once everything else in there is gone.
 _IGNORE = ("--ignore-signal=TERM",)
 _INNER = ("/bin/sh", "-c", '"$@"; exit $?', "sh", "env", "--default-signal=TERM")
+_UNFINISHED = ".toolkit-unfinished"
+_LAST_WORDS = 60.0  # seconds
 _said = False  # to the user, in this process
 
 
@@ -135,6 +138,30 @@ def sweep(folder: Path, *, links_to: Collection[Path] = ()) -> list[str]:
     for path, _ in strange:
         Path(path).unlink()
     return [f"{os.path.relpath(path, folder)} was {what}" for path, what in strange]
+
+
+@contextlib.contextmanager
+def unfinished(folder: Path) -> Iterator[None]:
+    """Within it a confined make writes to ``folder``; what one left half made goes first.
+
+    Whatever kills the toolkit or the host kills make with it, before it can remove the target that
+    it was making: which would then be newer than its sources, and count as up to date. So a file
+    says that a make is at work, and where it still lies there, everything is removed that was
+    written in the last minute before that make's end.
+    """
+    marker = folder / _UNFINISHED
+    with contextlib.suppress(FileNotFoundError):
+        began = marker.stat().st_mtime
+        times = {path: path.lstat().st_mtime for path in folder.rglob("*") if path.is_file()}
+        since = max(began, max(times.values()) - _LAST_WORDS)
+        for path, written in times.items():
+            if written >= since and not path.name.startswith((marker.name, ".config")):
+                path.unlink()
+    marker.write_text("")
+    try:
+        yield
+    finally:
+        marker.unlink(missing_ok=True)
 
 
 def _target(link: Path) -> Path | None:

@@ -75,18 +75,19 @@ class Make:
             with self.log.open("a") as log:
                 log.write(f"$ {shlex.join(argv)}\n")
         try:
-            process.run(
-                argv,
-                deadline=self.deadline,
-                env={**REPRODUCIBLE, **self.env},
-                inherit=INHERITED,
-                log=self.log,
-                merge=True,
-                on_line=on_line,
-                # make passes TERM on to the compilers it runs; KILL would orphan them.
-                death_signal="TERM",
-                within=self.confined(),
-            )
+            with sandbox.unfinished(self.output):
+                process.run(
+                    argv,
+                    deadline=self.deadline,
+                    env={**REPRODUCIBLE, **self.env},
+                    inherit=INHERITED,
+                    log=self.log,
+                    merge=True,
+                    on_line=on_line,
+                    # make passes TERM on to the compilers it runs; KILL would orphan them.
+                    death_signal="TERM",
+                    within=self.confined(),
+                )
         except ToolFailedError as error:
             if error.status < 0:
                 raise

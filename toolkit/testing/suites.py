@@ -283,15 +283,16 @@ class _Job:
 
     def make(self, argv: Sequence[str], places: _Places) -> None:
         try:
-            process.run(
-                argv,
-                deadline=self.deadline,
-                inherit=INHERITED,
-                log=self.log,
-                merge=True,
-                death_signal="TERM",
-                within=self.confined(places),
-            )
+            with sandbox.unfinished(places.results[0]):
+                process.run(
+                    argv,
+                    deadline=self.deadline,
+                    inherit=INHERITED,
+                    log=self.log,
+                    merge=True,
+                    death_signal="TERM",
+                    within=self.confined(places),
+                )
         except ToolFailedError as error:
             lines, what = self.output(), "the selftests do not build"
             raise explain_failure(lines, self.log, what=what) from error

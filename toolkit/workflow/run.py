@@ -65,10 +65,8 @@ class Run:
         origin: Run | None = None,
     ) -> None:
         kernel_log.check(request.append)
-        self.request = request
-        self.paths = paths
-        self.folder = folder
-        self.observer = observer
+        self.request, self.paths = request, paths
+        self.folder, self.observer = folder, observer
         self.result_cache = result_cache
         self.stages = StageLog(observer)
         self.arch = host_arch()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -235,3 +236,47 @@ def test_a_host_that_forbids_name_spaces_says_why(
         assert sandbox.probe().detail.endswith("bwrap: No permissions to create new namespace")
     finally:
         sandbox.probe.cache_clear()
+
+
+@needs_sandbox
+def test_nothing_of_a_build_outlives_a_toolkit_that_is_killed(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from toolkit.core.deadline import Deadline
+from toolkit.host import process, sandbox
+place = Path({str(tmp_path)!r})
+loop = f"(setsid sh -c 'while :; do echo >>{{place}}/alive; sleep 0.05; done') & wait"
+within = sandbox.confine(writable=[place])
+process.run(["sh", "-c", loop], within=within, deadline=Deadline.after(60))
+"""
+    toolkit = subprocess.Popen([sys.executable, "-c", code])
+    alive = tmp_path / "alive"
+    while not alive.exists():
+        assert toolkit.poll() is None
+        time.sleep(0.02)
+    toolkit.kill()
+    toolkit.wait()
+    for _ in range(200):  # the kernel needs a moment to kill them all
+        size = alive.stat().st_size
+        time.sleep(0.3)
+        if alive.stat().st_size == size:
+            return
+    raise AssertionError("it is still alive")
+
+
+def test_what_a_killed_make_left_half_made_is_made_again(tmp_path: Path) -> None:
+    old, half = tmp_path / "old.o", tmp_path / "half.o"
+    (tmp_path / ".config").write_text("CONFIG_A=y\n")
+    old.write_text("whole")
+    os.utime(old, (1, 1))
+    with pytest.raises(KeyboardInterrupt), sandbox.unfinished(tmp_path):
+        half.write_text("made in time")
+        raise KeyboardInterrupt
+    with sandbox.unfinished(tmp_path):
+        assert half.exists()
+    (tmp_path / sandbox._UNFINISHED).write_text("")  # as a killed toolkit leaves it
+    half.write_text("ha")
+    with sandbox.unfinished(tmp_path):
+        assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".o") == ["old.o"]
+        assert (tmp_path / ".config").exists()
+    assert not (tmp_path / sandbox._UNFINISHED).exists()
