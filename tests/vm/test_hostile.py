@@ -7,6 +7,8 @@ import re
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.vm.conftest import DATA, Started, Toolkit
 
 SUITE = DATA / "kselftests/hostile"
@@ -74,6 +76,18 @@ def test_each_program_costs_its_own_result_alone(toolkit: Toolkit, seeded: Path)
     assert peak < MEMORY_MIB
     files = [path.stat().st_size for path in ended.folder.rglob("*") if path.is_file()]
     assert sum(files) < len(EXPECTED) * DISK_MIB << 20
+
+
+@pytest.mark.parametrize("snapshots", [(), ("--no-snapshots",)])
+@pytest.mark.parametrize("word", ["quiet", "loglevel=3"])
+def test_a_silenced_console_is_refused_before_anything_is_built(
+    toolkit: Toolkit, seeded: Path, word: str, snapshots: tuple[str, ...]
+) -> None:
+    words = ("--suite", "hostile", "--append", word, *snapshots)
+    ended = toolkit.run("build-and-test", *words, root=seeded)
+    assert ended.code == 2, ended
+    assert f"`{word}` keeps messages of KERN_" in ended.err
+    assert "fetch" not in ended.err
 
 
 def _peak_memory(started: Started) -> float:
