@@ -24,7 +24,8 @@ LINES = st.lists(
     max_size=8,
 )
 TEXTS = LINES.map(lambda lines: "".join(f"{line}\n" for line in lines).encode())
-CONTENTS = st.one_of(TEXTS, TEXTS.map(lambda text: text.rstrip(b"\n")), st.binary(max_size=60))
+BYTES = st.binary(max_size=60).map(lambda data: data.replace(b"\r", b""))  # git mailsplit does, too
+CONTENTS = st.one_of(TEXTS, TEXTS.map(lambda text: text.rstrip(b"\n")), BYTES)
 TREES = st.dictionaries(NAMES, CONTENTS, max_size=4)
 SUBJECTS = st.sampled_from(
     [
@@ -220,11 +221,8 @@ def test_what_git_formats_is_read_as_the_same_commits(
     history(work, commits)
     write(files_of(commits, 0), root / "base")
     words = [*options, *([naming] if naming else [])]
-    # Nobody has a patch's binary data but with --binary, and a CR goes with those of the mail.
     git(work, "format-patch", "-q", "--binary", *words, "-o", str(out), "root..")
     files = sorted(out.iterdir(), key=lambda path: int(re.sub(r"^v2-|\D.*", "", path.name)))
     place = form(files, root) if form else out
-    if form is crlf and any(b"\r" in part for each in commits for part in each.tree.values()):
-        return
     check(commits, place, work)
     shutil.rmtree(root)

@@ -11,41 +11,12 @@ from pathlib import Path
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.series import Patch
-from toolkit.formats import mailheaders, patchfile
+from toolkit.formats import mailheaders, patch_exports, patchfile
 from toolkit.formats.mailheaders import Headers
 from toolkit.series import scratch
 
 # One shell for all, since each start of a program through the toolkit costs as much as git does.
-# Each file of `one` holds one mail, each of `many` and of `mboxrd` is an mbox. What git takes
-# for the subject, the message and the diff goes beside each mail.
-_SCRIPT = """
-read_mails() {
-    for mail in "$1"/*; do
-        git mailinfo -u --no-scissors --quoted-cr=strip \\
-            "$mail.message" "$mail.diff" <"$mail" >"$mail.info" 2>"$mail.error"
-        status=$?
-        [ $status -le 128 ] || exit $status
-        [ $status = 0 ] || : >"$mail.failed"
-    done
-}
-if [ -d one ]; then
-    mkdir one.mails
-    git mailsplit -b -d6 -oone.mails one/* >/dev/null || exit
-    read_mails one.mails
-fi
-for folder in many mboxrd; do
-    [ -d $folder ] || continue
-    for box in $folder/*; do
-        mkdir "$box.mails"
-        [ $folder = mboxrd ] && quoted=--mboxrd || quoted=
-        git mailsplit -b -d6 $quoted -o"$box.mails" "$box" >/dev/null || exit
-        read_mails "$box.mails"
-    done
-done
-if [ -d raw ]; then
-    read_mails raw
-fi
-"""
+_SCRIPT = Path(__file__).with_name("read_mails.sh")
 _MBOXRD = re.compile(rb"From (?:mboxrd|git)@z ")  # public-inbox' and b4's
 
 
@@ -113,7 +84,7 @@ def read(files: Sequence[MailFile], deadline: Deadline) -> list[Mail]:
         folder = Path(name).resolve() / "mails"
         folder.mkdir()
         places = [(file, _place(folder, number, file)) for number, file in enumerate(files)]
-        argv = ["sh", "-c", _SCRIPT]
+        argv = ["sh", str(_SCRIPT)]
         done = scratch.run(argv, folder, deadline, what=what, mails=count)
         if done.status != 0:
             raise UserError(
@@ -129,14 +100,17 @@ def _place(folder: Path, number: int, file: MailFile) -> str:
         return ""
     if file.raw:
         kind = "raw"
+    elif _MBOXRD.match(start):
+        kind = "mboxrd"
     elif not start.startswith(b"From ") or b"\nFrom " not in file.data.lstrip():
         # git mailsplit -b takes a file that begins otherwise for one mail, and copies it but for
         # space before it and the CR of its line ends.
         kind = "one" if b"\r" in file.data or file.data[:1].isspace() else "raw"
     else:
-        kind = "mboxrd" if _MBOXRD.match(start) else "many"
+        kind = "many"
     (folder / kind).mkdir(exist_ok=True)
-    (folder / kind / f"{number:06}").write_bytes(file.data)
+    data = file.data if file.raw else patch_exports.to_mail(file.data)
+    (folder / kind / f"{number:06}").write_bytes(data)
     return kind
 
 

@@ -25,9 +25,10 @@ STDIN = "-"
 QUILT = "series"  # what quilt calls the file that lists its patches
 QUILT_CONTEXT = 1  # git quiltimport's -C1
 MAX_FILES = 5000
+MAX_NOTICES = 10
 
 _PATCHES = (".patch", ".diff")
-_MAILS = (".eml", ".mbox", ".mbx", ".mail", ".txt")
+_MAILS = (".eml", ".mbox", ".mbx", ".cover", ".mail", ".txt")  # b4 am writes .mbx and .cover
 _NUMBERED = re.compile(r"(?:v(\d{1,3})-)?(\d{4,})(?:-.*|\..*)?|(\d{1,5})")  # format-patch's names
 _LEFT_BEHIND = re.compile(r"\..*|.*~|#.*#|.*\.(?:orig|rej|bak|sw[op])")  # by an editor, or hidden
 _GZIP = b"\x1f\x8b"
@@ -56,6 +57,14 @@ def find(path: Path, order: Sequence[str] = (), version: int | None = None) -> S
     Of a folder that holds several versions of a series, by its files' names, the newest or
     ``version`` is taken. Raises :class:`UserError` where nothing is that could be read.
     """
+    try:
+        return _find(path, order, version)
+    except OSError as error:
+        hint = "name what is there and what you may read"
+        raise UserError(f"cannot read {path}: {error.strerror}", hint=hint) from error
+
+
+def _find(path: Path, order: Sequence[str], version: int | None) -> Source:
     if str(path) == STDIN:
         return Source(Kind.THREAD, (MailFile("standard input", standard_input()),))
     if path.name == QUILT and path.is_file():
@@ -216,6 +225,8 @@ def _quilt(folder: Path) -> Source:
             raise UserError(f"{where}: more than {MAX_FILES} patches", hint="split the series")
     if not files:
         raise UserError(f"{folder / QUILT} names no patch", hint="name one a line")
+    if more := len(notices) - MAX_NOTICES:
+        notices[MAX_NOTICES:] = [f"{folder / QUILT}: and {more} more"] if more > 0 else []
     return Source(Kind.QUILT, tuple(files), tuple(notices))
 
 

@@ -78,8 +78,11 @@ def choose(mails: Sequence[Mail], version: int | None, origin: str, deadline: De
     picked: _Picked | None = None
     if len(readable) > len(patches) + bool(cover):
         dropped = [mail for mail in group if mail not in patches and _number(mail) != 0]
-        rest = [mail for mail in readable if mail not in dropped]
-        picked = _ask_b4(rest, branches, wanted, origin, deadline)
+        rest = _without_circles([mail for mail in readable if mail not in dropped])
+        try:
+            picked = _ask_b4(rest, branches, wanted, origin, deadline)
+        except _B4Error as error:
+            notices.append(f"what replies give is not shown, for b4 {error}")
         patches, cover = _merged(patches, cover, picked)
     notices += _gaps(patches, readable)
     trailers = _trailers(patches, cover, picked)
@@ -275,6 +278,10 @@ def _gaps(patches: Sequence[Mail], readable: Sequence[Mail]) -> list[str]:
 # --- b4 -------------------------------------------------------------------------------------------
 
 
+class _B4Error(Exception):
+    """b4 gives no answer, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Picked:
     """What b4 answers: mails by their place in the series, the cover letter first."""
@@ -289,8 +296,8 @@ def _ask_b4(
     wanted: _Version,
     origin: str,
     deadline: Deadline,
-) -> _Picked | None:
-    """Return the series that b4 finds in ``mails``; None where it finds none."""
+) -> _Picked:
+    """Return the series that b4 finds in ``mails``; raise :class:`_B4Error` when it gives none."""
     versions = sorted({_version(mail, branches) for mail in mails})
     # b4 knows whole numbers alone: with a v7.1 they become places in the row of versions.
     row = any(version.minor for version in versions)
@@ -309,20 +316,33 @@ def _ask_b4(
             subject = _plain_subject(mail, revisions[_version(mail, branches)])
             listed.append({"file": str(file), "id": identity, "subject": subject})
         asked = {"revision": revisions.get(wanted, wanted.number), "mails": listed}
-        done = scratch.run(
-            [sys.executable, "-E", "-s", "-P", str(_B4)],
-            folder,
-            deadline,
-            what=origin,
-            mails=len(listed),
-            input=json.dumps(asked).encode(),
-        )
+        argv = [sys.executable, "-E", "-s", "-P", str(_B4)]
+        words = json.dumps(asked).encode()
+        try:
+            done = scratch.run(argv, folder, deadline, what=origin, mails=len(listed), input=words)
+        except UserError as error:
+            raise _B4Error(f"fails: {error.what}") from error
     if done.status != 0:
-        return None
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise _B4Error(f"fails: {last}")
     answer: dict[str, Any] = json.loads(done.stdout)
     mails_by_place = tuple(by_id.get(each) if each else None for each in answer["ids"])
     trailers = tuple((at, text, identity) for at, text, identity in answer["trailers"])
     return _Picked(mails_by_place, trailers)
+
+
+def _without_circles(mails: Sequence[Mail]) -> list[Mail]:
+    """Return mails without those that answer each other in a circle, where b4 never ends."""
+    above = {mail.headers.message_id: mail.headers.in_reply_to for mail in mails}
+    ends: set[str] = {""}  # ids from which the way up comes to an end
+    for identity in above:
+        way: dict[str, None] = {}
+        while identity not in ends and identity not in way:
+            way[identity] = None
+            identity = above.get(identity, "")  # noqa: PLW2901 - one step up
+        if identity in ends:
+            ends.update(way)
+    return [mail for mail in mails if mail.headers.message_id in ends]
 
 
 def _plain_subject(mail: Mail, revision: int) -> str:

@@ -128,6 +128,7 @@ def test_quoted_from_lines_of_an_archive() -> None:
     archive = b"From mboxrd@z Thu Jan  1 00:00:00 1970\n" + archive.split(b"\n", 1)[1]
     first, second = read(archive + archive)
     assert first.message == second.message == "Why.\n\nFrom here on.\n>From there."
+    assert one(archive).message == first.message
     assert one(mail(edit("a")).replace(b"Why.\n", body)).message.endswith(">>From there.")
 
 

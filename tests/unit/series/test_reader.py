@@ -132,6 +132,8 @@ def test_a_diff_without_a_mail_is_called_after_its_file(tmp_path: Path) -> None:
     (tmp_path / "fix-it.diff").write_text(edit("a.c"))
     (patch,) = reader.read(tmp_path / "fix-it.diff").patches
     assert (patch.subject, patch.author) == ("fix-it.diff", "")
+    nobody = mail(edit("a.c"), "[PATCH] a").replace(b"From: A Hacker <a@example.org>\n", b"")
+    assert box(tmp_path, nobody).patches[0].subject == "a"  # git am wants an author for its commit
     (tmp_path / "fix-it.patch").write_text("Description: a fix\n\n" + edit("a.c"))
     (patch,) = reader.read(tmp_path / "fix-it.patch").patches
     assert patch.subject == "fix-it"

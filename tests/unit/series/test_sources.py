@@ -54,6 +54,7 @@ def refused(place: Path) -> UserError:
         (["0001-a.patch", "0001-a.patch~", ".0002-b.patch", ".#0003-c.patch", "0004-d.patch.orig",
           "#0005-e.patch#", ".0006-f.patch.swp", "notes.txt", "config"], ["0001-a.patch"]),
         (["2.eml", "1.eml"], ["1.eml", "2.eml"]),
+        (["v2_am.mbx", "v2_am.cover"], ["v2_am.cover", "v2_am.mbx"]),
     ],
 )  # fmt: skip
 def test_which_files_of_a_folder_count(tmp_path: Path, names: list[str], wanted: list[str]) -> None:
@@ -63,6 +64,10 @@ def test_which_files_of_a_folder_count(tmp_path: Path, names: list[str], wanted:
 def test_a_version_of_a_folder_with_several(tmp_path: Path) -> None:
     write(tmp_path, "0001-a.patch", "0002-b.patch", "v2-0001-a.patch")
     assert subjects(tmp_path, 1) == ["0001-a.patch", "0002-b.patch"]
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    assert "File name too long" in refused(tmp_path / ("x" * 5000)).what
 
 
 def test_an_editor_s_lock_is_a_link_to_nowhere(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.unit.series.mails import ALICE, BOB, Posted, posting, reply
@@ -241,7 +243,34 @@ def test_a_trailer_of_the_version_before_holds_for_a_patch_that_is_the_same() ->
     )
 
 
-def test_nobody_s_settings_play_a_part(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_go_in_a_circle_cost_the_trailers_alone() -> None:
+    patch = Posted("[PATCH 1/1] a", "f.c")
+    first = reply(patch, "Acked-by: Bob Example <bob@example.org>\n")
+    second = reply(first, "Acked-by: Bob Example <bob@example.org>\n")
+    mails = [each.mail() for each in (patch, first, second)]
+    circle = f"In-Reply-To: <{second.identity}>".encode()
+    mails[1] = mails[1].replace(f"In-Reply-To: <{patch.identity}>".encode(), circle)
+    other = reply(patch, "Tested-by: Bob Example <bob@example.org>\n").mail()
+    found = reader.read_bytes(b"".join([*mails, other]), "thread.mbox")
+    assert subjects(found) == ["a"]
+    assert [each.text for each in found.posting.trailers] == [
+        "Tested-by: Bob Example <bob@example.org>"
+    ]
+    assert found.notices == ()
+
+
+def test_without_b4_there_are_no_trailers_and_a_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b4.py").write_text("raise SystemExit('no good')")
+    monkeypatch.setattr("toolkit.series.thread._B4", tmp_path / "b4.py")
+    patch = Posted("[PATCH 1/1] a", "f.c")
+    found = read(patch, reply(patch, "Acked-by: Bob Example <bob@example.org>\n"))
+    assert subjects(found) == ["a"]
+    assert found.notices == ("what replies give is not shown, for b4 fails: no good",)
+
+
+def test_nobody_s_settings_play_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "b4.trailers-ignore-from")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "bob@example.org")

@@ -1,0 +1,30 @@
+# Read the mails in the current folder as git am does. Each file of `raw` and of `one` holds one mail,
+# each of `many` and `mboxrd` is an mbox. What git takes for a mail's author and subject, its message
+# and its diff goes into files beside it; `.failed` says that git cannot read it.
+
+read_mails() {
+    for mail in "$1"/*; do
+        git mailinfo -u --no-scissors --quoted-cr=strip \
+            "$mail.message" "$mail.diff" <"$mail" >"$mail.info" 2>"$mail.error"
+        status=$?
+        [ $status -le 128 ] || exit $status
+        [ $status = 0 ] || : >"$mail.failed"
+    done
+}
+if [ -d one ]; then
+    mkdir one.mails
+    git mailsplit -b -d6 -oone.mails one/* >/dev/null || exit
+    read_mails one.mails
+fi
+for folder in many mboxrd; do
+    [ -d $folder ] || continue
+    for box in $folder/*; do
+        mkdir "$box.mails"
+        [ $folder = mboxrd ] && quoted=--mboxrd || quoted=
+        git mailsplit -b -d6 $quoted -o"$box.mails" "$box" >/dev/null || exit
+        read_mails "$box.mails"
+    done
+done
+if [ -d raw ]; then
+    read_mails raw
+fi
