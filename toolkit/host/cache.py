@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from toolkit.host import integrity
 _SEAL = ".sealed.json"  # written last: a folder without it is not an entry
 _FORMAT = 2  # of a seal; what an earlier toolkit sealed cannot be checked, and counts as absent
 _LOCK_POLL = 0.05
+_TRASH = ".trash."  # before the name of a folder that is being removed
 
 
 # What make and the commands that kbuild writes take for more than a part of a name. The kernel's
@@ -188,7 +190,7 @@ class Cache:
         """Remove a folder whole or not at all as others see it: rename first, then delete."""
         if not path.exists():
             return
-        with tempfile.TemporaryDirectory(prefix=".trash.", dir=path.parent) as trash:
+        with tempfile.TemporaryDirectory(prefix=_TRASH, dir=path.parent) as trash:
             path.rename(Path(trash) / "entry")
 
     def entries(self, kind: str = "*") -> list[CacheEntry]:
@@ -224,9 +226,22 @@ class Cache:
     def prune(self, keep_within: int) -> list[CacheEntry]:
         """Remove the least recently used entries until at most ``keep_within`` bytes stay.
 
-        What another run is using stays. Returns what was removed.
+        What another run is using stays, and what killed runs left half done goes. Returns the
+        entries that were removed.
         """
+        self._remove_left()
         return self._remove_oldest(self.entries(), keep_within)
+
+    def _remove_left(self) -> None:
+        """Remove what killed runs have left: entries half made, and entries half removed."""
+        for left in (*self.root.glob("*/.*"), *self.root.glob("work/*/.*")):
+            kind, key = left.parent.relative_to(self.root), left.name.split(".")[1]
+            if left.name.startswith(_TRASH):
+                shutil.rmtree(left, ignore_errors=True)  # maybe beside the one who does it
+                continue
+            lock = FileLock(self.root / kind / f"{key}.lock", timeout=0)
+            with contextlib.suppress(Timeout), lock:
+                self.remove_tree(left)
 
     def trim(self, kind: str, keep_within: int, *, unused: float) -> list[CacheEntry]:
         """Do the same with the entries of one kind, without those used in the last ``unused`` s."""

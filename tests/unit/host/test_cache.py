@@ -103,6 +103,24 @@ def test_prune_removes_the_least_recently_used_first(tmp_path: Path) -> None:
     assert cache.find("kind", "new") is not None
 
 
+def test_prune_removes_what_killed_runs_left_and_nothing_that_is_being_made(
+    tmp_path: Path,
+) -> None:
+    for left in ("kind/.key.abcd", "kind/.trash.abcd/entry", "work/kernel/.trash.abcd/entry"):
+        (tmp_path / left).mkdir(parents=True)
+        (tmp_path / left / "file").write_text("x")
+    seen: list[Path] = []
+
+    def fill(folder: Path) -> None:
+        (folder / "file").write_text("x")
+        Cache(tmp_path).prune(1 << 30)
+        seen.extend(folder.iterdir())
+
+    Cache(tmp_path).make("kind", "other", fill, deadline=soon())
+    assert seen
+    assert not list(tmp_path.rglob(".[!s]*"))
+
+
 def test_prune_leaves_what_is_in_use(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     with cache.work("kernel", "key", deadline=soon()) as folder:
