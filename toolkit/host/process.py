@@ -242,6 +242,14 @@ def wait(child: Child, seconds: float) -> bool:
     return True
 
 
+def was_stopped(child: Child) -> bool:
+    """Return whether a child is stopped (SIGSTOP), or was since this was asked before."""
+    with contextlib.suppress(ChildProcessError):
+        events = os.WSTOPPED | os.WCONTINUED | os.WNOHANG
+        return os.waitid(os.P_PID, child.pid, events) is not None
+    return False
+
+
 def stop(child: Child, grace: Grace | None = None) -> int:
     """Stop a child and its process group: terminate, then kill; return its exit status."""
     grace = grace or Grace()

@@ -184,6 +184,11 @@ def _run(
         report = _leaks(session, deadline) if leaks else ""
         unseen = coldplug.synchronise(machine, session, deadline)
     except DeadlineError:
+        if machine.was_stopped():
+            raise MachineLostError(
+                f"QEMU was stopped (SIGSTOP) while {program.name} ran",
+                hint="run again; the time that it was given has passed without it",
+            ) from None
         _evidence(session)
         if witness:
             witness.after(session, program, deadline, late=True)

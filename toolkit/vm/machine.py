@@ -7,6 +7,7 @@ kernel panics. QEMU is an ordinary child bound to the toolkit's life (:mod:`tool
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ _CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}]
 _CONSOLE = 1 << 20  # bytes of the console that a test program's evidence may have
 _CHUNK = 1 << 20  # bytes of the console that are read at a time
 _CONSOLE_LIMIT = 64 << 20  # bytes that a machine's console may take on the host's disk
+_TERMINATED = re.compile(r"terminating on (signal \d+)")  # system/runstate.c, qemu_kill_report()
 _TAIL = 25  # console lines an error carries
 
 
@@ -159,10 +161,21 @@ class Machine:
             fatal = next(splat for splat in self.splats() if splat.fatal)
             return f"the kernel ended with: {fatal.title}"
         if (status := self._child.poll()) is not None:
-            return f"QEMU {_ending(status)}" if status else "the guest rebooted or powered off"
+            if ended := self._terminated() or (_ending(status) if status else ""):
+                return f"QEMU {ended}"
+            return "the guest rebooted or powered off"
         if self._flooded.is_set():
             return f"more than {size(_CONSOLE_LIMIT)} came up on the console"
         return ""
+
+    def _terminated(self) -> str:
+        """Return what QEMU says of a signal on which it ended with status 0, "" without one."""
+        said = (_TERMINATED.search(line) for line in reversed(_stderr(self.spec)))
+        return next((f"was ended by {match[1]}" for match in said if match), "")
+
+    def was_stopped(self) -> bool:
+        """Return whether somebody stopped QEMU (SIGSTOP), so that its guest lost time."""
+        return process.was_stopped(self._child)
 
     def kernel_ended(self) -> bool:
         """Return whether what ran in the machine ended it: a panic, a reset, a power-off, a flood.
@@ -170,7 +183,9 @@ class Machine:
         QEMU, started with -no-reboot, exits with 0 for a reset and a power-off; a signal or another
         status is QEMU's own end.
         """
-        return self._fatal.is_set() or self._child.poll() == 0 or self._flooded.is_set()
+        if self._fatal.is_set() or self._flooded.is_set():
+            return True
+        return self._child.poll() == 0 and not self._terminated()
 
     def wait_ready(self, deadline: Deadline) -> None:
         """Wait until the image says that it is ready.
@@ -252,7 +267,7 @@ class Machine:
         status = self._child.poll()
         if status is None:
             return BootError(f"{self.dead()} while the kernel booted", log=log)
-        if status == 0:
+        if status == 0 and not self._terminated():
             return BootError(
                 "the machine powered off or rebooted before it was ready",
                 hint="console.log has what led to it",
@@ -260,7 +275,7 @@ class Machine:
                 log=log,
             )
         return MachineLostError(
-            f"QEMU {_ending(status)} while the kernel booted",
+            f"QEMU {self._terminated() or _ending(status)} while the kernel booted",
             hint="qemu.log beside the console has QEMU's own words",
             detail=_stderr(self.spec) or self.console_tail(),
         )
@@ -294,9 +309,10 @@ def start(spec: MachineSpec, deadline: Deadline) -> Iterator[Machine]:
             monitor = Monitor.connect(spec.qmp_socket, lambda: child.poll() is None, deadline)
             port = qemu_argv.forwarded_port(monitor.human("info usernet"))
         except (MachineLostError, DeadlineError) as error:
+            ended = child.poll()
             process.stop(child)
             raise MachineLostError(
-                f"QEMU did not start: {error.what}",
+                f"QEMU did not start: {error.what if ended is None else 'it ' + _ending(ended)}",
                 hint=f"the command is: {spec.binary} …; see {_qemu_log(spec)}",
                 detail=_stderr(spec),
             ) from error

@@ -33,6 +33,23 @@ def gone(pid: int) -> bool:
     return False
 
 
+def test_whether_a_child_was_stopped() -> None:
+    child = process.start(["sleep", "60"])
+    try:
+        assert not process.was_stopped(child)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            os.kill(child.pid, number)
+            seen = False
+            for _ in range(200):
+                seen = seen or process.was_stopped(child)
+                time.sleep(0 if seen else 0.02)
+            assert seen
+            assert not process.was_stopped(child)
+    finally:
+        process.stop(child)
+    assert not process.was_stopped(child)
+
+
 def test_keeps_the_streams_apart() -> None:
     done = process.run(["sh", "-c", "echo out; echo err >&2"], deadline=soon())
     assert (done.stdout, done.stderr, done.status) == (b"out\n", b"err\n", 0)

@@ -29,6 +29,10 @@ class FakeMachine:
         self.complaints: list[Splat] = []
         self.ended = False
         self.killed = False
+        self.stopped = False
+
+    def was_stopped(self) -> bool:
+        return self.stopped
 
     def splats(self) -> tuple[Splat, ...]:
         return tuple(self.complaints)
@@ -223,6 +227,15 @@ def test_a_guest_whose_files_a_program_broke_costs_that_program(
     raw = run(good, leaks=True)
     assert (raw.outcome, raw.exit_status) == (Outcome.COMPLETED, 0)
     assert raw.note == "after the program, `cat` failed in the guest with exit status 127"
+
+
+def test_a_program_whose_machine_stood_still_is_not_called_hung() -> None:
+    def stood_still(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+        machine.stopped = True
+        return hang(machine, out)
+
+    with pytest.raises(MachineLostError, match="was stopped"):
+        run(stood_still)
 
 
 def test_a_leak_comes_with_its_report() -> None:
