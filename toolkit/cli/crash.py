@@ -15,8 +15,9 @@ from pathlib import Path
 
 import click
 
-from toolkit.core.errors import InternalError, ToolkitError
+from toolkit.core.errors import InfrastructureError, InternalError, ToolkitError
 
+_NO_THREAD = "can't start new thread"  # what Python says when a thread's stack cannot be mapped
 FILE = "traceback.txt"  # in a run folder
 # These have words and an exit code of their own.
 _EXPECTED = (ToolkitError, OSError, click.ClickException, click.exceptions.Exit, click.Abort)
@@ -34,6 +35,11 @@ def described(folder: Path | None = None) -> Iterator[None]:
     except _EXPECTED:
         raise
     except Exception as error:
+        if isinstance(error, MemoryError) or str(error) == _NO_THREAD:
+            raise InfrastructureError(
+                "the host gives the toolkit no more memory",
+                hint="free some memory, or raise the limits (ulimit -v, ulimit -u), and run again",
+            ) from error
         kind = type(error).__name__
         text = "".join(traceback.format_exception(error))
         raise InternalError(

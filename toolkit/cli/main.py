@@ -232,6 +232,9 @@ def main() -> None:
         code = EXIT_INFRASTRUCTURE  # the reader of our output has gone, as `head` does
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
+    except MemoryError:  # while an error was shown
+        os.write(sys.stderr.fileno(), b"toolkit: the host gives the toolkit no more memory\n")
+        code = EXIT_INFRASTRUCTURE
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -22,6 +22,7 @@ RECORD = 10240  # bytes that tar counts as one (tar's own blocking factor of 20)
 _CHECKPOINT = 4000  # records between two reports: 40 MB
 
 _ESCAPES = re.compile(r"Member name contains '\.\.'|Removing leading `[^']*' from")
+_PREFIX = re.compile(r"^(\S*/)?tar: ")
 _COUNT = re.compile(r"\[at (\d+)\]")
 _XZ = b"\xfd7zXZ\x00"
 
@@ -54,7 +55,7 @@ def unpack(archive: Path, target: Path, report: Report, deadline: Deadline) -> N
         if match := _COUNT.search(line):
             report(min(int(match[1]) * RECORD, total or 1 << 62), total)
         elif _ESCAPES.search(line):
-            refused.append(line.removeprefix("tar: "))
+            refused.append(_PREFIX.sub("", line))
 
     try:
         environment = {"TAR_OPTIONS": None, "XZ_OPT": None, "XZ_DEFAULTS": None}

@@ -137,7 +137,8 @@ def explain_failure(
     """
     if fault := _host_fault(lines[-_WINDOW:], build):
         return fault
-    named = [bool(_DIAGNOSTIC.search(line)) for line in lines]
+    telling = (_DIAGNOSTIC, *_TOOL_MISSING)
+    named = [any(pattern.search(line) for pattern in telling) for line in lines]
     detail = [
         line
         for index, line in enumerate(lines)

@@ -13,6 +13,7 @@ from toolkit.core.errors import UserError
 from toolkit.core.model.series import Patch
 from toolkit.formats import mailheaders, patch_exports, patchfile
 from toolkit.formats.mailheaders import Headers
+from toolkit.host import process
 from toolkit.series import scratch
 
 # One shell for all, since each start of a program through the toolkit costs as much as git does.
@@ -84,6 +85,7 @@ def read(files: Sequence[MailFile], deadline: Deadline) -> list[Mail]:
         folder = Path(name).resolve() / "mails"
         folder.mkdir()
         places = [(file, _place(folder, number, file)) for number, file in enumerate(files)]
+        process.find("git")  # the shell would say of each mail that it is not there
         argv = ["sh", str(_SCRIPT)]
         done = scratch.run(argv, folder, deadline, what=what, mails=count)
         if done.status != 0:

@@ -30,6 +30,7 @@ from toolkit.vm import accelerator, image, qemu_argv
 from toolkit.workflow.request import Request
 
 PROBE_SECONDS = 60.0
+_VERSION_SECONDS = 10.0  # for QEMU to print its version
 
 
 def fetch(
@@ -134,7 +135,8 @@ def choose_accelerator(
 ) -> tuple[tuple[Accelerator, str], bool, str]:
     """Choose what runs the machines; the result has QEMU's version beside it."""
     binary = process.find(arch.qemu, arch.qemu_package)
-    version = qemu_argv.parse_version(process.run([binary, "--version"], deadline=deadline).text)
+    asking = deadline.sooner(_VERSION_SECONDS)
+    version = qemu_argv.parse_version(process.run([binary, "--version"], deadline=asking).text)
     limit = deadline.sooner(PROBE_SECONDS)
     chosen, cached = accelerator.probe(name, binary, kernel.image, cache, limit)
     return (chosen, version), cached, chosen.name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from toolkit.core import paths
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import InfrastructureError, UserError
+from toolkit.core.errors import InfrastructureError, UserError, of_os_error
 from toolkit.core.model.kernel import KernelBase
 from toolkit.core.observer import Observer
 from toolkit.host.cache import Cache, digest
@@ -87,7 +87,10 @@ class Tree:
         except _ChangedError:
             return None
         except OSError as error:
-            raise InfrastructureError(f"cannot copy {path}: {error}") from error
+            known = of_os_error(error)
+            raise InfrastructureError(
+                f"cannot copy {path}: {known.what}", hint=known.hint
+            ) from error
         if not cached:
             save_pointer(latest, key)
         return replace(base, lineage=digest("tree", str(path))), cached
