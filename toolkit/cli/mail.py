@@ -103,8 +103,8 @@ def _check_series(
     mail = b4.read_message(message)
     folder = given["run_dir"] = open_run.folder(root, mail.subject, given.get("run_dir"))
     tracking = os.environ.get("B4_TRACKING_FILE")
-    found = b4.thread(message, mbox, Path(tracking) if tracking else None, folder)
-    files = b4.series_of(mail, found)
+    thread = b4.thread(message, mbox, Path(tracking) if tracking else None, folder)
+    files = b4.series_of(mail, thread)
     patches = folder / f"{importer.slug(files.title)}-v{mail.headers.tags.version}.mbox"
     patches.write_bytes(importer.to_mbox(files))
     words = _repeatable(patches)

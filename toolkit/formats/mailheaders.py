@@ -77,8 +77,8 @@ class Headers:
     def lists(self) -> tuple[str, ...]:
         """Return the addresses of mailing lists that it was sent to."""
         pairs = email.utils.getaddresses([self.to, self.cc])
-        found = [address for _, address in pairs if _LIST.fullmatch(address.partition("@")[2])]
-        return tuple(dict.fromkeys(found))
+        lists = [address for _, address in pairs if _LIST.fullmatch(address.partition("@")[2])]
+        return tuple(dict.fromkeys(lists))
 
 
 def read(data: bytes) -> Headers:

@@ -77,14 +77,14 @@ def sections(patch: Patch) -> list[Section]:
     Raises :class:`UserError` for a patch that does nothing, is cut off or broken, touches a
     symbolic link or a submodule, or names a path that is not strictly inside the tree.
     """
-    found = list(itertools.islice(_Reader(patch).sections(), MAX_SECTIONS + 1))
-    if len(found) > MAX_SECTIONS:
+    parts = list(itertools.islice(_Reader(patch).sections(), MAX_SECTIONS + 1))
+    if len(parts) > MAX_SECTIONS:
         raise UserError(
             f"{patch.name} changes more than {MAX_SECTIONS:,} files", hint="split the patch"
         )
-    if not any(section.effective for section in found):
+    if not any(section.effective for section in parts):
         raise UserError(f"{patch.name} changes no file", hint=_FORM_HINT)
-    return found
+    return parts
 
 
 class _Reader:
@@ -292,8 +292,8 @@ class _Reader:
 
 def _without_prefix(patch: Patch) -> bool:
     """Whether git made the diff with --no-prefix: a file that keeps its name has it twice then."""
-    found = _GIT_HEAD.finditer(patch.content, patch.diff_at)
-    heads = [match[1].removesuffix(b"\r") for match in itertools.islice(found, 100)]
+    matches = _GIT_HEAD.finditer(patch.content, patch.diff_at)
+    heads = [match[1].removesuffix(b"\r") for match in itertools.islice(matches, 100)]
     halves = [(head[: len(head) // 2], head[len(head) // 2 :]) for head in heads]
     return any(second == b" " + first for first, second in halves)
 

@@ -34,8 +34,8 @@ MANIFEST = "series.yaml"
 
 def names(root: Path) -> list[str]:
     """Return the names (topic/version) of the series below ``root``, v4 before v10."""
-    found = [path.parent for path in root.glob(f"*/*/{MANIFEST}")]
-    return sorted((f"{path.parent.name}/{path.name}" for path in found), key=_natural)
+    folders = [path.parent for path in root.glob(f"*/*/{MANIFEST}")]
+    return sorted((f"{path.parent.name}/{path.name}" for path in folders), key=_natural)
 
 
 def list_series(root: Path) -> list[str]:
@@ -109,10 +109,10 @@ def describe(name: str, root: Path, version: int | None = None) -> list[str]:
     """
     path = locate(name, root)
     if not (path / MANIFEST).exists():
-        found = resolve(name, root, version=version)
-        lines = [f"{found.name}: {found.title}"]
-        lines += [f"  {patch.name}: {patch.subject}" for patch in found.patches]
-        return [*lines, *_posting_lines(found.posting, found.mailing), *found.notices]
+        series = resolve(name, root, version=version)
+        lines = [f"{series.name}: {series.title}"]
+        lines += [f"  {patch.name}: {patch.subject}" for patch in series.patches]
+        return [*lines, *_posting_lines(series.posting, series.mailing), *series.notices]
     manifest = _manifest(path)
     lines = [f"{_full_name(path)}: {manifest.title}"]
     for base in sorted(manifest.bases, key=_natural):

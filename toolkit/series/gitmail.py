@@ -33,7 +33,7 @@ class MailFile:
     context: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # each is itself: comparing large ones takes time
 class Mail:
     """A mail as git reads it. ``problem`` says why git cannot, and then there is no more of it."""
 

@@ -116,17 +116,17 @@ def _check(file: Path, inner: str, patch: Patch, part: Section, path: str) -> bo
 
 def _collect(tree: Path, patched: Path, plan: _Plan, present: set[str]) -> dict[str, PatchedFile]:
     """Return the files that differ from the tree, by path."""
-    found: dict[str, PatchedFile] = {}
+    changed: dict[str, PatchedFile] = {}
     for path in sorted({path for _, parts in plan for part in parts for path in part.paths}):
         file = patched / path
         if not file.is_file():
             if path in present:
-                found[path] = PatchedFile(None)
+                changed[path] = PatchedFile(None)
             continue
         result = _read(file)
         if path not in present or result != _read(tree / path):
-            found[path] = result
-    return found
+            changed[path] = result
+    return changed
 
 
 def _read(file: Path) -> PatchedFile:
@@ -191,9 +191,9 @@ def _git_apply(
 def _check_touched(tree: Path, touched: bytes, plan: _Plan) -> None:
     """Refuse a series when git says of it that it touched more than what was checked before."""
     names = {entry.split(b"\t")[2] for entry in touched.split(b"\0") if entry}
-    known = {path for _, parts in plan for part in parts for path in part.paths}
-    hidden = names - {path.encode() for path in known}
-    hidden |= {path.encode() for path in known if (tree / path).is_symlink()}
+    checked = {path for _, parts in plan for part in parts for path in part.paths}
+    hidden = names - {path.encode() for path in checked}
+    hidden |= {path.encode() for path in checked if (tree / path).is_symlink()}
     if hidden:
         raise UserError(f"the series touches {sorted(hidden)!r} in a hidden way: refused")
 
@@ -215,17 +215,17 @@ def _rejected(
     tree: Path, patch: Patch, parts: Sequence[Section], message: str, deadline: Deadline
 ) -> UserError:
     """Return the error that shows which hunk of ``patch`` does not fit, and why."""
-    said = [line.removeprefix("error: ") for line in message.splitlines()]
+    reasons = [line.removeprefix("error: ") for line in message.splitlines()]
     match = _FAILED.search(message)
     if match is None:
-        what = f"{patch.name} does not apply: {said[0] if said else 'git gives no reason'}"
-        return UserError(what, hint=_advice(tree, patch, parts, deadline), detail=said[1:])
+        what = f"{patch.name} does not apply: {reasons[0] if reasons else 'git gives no reason'}"
+        return UserError(what, hint=_advice(tree, patch, parts, deadline), detail=reasons[1:])
     path, start = match["path"], int(match["start"])
     hunks = [hunk for part in parts if path in part.paths for hunk in part.hunks]
     hunk = next((hunk for hunk in hunks if hunk.start == start), None)
     place = f":{hunk.line}" if hunk else ""
     what = f"{patch.name}{place} does not apply: hunk at line {start} of {path}"
-    detail = [*said, *(_show(tree / path, path, hunk) if hunk else [])]
+    detail = [*reasons, *(_show(tree / path, path, hunk) if hunk else [])]
     return UserError(what, hint=_advice(tree, patch, parts, deadline), detail=detail)
 
 

@@ -97,10 +97,10 @@ def choose(mails: Sequence[Mail], version: int | None, origin: str, deadline: De
 
 def _once(mails: Iterable[Mail]) -> list[Mail]:
     """Return each mail once, though several lists may have carried it."""
-    found: dict[object, Mail] = {}
+    unique: dict[object, Mail] = {}
     for number, mail in enumerate(mails):
-        found.setdefault(mail.headers.message_id or number, mail)
-    return list(found.values())
+        unique.setdefault(mail.headers.message_id or number, mail)
+    return list(unique.values())
 
 
 def _number(mail: Mail) -> int | None:
@@ -364,10 +364,10 @@ def _merged(
         return patches, cover
     cover = cover or picked.mails[0]
     totals = {mail.headers.tags.total for mail in patches}
-    found = [mail for mail in picked.mails[1:] if mail]
-    whole = len(found) == len(picked.mails) - 1 and len(found) in totals
+    complete = [mail for mail in picked.mails[1:] if mail]
+    whole = len(complete) == len(picked.mails) - 1 and len(complete) in totals
     if len(patches) < (max(filter(None, totals), default=0)) and whole:
-        return found, cover
+        return complete, cover
     return patches, cover
 
 
@@ -375,11 +375,11 @@ def _trailers(
     patches: Sequence[Mail], cover: Mail | None, picked: _Picked | None
 ) -> tuple[Trailer, ...]:
     """Return what replies give, by the patch's place in the series."""
-    found = []
+    trailers = []
     for at, text, identity in picked.trailers if picked else ():
         mail = picked.mails[at] if picked else None
         if mail is not None and mail in patches:
-            found.append(Trailer(patches.index(mail) + 1, text, identity))
+            trailers.append(Trailer(patches.index(mail) + 1, text, identity))
         elif mail is not None and mail is cover:
-            found.append(Trailer(0, text, identity))
-    return tuple(dict.fromkeys(found))
+            trailers.append(Trailer(0, text, identity))
+    return tuple(dict.fromkeys(trailers))

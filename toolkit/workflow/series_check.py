@@ -86,8 +86,8 @@ class Table:
         return lines
 
 
-def _count(found: Sequence[str]) -> str:
-    return f"{len(found)} new" if found else "clean"
+def _count(lines: Sequence[str]) -> str:
+    return f"{len(lines)} new" if lines else "clean"
 
 
 def check(run: Run) -> Table:
@@ -107,8 +107,8 @@ def check(run: Run) -> Table:
     ):
         build = _build(run, tree, patch.name)
         new = () if build else lint.added(before, tree)
-        said = checkpatch.check(patch.content, run.base.path, run.deadline)
-        rows.append(Row(patch.name, said, build, new, added))
+        style = checkpatch.check(patch.content, run.base.path, run.deadline)
+        rows.append(Row(patch.name, style, build, new, added))
     return Table(tuple(rows), notes)
 
 
@@ -165,10 +165,10 @@ def _build(run: Run, tree: PatchedTree, name: str) -> tuple[str, ...]:
     def work() -> tuple[tuple[str, ...], bool, str]:
         try:
             log = run.folder / f"build-{name.replace('/', '-')}.log"
-            _, found = run.builder.build(tree, run.config, run.deadline, log)
+            _, cached = run.builder.build(tree, run.config, run.deadline, log)
         except BuildError as error:
             return (error.what, *error.detail), False, f"{name}: {error.what}"
-        return (), found, name
+        return (), cached, name
 
     return run.stages.run("build", work)
 
@@ -203,18 +203,18 @@ class _Lint:
         def fill(folder: Path) -> None:
             if self._known is None:
                 self._known = self._diagnose(before, fresh=True)
-            said = self._diagnose(after)
-            (folder / "added.json").write_text(json.dumps([*(said - self._known).elements()]))
+            diagnosed = self._diagnose(after)
+            (folder / "added.json").write_text(json.dumps([*(diagnosed - self._known).elements()]))
             # Only what is compiled again speaks again, so what was said before stays known.
-            self._known |= said
+            self._known |= diagnosed
 
         run = self._run
         key = digest(
             *(before.key, after.key, run.config.key, self._folders),
             *(run.builder.compiler(run.deadline), self._sparse("--version")),
         )
-        path, found = run.cache.make("lint", key, fill, deadline=run.deadline, label=run.base.name)
-        if found:
+        path, cached = run.cache.make("lint", key, fill, deadline=run.deadline, label=run.base.name)
+        if cached:
             self._known = None
         return tuple(json.loads((path / "added.json").read_text()))
 
@@ -222,7 +222,7 @@ class _Lint:
         return process.run([process.find("sparse"), option], deadline=self._run.deadline).text
 
     def _diagnose(self, tree: PatchedTree, *, fresh: bool = False) -> Counter[str]:
-        run, said = self._run, list[str]()
+        run, compiler_output = self._run, list[str]()
 
         def work() -> tuple[None, bool, str]:
             with run.builder.work_tree(tree, run.deadline) as folder:
@@ -232,12 +232,12 @@ class _Lint:
                 make = run.builder.make(source, output, run.deadline, tree)
                 replace(make, log=run.folder / "lint.log").run(
                     *("W=1", "C=1", f"CHECK={process.find('sparse')}", *existing),
-                    on_line=lambda line: said.append(line.replace(f"{source}/", "")),
+                    on_line=lambda line: compiler_output.append(line.replace(f"{source}/", "")),
                 )
             return None, False, "W=1 and sparse"
 
         run.stages.run("lint", work)
-        return Counter(diagnostics(said))
+        return Counter(diagnostics(compiler_output))
 
 
 def _lint_folder(work: WorkTree, config: str, *, fresh: bool) -> Path:
@@ -292,8 +292,8 @@ def _coccinelle(run: Run, trees: Sequence[PatchedTree]) -> tuple[list[_Added], t
 
 def _versions(tree: PatchedTree, names: Sequence[str]) -> list[coccinelle.Version]:
     """Return those of the files that ``tree`` has, with their contents."""
-    found = [(name, _content(tree, name)) for name in names]
-    return [(name, content) for name, content in found if content is not None]
+    contents = [(name, _content(tree, name)) for name in names]
+    return [(name, content) for name, content in contents if content is not None]
 
 
 def changed_c_files(before: PatchedTree, after: PatchedTree) -> list[str]:
