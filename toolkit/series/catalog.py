@@ -24,10 +24,11 @@ from toolkit.core.model.series import (
     Trailer,
 )
 from toolkit.formats import yamlfile
-from toolkit.series import reader, sources
+from toolkit.series import QUILT, STDIN
 
 if TYPE_CHECKING:
     from toolkit.series.manifest import SeriesManifest
+    from toolkit.series.reader import PatchFiles
 
 MANIFEST = "series.yaml"
 
@@ -70,15 +71,15 @@ def resolve(
     """
     path = locate(name, root)
     if not (path / MANIFEST).exists():
-        files = reader.read(path, version=version)
-        own = {sources.STDIN: "standard-input", sources.QUILT: path.resolve().parent.name}
+        files = _read(path, version=version)
+        own = {STDIN: "standard-input", QUILT: path.resolve().parent.name}
         stem = path.stem if path.is_file() else path.resolve().name
         return bare(own.get(path.name, stem), files, path)
     manifest = _manifest(path)
     base = _choose(manifest, release, path / MANIFEST)
     entry = manifest.bases[base]
     folder = path / ((entry and entry.folder) or base)
-    files = reader.read(_folder(folder), entry.order if entry else ())
+    files = _read(_folder(folder), entry.order if entry else ())
     return PatchSeries(
         name=_full_name(path),
         title=manifest.title,
@@ -119,7 +120,7 @@ def describe(name: str, root: Path, version: int | None = None) -> list[str]:
         entry = manifest.bases[base]
         lines.append(f"for Linux {', '.join((entry and entry.kernels) or (base,))}:")
         folder = path / ((entry and entry.folder) or base)
-        files = reader.read(_folder(folder), entry.order if entry else ())
+        files = _read(_folder(folder), entry.order if entry else ())
         lines += [f"  {patch.name}: {patch.subject}" for patch in files.patches]
         lines += [f"  {line}" for line in _posting_lines(files.posting, files.mailing)]
     for title, items in (
@@ -156,8 +157,8 @@ def locate(name: str, root: Path) -> Path:
 
     Raises :class:`UserError` for a name that is unknown or ambiguous.
     """
-    if name == sources.STDIN:
-        return Path(sources.STDIN)
+    if name == STDIN:
+        return Path(STDIN)
     path = paths.expand(name)
     if name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
         if not path.exists():
@@ -200,10 +201,10 @@ def places(name: str, root: Path) -> tuple[Path, ...]:
         path = locate(name, root)
     except UserError:
         return ()
-    if str(path) == sources.STDIN:
+    if str(path) == STDIN:
         return ()
     # Of a quilt series each file counts, and so does what is listed below it.
-    return (path.parent if path.name == sources.QUILT and path.is_file() else path,)
+    return (path.parent if path.name == QUILT and path.is_file() else path,)
 
 
 def _folder(path: Path) -> Path:
@@ -212,7 +213,7 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def bare(name: str, files: reader.PatchFiles, origin: Path) -> PatchSeries:
+def bare(name: str, files: PatchFiles, origin: Path) -> PatchSeries:
     """Return a series without a manifest, for no base in particular."""
     return PatchSeries(
         name=name,
@@ -230,6 +231,12 @@ def bare(name: str, files: reader.PatchFiles, origin: Path) -> PatchSeries:
 def _full_name(path: Path) -> str:
     path = path.resolve()
     return f"{path.parent.name}/{path.name}"
+
+
+def _read(path: Path, order: Sequence[str] = (), *, version: int | None = None) -> PatchFiles:
+    from toolkit.series import reader  # noqa: PLC0415 - slow to import, and a listing does without
+
+    return reader.read(path, order, version=version)
 
 
 def _manifest(path: Path) -> SeriesManifest:

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import TextIO
 
 from toolkit.core.errors import UserError
+from toolkit.series import QUILT, STDIN
 from toolkit.series.gitmail import MailFile
 from toolkit.series.scratch import MAX_BYTES
 
-STDIN = "-"
-QUILT = "series"  # what quilt calls the file that lists its patches
 QUILT_CONTEXT = 1  # git quiltimport's -C1
 MAX_FILES = 5000
 MAX_NOTICES = 10

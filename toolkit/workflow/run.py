@@ -27,7 +27,7 @@ from toolkit.host.cache import Cache
 from toolkit.kernel import gcov_build, worktree
 from toolkit.kernel.kbuild import Builder
 from toolkit.series import catalog
-from toolkit.testing import in_tree_suites, suites, verdicts
+from toolkit.testing import in_tree_suites, program_names, suites, verdicts
 from toolkit.testing.gcda import Counters
 from toolkit.testing.machines import Machines, MakeMachines
 from toolkit.testing.result_cache import ResultCache
@@ -150,9 +150,14 @@ class Run:
 
     @functools.cached_property
     def wanted_suites(self) -> tuple[suites.Suite, ...]:
-        """The suites asked for, else those that the series names."""
+        """The suites asked for, else those that the series names.
+
+        Raises :class:`UserError`, before anything is built, for a --test that names no program.
+        """
         names = self.request.suites or (self.series.suites if self.series else ())
-        return tuple(suites.find(self.paths.suites, name, lambda: self.tree) for name in names)
+        wanted = tuple(suites.find(self.paths.suites, name, lambda: self.tree) for name in names)
+        program_names.check(self.request.tests, wanted, lambda: self.tree)
+        return wanted
 
     @property
     def fragments(self) -> tuple[Fragment, ...]:

@@ -36,6 +36,16 @@ def test_a_profile_has_the_last_word(tmp_path: Path) -> None:
     assert merged["CONFIG_VIRTIO_NET"][1] == "image minimal"
 
 
+def test_a_program_that_no_suite_can_have_is_refused_before_anything_is_built(
+    tmp_path: Path,
+) -> None:
+    run = a_run(tmp_path, Request(patch=None, suites=("kvm",), tests=("iosignalfd_arg_test",)))
+    with pytest.raises(UserError, match="can be called 'iosignalfd_arg_test'") as caught:
+        _ = run.fragments
+    assert "iosignalfd_args_test" in (caught.value.hint or "")
+    assert run.reached.kernel is None
+
+
 def test_coverage_comes_on_top_of_a_profile(tmp_path: Path) -> None:
     faults = profile.load("faults")
     request = Request(patch=None, suites=("kvm",), profile=faults, coverage=True)
