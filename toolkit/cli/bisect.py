@@ -198,8 +198,8 @@ def _shared_words(context: click.Context, *, boot: bool) -> Iterator[str]:
     for option in context.command.params:
         assert isinstance(option, click.Option)
         assert option.name is not None
-        given = context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
-        if not given or option.name in _OURS or (boot and option.name in _NOT_FOR_BOOT):
+        on_command_line = context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+        if not on_command_line or option.name in _OURS or (boot and option.name in _NOT_FOR_BOOT):
             continue
         word, value = max(option.opts, key=len), context.params[option.name]
         if option.is_flag:

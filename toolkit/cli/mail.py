@@ -117,13 +117,13 @@ def _check_series(
 
 def _repeatable(patches: Path) -> tuple[str, ...]:
     """Return the command that does the same by hand: build-and-test with the options given."""
-    given = open_run.repeatable(sys.argv)
-    at = given.index("b4-check")
-    kept = list(given[at + 2 :])
+    words = open_run.repeatable(sys.argv)
+    at = words.index("b4-check")
+    kept = list(words[at + 2 :])
     if "--mbox" in kept:
         del kept[kept.index("--mbox") : kept.index("--mbox") + 2]
     kept = [word for word in kept if not word.startswith("--mbox=")]
-    return (*given[:at], "build-and-test", "--patch", str(patches), *kept)
+    return (*words[:at], "build-and-test", "--patch", str(patches), *kept)
 
 
 def _check_patch(

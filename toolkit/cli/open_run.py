@@ -73,20 +73,20 @@ def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...])
 
     ours = {"patch", "command", "step_summary"}
     fields = {field.name for field in dataclasses.fields(Request)} - ours
-    known = {name: value for name, value in given.items() if name in fields and value is not None}
-    if "isolation" in known:
-        known["isolation"] = Isolation(known["isolation"])
-    if "profile" in known:
-        known["profile"] = profile.load(known["profile"])
-    known["coverage"] = known.get("coverage", False) or "coverage_fail_under" in known
-    if known["coverage"] and patch is None:
+    values = {name: value for name, value in given.items() if name in fields and value is not None}
+    if "isolation" in values:
+        values["isolation"] = Isolation(values["isolation"])
+    if "profile" in values:
+        values["profile"] = profile.load(values["profile"])
+    values["coverage"] = values.get("coverage", False) or "coverage_fail_under" in values
+    if values["coverage"] and patch is None:
         raise UserError("--coverage counts the lines of a series", hint="name one with --patch")
-    if known["coverage"] and known.get("each"):
+    if values["coverage"] and values.get("each"):
         raise UserError(
             "--coverage counts the lines of the whole series, and --each tests its patches",
             hint="run one after the other",
         )
-    if known["coverage"] and known.get("isolation") is Isolation.CASE:
+    if values["coverage"] and values.get("isolation") is Isolation.CASE:
         raise UserError(
             "--coverage counts the lines that each program ran, not each case",
             hint="leave --isolation case out",
@@ -97,7 +97,7 @@ def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...])
         patch=patch,
         command=command,
         step_summary=Path(page) if page else None,
-        **known,
+        **values,
     )
 
 

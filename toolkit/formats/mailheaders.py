@@ -145,9 +145,9 @@ def compose(headers: Headers, author: str, date: str, subject: str, message: str
     ``headers`` is what it was posted as. What git reads in the result is ``author``, ``date``,
     ``subject`` and ``message``.
     """
-    given = headers.tags
-    count = given.total is not None and f" {given.number:0{len(str(given.total))}}/{given.total}"
-    version = f" v{given.version}" if given.version > 1 else ""
+    tags = headers.tags
+    count = tags.total is not None and f" {tags.number:0{len(str(tags.total))}}/{tags.total}"
+    version = f" v{tags.version}" if tags.version > 1 else ""
     posted = {
         "From": author,
         "Date": date,

@@ -68,10 +68,10 @@ def _explain(fault: ErrorDetails) -> str:
             return f"key {last!r} is missing{inside}"
         case "value_error":
             return f"{_dotted(fault['loc'])}: {fault['ctx']['error']}".removeprefix(": ")
-    found = repr(fault["input"])
-    found = found if len(found) <= 60 else found[:57] + "..."
+    value = repr(fault["input"])
+    value = value if len(value) <= 60 else value[:57] + "..."
     message = fault["msg"][:1].lower() + fault["msg"][1:]
-    return f"{_dotted(fault['loc'])}: {message}, not {found}"
+    return f"{_dotted(fault['loc'])}: {message}, not {value}"
 
 
 def _dotted(location: Sequence[int | str]) -> str:
@@ -83,10 +83,10 @@ def _hint(fault: ErrorDetails, model: type[BaseModel]) -> str:
     if fault["type"] != "extra_forbidden":
         return ""
     *parents, last = fault["loc"]
-    known = sorted(_known(model, parents))
-    near = nearest(str(last), known)
+    keys = sorted(_known(model, parents))
+    near = nearest(str(last), keys)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    return f"{guess}known keys: {', '.join(known)}"
+    return f"{guess}known keys: {', '.join(keys)}"
 
 
 def _known(model: type[BaseModel], location: Sequence[int | str]) -> set[str]:

@@ -111,8 +111,8 @@ def confine(
         return ()
     program = process.find(PROGRAM, PACKAGE)
     tools = toolchains(path or os.environ.get("PATH", os.defpath), Path.home())
-    seen = (*tools, *readonly)
-    return tuple(_words(program, support.options, writable, seen, network=network))
+    readable = (*tools, *readonly)
+    return tuple(_words(program, support.options, writable, readable, network=network))
 
 
 def sweep(folder: Path, *, links_to: Collection[Path] = ()) -> list[str]:
@@ -228,7 +228,7 @@ def toolchains(path: str, home: Path) -> list[Path]:
     A compiler in PREFIX/bin comes with PREFIX, but never with a whole home or a hidden folder in
     one: of ``~/.local/bin`` there is that folder alone.
     """
-    found = {}
+    folders = {}
     for folder in map(Path, path.split(os.pathsep)):
         if not folder.is_absolute() or re.match(r"/(usr|bin|sbin|lib)(/|$)", str(folder)):
             continue
@@ -237,5 +237,5 @@ def toolchains(path: str, home: Path) -> list[Path]:
             private = home.is_relative_to(prefix) or any(
                 part.startswith(".") for part in prefix.parts
             )
-            found[folder if private or folder.name != "bin" else prefix] = True
-    return list(found)
+            folders[folder if private or folder.name != "bin" else prefix] = True
+    return list(folders)

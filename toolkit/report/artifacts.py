@@ -38,22 +38,22 @@ def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) ->
     is appended to it. Raises :class:`OSError` where something cannot be written.
     """
     _replace(run_dir / RESULT, to_json(result))
-    seen = view.of(result)
-    text = markdown.render(seen)
-    _replace(run_dir / JUNIT, junit.render(seen))
-    _replace(run_dir / KCIDB, kcidb.render(seen))
+    shown = view.of(result)
+    text = markdown.render(shown)
+    _replace(run_dir / JUNIT, junit.render(shown))
+    _replace(run_dir / KCIDB, kcidb.render(shown))
     _replace(run_dir / SUMMARY, text)
-    if seen.host_at_fault:
+    if shown.host_at_fault:
         (run_dir / REPLY).unlink(missing_ok=True)  # nothing of this host's is for the list
     else:
-        _replace(run_dir / REPLY, mail.render(seen))
+        _replace(run_dir / REPLY, mail.render(shown))
     logs = [
         f"tests/{program.id}{suffix}"
-        for program in seen.failed_programs(html_page.MAX_FAILURES)
+        for program in shown.failed_programs(html_page.MAX_FAILURES)
         for suffix in (".log", ".stderr.log", ".console.log")
     ]
     files = [name for name in (*_LINKED, *logs) if (run_dir / name).is_file()]
-    _replace(run_dir / HTML, html_page.render(seen, files))
+    _replace(run_dir / HTML, html_page.render(shown, files))
     if step_summary:
         with step_summary.open("ab") as file:
             file.write(text + b"\n")

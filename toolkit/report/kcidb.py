@@ -45,9 +45,9 @@ def render(view: ReportView) -> bytes:
         data["tests"] = [_test(view, leaf, run) for leaf in result.leaves]
         if result.verdict is Verdict.BOOT_FAILURE:
             data["tests"].append(_boot(result, run))
-        known = [leaf for leaf in result.leaves if leaf.known]
-        data["issues"] = list({each["id"]: each for each in map(_issue, known)}.values())
-        data["incidents"] = [_incident(leaf, run) for leaf in known]
+        expected = [leaf for leaf in result.leaves if leaf.known]
+        data["issues"] = list({each["id"]: each for each in map(_issue, expected)}.values())
+        data["incidents"] = [_incident(leaf, run) for leaf in expected]
     return json.dumps(_clean(data), indent=1).encode() + b"\n"
 
 

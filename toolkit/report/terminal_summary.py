@@ -56,10 +56,10 @@ def summary(result: RunResult, run_dir: Path, stream: IO[str] | None = None) -> 
 
 def _lines(result: RunResult, run_dir: Path) -> Iterator[tuple[str, str, int]]:
     """Yield the text, style and indentation of each line."""
-    seen = view.of(result)
-    messages = "\n".join(leaf.message for leaf in seen.failures)
+    shown = view.of(result)
+    messages = "\n".join(leaf.message for leaf in shown.failures)
     text = _template().render(
-        view=seen,
+        view=shown,
         result=result,
         run_dir=run_dir,
         explanation=explanation(result),

@@ -22,18 +22,18 @@ def find(said: Iterable[str], tree: PatchedTree | None) -> tuple[Blame, ...]:
     if tree is None or tree.series is None:
         return ()
     origins = Annotations(tree)
-    found: dict[tuple[str, int], Blame] = {}
+    blames: dict[tuple[str, int], Blame] = {}
     for line in said:
         for match in _PLACE.finditer(line):
             file = _file(match[1], tree.files)
-            if not file or (file, int(match[2])) in found or len(found) >= MAX_BLAMES:
+            if not file or (file, int(match[2])) in blames or len(blames) >= MAX_BLAMES:
                 continue
             number = int(match[2])
             place = origins.of(file, number)
             if place:
                 said = line[: match.start(1)] + file + line[match.end(1) :]
-                found[file, number] = _blame(said, file, number, place, tree)
-    return tuple(found.values())
+                blames[file, number] = _blame(said, file, number, place, tree)
+    return tuple(blames.values())
 
 
 def _file(named: str, files: Mapping[str, object]) -> str:

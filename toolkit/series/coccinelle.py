@@ -91,8 +91,8 @@ class Checker:
     def _known(self, key: str) -> Report:
         path = self.cache.find("coccinelle", key)
         assert path  # it was found or kept a moment ago
-        known = json.loads((path / "report.json").read_text())
-        return Report(tuple(known["complaints"]), tuple(known["failed"]))
+        previous = json.loads((path / "report.json").read_text())
+        return Report(tuple(previous["complaints"]), tuple(previous["failed"]))
 
     def _run(
         self, versions: Sequence[Version], on_script: OnScript, deadline: Deadline
@@ -117,18 +117,18 @@ class Checker:
                     argv, cwd=Path(scratch), check=False, deadline=deadline, within=within
                 )
 
-            said: dict[str, list[str]] = defaultdict(list)
+            by_file: dict[str, list[str]] = defaultdict(list)
             failed = []
             with ThreadPoolExecutor(self.jobs) as pool:
                 done = zip(self.scripts, pool.map(run, self.scripts), strict=True)
                 for count, (script, ended) in enumerate(done, 1):
                     on_script(count, len(self.scripts), script.path.stem)
                     for folder, complaint in parse_complaints(ended.text.splitlines()):
-                        said[folder].append(complaint)
+                        by_file[folder].append(complaint)
                     if ended.status != 0:
                         failed.append(f"{script.path.name}: {_last_line(ended.stderr)}")
         return {
-            version: Report(tuple(said[str(number)]), tuple(failed))
+            version: Report(tuple(by_file[str(number)]), tuple(failed))
             for number, version in enumerate(versions)
         }
 

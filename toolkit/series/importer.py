@@ -68,9 +68,9 @@ def write(
         raise UserError(f"{target} exists", hint="remove it, or give another name with --name")
     folder = target / base
     folder.mkdir(parents=True)
-    given = files.posting.trailers if trailers else ()
+    added = files.posting.trailers if trailers else ()
     for number, (patch, mail) in enumerate(zip(files.patches, files.mails, strict=True), 1):
-        extra = [each.text for each in given if each.patch in (0, number)]
+        extra = [each.text for each in added if each.patch in (0, number)]
         (folder / patch.name.replace("/", "-")).write_bytes(_form(mail, extra))
     if files.cover:
         (folder / COVER).write_bytes(_form(files.cover))

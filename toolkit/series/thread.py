@@ -161,10 +161,10 @@ def _wanted(
 
 
 def _version(mail: Mail, branches: frozenset[int]) -> _Version:
-    given = mail.headers.tags
-    if given.minor and given.version in branches:
+    tags = mail.headers.tags
+    if tags.minor and tags.version in branches:
         return _Version(1)
-    return _Version(given.version, given.minor)
+    return _Version(tags.version, tags.minor)
 
 
 # --- within a version -----------------------------------------------------------------------------
@@ -347,11 +347,11 @@ def _without_circles(mails: Sequence[Mail]) -> list[Mail]:
 
 def _plain_subject(mail: Mail, revision: int) -> str:
     """Return a subject as b4 reads it, whatever the lists and the mail programs made of it."""
-    given = mail.headers.tags
+    tags = mail.headers.tags
     title = re.sub(r"^[\s\[\]:]+", "", mail.subject) or "-"
-    if given.reply or not (mail.is_patch or given.number is not None):
-        return f"Re: {title}" if given.reply else title
-    count = f" {given.number}/{given.total}" if given.number is not None else ""
+    if tags.reply or not (mail.is_patch or tags.number is not None):
+        return f"Re: {title}" if tags.reply else title
+    count = f" {tags.number}/{tags.total}" if tags.number is not None else ""
     version = f" v{revision}" if revision > 1 else ""
     return f"[PATCH{version}{count}] {title}"
 

@@ -61,12 +61,12 @@ class Side:
         """Return how often each leaf was bad here, out of the runs of its program."""
         often = {}
         for observations in self.programs.values():
-            seen = Counter(
+            counts = Counter(
                 leaf_id
                 for observation in observations
                 for leaf_id in {leaf.id for leaf in observation if leaf.status.bad}
             )
-            for leaf_id, times in seen.items():
+            for leaf_id, times in counts.items():
                 often[leaf_id] = Tally(times, len(observations))
         return often
 
@@ -95,14 +95,14 @@ def merged(observations: Sequence[Observation]) -> list[Leaf]:
     if len(observations) == 1:
         return list(observations[0])
     side = Side({"": observations})
-    seen = Counter(
+    counts = Counter(
         pair
         for observation in observations
         for pair in {(leaf.id, leaf.status) for leaf in observation}
     )
     leaves = []
     for leaf in side.worst().values():
-        times = seen[leaf.id, leaf.status]
+        times = counts[leaf.id, leaf.status]
         if times < len(observations) and leaf.status.bad:
             frequency = f"{leaf.status.value} in {times} of {len(observations)} runs"
             message = "\n".join(filter(None, (frequency, leaf.message)))

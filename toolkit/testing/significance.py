@@ -59,12 +59,12 @@ def fisher(more: Tally, fewer: Tally) -> float:
 
     The tail of the hypergeometric distribution in whole numbers, rounded once, at the end.
     """
-    seen = more.seen + fewer.seen
+    total = more.seen + fewer.seen
     ways = sum(
-        math.comb(more.runs, here) * math.comb(fewer.runs, seen - here)
-        for here in range(more.seen, min(more.runs, seen) + 1)
+        math.comb(more.runs, here) * math.comb(fewer.runs, total - here)
+        for here in range(more.seen, min(more.runs, total) + 1)
     )
-    return ways / math.comb(more.runs + fewer.runs, seen)
+    return ways / math.comb(more.runs + fewer.runs, total)
 
 
 def enough(repeats: Repeats, *, less: bool = False) -> bool:

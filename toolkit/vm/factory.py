@@ -134,10 +134,10 @@ class MachineFactory:
         when QEMU does not.
         """
         limit = deadline.sooner(BOOT_SECONDS)
-        made = ssh_keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
-        with self._started(folder, made, limit) as vm:
+        keys = ssh_keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
+        with self._started(folder, keys, limit) as vm:
             vm.wait_ready(limit)
-            with self._session(vm, made, limit) as session:
+            with self._session(vm, keys, limit) as session:
                 self._load_modules(vm, session, limit)
                 yield BootedGuest(vm, session, vm.splats())
 
@@ -151,14 +151,14 @@ class MachineFactory:
         have been copied already and stay. Raises :class:`MachineLostError` when QEMU does not
         like what was saved.
         """
-        made = ssh_keys.load_keys(saved.keys)
+        keys = ssh_keys.load_keys(saved.keys)
         files = self._files(into or saved.path, kept=bool(into))
         with self._turn(deadline) as give_up:
             limit = deadline.sooner(RESTORE_SECONDS)  # the wait for others is none of it
-            with self._started(folder, made, limit, files, incoming=True) as vm:
+            with self._started(folder, keys, limit, files, incoming=True) as vm:
                 with saved.state.open("rb") as state:
                     vm.restore(state, limit)
-                with self._session(vm, made, limit) as session:
+                with self._session(vm, keys, limit) as session:
                     session.set_clock()
                     give_up()
                     yield BootedGuest(vm, session)
@@ -256,8 +256,8 @@ class MachineFactory:
         limit = deadline.sooner(BOOT_SECONDS)
         if self.image.disk:
             _lay_over(self.image.disk, into / snapshot.DISK, limit)
-        made = ssh_keys.make_keys(into / snapshot.KEYS, self.image.host_key_type)
-        with self._started(own, made, limit, self._files(into, kept=True)) as vm:
+        keys = ssh_keys.make_keys(into / snapshot.KEYS, self.image.host_key_type)
+        with self._started(own, keys, limit, self._files(into, kept=True)) as vm:
             vm.wait_ready(limit)
             self._save(vm, into, limit)
 

@@ -170,8 +170,8 @@ class Machine:
 
     def _terminated(self) -> str:
         """Return what QEMU says of a signal on which it ended with status 0, "" without one."""
-        said = (_TERMINATED.search(line) for line in reversed(_stderr(self.spec)))
-        return next((f"was ended by {match[1]}" for match in said if match), "")
+        endings = (_TERMINATED.search(line) for line in reversed(_stderr(self.spec)))
+        return next((f"was ended by {match[1]}" for match in endings if match), "")
 
     def was_stopped(self) -> bool:
         """Return whether somebody stopped QEMU (SIGSTOP), so that its guest lost time."""

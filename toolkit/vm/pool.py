@@ -203,12 +203,12 @@ class MachinePool:
         folder = self.folder / snapshot.KEYS
         if source:
             shutil.copytree(source.keys, folder, dirs_exist_ok=True)
-            made = ssh_keys.load_keys(folder)
+            keys = ssh_keys.load_keys(folder)
         else:
-            made = ssh_keys.make_keys(folder, self.factory.image.host_key_type)
-        spec = self.factory.spec(self.folder, made.fw_cfg, Path())
+            keys = ssh_keys.make_keys(folder, self.factory.image.host_key_type)
+        spec = self.factory.spec(self.folder, keys.fw_cfg, Path())
         script = self.folder / "qemu.sh"
-        script.write_text(qemu_argv.script(spec, made.client_key))
+        script.write_text(qemu_argv.script(spec, keys.client_key))
         script.chmod(0o755)
 
     # --- machines --------------------------------------------------------------------

@@ -88,7 +88,7 @@ def _steps(run: Run) -> list[_Step]:
 
 def _build(run: Run, steps: Sequence[_Step]) -> None:
     """Build every kernel; a patch that does not build is remembered, the whole series raises."""
-    known: Counter[str] = Counter()
+    earlier: Counter[str] = Counter()
     for step in steps:
         began = time.monotonic()
         try:
@@ -113,8 +113,8 @@ def _build(run: Run, steps: Sequence[_Step]) -> None:
         log = step.run.folder / "build.log"
         now = Counter(diagnostics(log.read_text(errors="replace").splitlines()))
         # Only what is compiled again warns again, so what a step before warned of stays known.
-        step.warnings = tuple((now - known).elements()) if step.patch else ()
-        known |= now
+        step.warnings = tuple((now - earlier).elements()) if step.patch else ()
+        earlier |= now
 
 
 # --- tests ---------------------------------------------------------------------------------

@@ -36,8 +36,8 @@ class Reached:
     @property
     def testable(self) -> bool:
         """Whether there is all that a machine needs to run a test."""
-        made = (self.kernel, self.built_suites, self.image, self.accelerator)
-        return all(each is not None for each in made)
+        needed = (self.kernel, self.built_suites, self.image, self.accelerator)
+        return all(each is not None for each in needed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,9 @@ class Tree:
         except _ChangedError:
             return None
         except OSError as error:
-            known = of_os_error(error)
+            reason = of_os_error(error)
             raise InfrastructureError(
-                f"cannot copy {path}: {known.what}", hint=known.hint
+                f"cannot copy {path}: {reason.what}", hint=reason.hint
             ) from error
         if not cached:
             save_pointer(latest, key)
