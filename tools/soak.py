@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit.core.errors import EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED, EXIT_OK
+from toolkit.core.paths import APP
 from toolkit.host.cache import tree_size
 
 PROJECT = Path(__file__).parents[1]
@@ -316,7 +317,7 @@ class Soak:
         files = [
             path
             for kind in _KINDS_OF_ENTRIES
-            for path in (self.cache / "kernel-toolkit" / kind).glob("*/**/*")
+            for path in (self.cache / APP / kind).glob("*/**/*")
             if path.is_file() and not path.is_symlink() and path.stat().st_size
         ]
         if files:
@@ -332,8 +333,9 @@ class Soak:
     def sizes(self) -> dict[str, int]:
         """Return how many bytes lie in the cache, the state and the temporary folder."""
         return {
-            "cache": tree_size(self.cache),
+            "cache": tree_size(self.cache / APP),
             "state": tree_size(self.home / "state"),
+            "run folders": tree_size(self.home / "runs"),
             "temporary files": tree_size(self.home / "tmp"),
         }
 
@@ -348,7 +350,7 @@ class Soak:
 
     def left(self) -> Iterator[Path]:
         """Yield each file with content that the cache still has, but for what may stay."""
-        for path in sorted((self.cache / "kernel-toolkit").rglob("*")):
+        for path in sorted((self.cache / APP).rglob("*")):
             if path.is_file() and path.stat().st_size and not path.name.startswith("latest-"):
                 yield path
 

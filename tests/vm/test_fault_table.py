@@ -275,7 +275,7 @@ def little_memory(bench: Bench) -> Ended:
     return bench.run("pass", "--append", "mem=24M")
 
 
-@kernel("it says little on its console (--append quiet)", code=0)
+@kernel("it is to say little on its console (--append quiet)", code=2, words="quiet")
 def quiet(bench: Bench) -> Ended:
     return bench.run("pass", "--append", "quiet")
 
