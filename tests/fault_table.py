@@ -29,7 +29,10 @@ _VARYING = (
     (re.compile(r"\b[0-9a-f]{32,64}\b"), "<digest>"),
     (re.compile(r"\b127\.0\.0\.1:\d+"), "<server>"),
     (re.compile(r"\b\d+(\.\d+)? s\b"), "N s"),
+    (re.compile(r"x{9,}"), "x…"),
+    (re.compile(r" \(N s\)"), ""),  # which is shown of a case that took long
     (re.compile(r"\b\d+ bytes\b"), "N bytes"),
+    (re.compile(r"CPU: \d+ PID: \d+"), "CPU: N PID: N"),
     (re.compile(r"\btest_a_fault\w+"), "…"),
     (re.compile(r"'…\S*' -> "), ""),  # of a copy; what comes first depends on the file system
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,7 +23,6 @@ from toolkit.report import artifacts, coverage_view, history
 from toolkit.series import blame
 from toolkit.testing import coverage, verdicts
 from toolkit.testing.gcda import BOOT
-from toolkit.vm import qmp
 from toolkit.workflow import baseline, per_patch, reproducer, run_result
 from toolkit.workflow.reproducer import Kit
 from toolkit.workflow.run import Run
@@ -40,7 +38,6 @@ def build_and_test(run: Run, test: Callable[[Run], object] | None = None) -> Run
     raised again for the caller to show.
     """
     try:
-        qmp.check_folder(tempfile.gettempdir())
         (test or _test)(run)
         covered = _coverage(run)
         verdict, code = verdicts.verdict(run.findings.leaves)
