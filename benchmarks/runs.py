@@ -62,8 +62,10 @@ def watch(
     With ``stop`` it is interrupted as ^C does once it has printed that line.
     """
     output, first, peak, began = b"", 0.0, 0.0, time.monotonic()
+    # Where all of this runs in the background, a shell has SIGINT ignored for all below it.
+    listening = ["env", "--default-signal=INT", *command]
     with subprocess.Popen(
-        command,
+        listening,
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
