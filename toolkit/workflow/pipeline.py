@@ -46,7 +46,7 @@ def build_and_test(run: Run, test: Callable[[Run], object] | None = None) -> Run
             verdict, code = Verdict.FAIL, KernelError.exit_code
         message = short or verdicts.reason(run.findings.leaves)
         result = run_result.of(run, verdict, code, message)
-        return _concluded(run, replace(result, coverage=covered))
+        return _concluded(run, replace(result, coverage=covered), may_be_lost=False)
     except KeyboardInterrupt:
         interrupted = run_result.of(run, Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted")
         _concluded(run, interrupted)
@@ -99,8 +99,12 @@ def _coverage(run: Run) -> Coverage | None:
     return replace(measured.coverage, wanted=run.request.coverage_fail_under)
 
 
-def _concluded(run: Run, result: RunResult) -> RunResult:
-    """Return the result with what its evidence points at, and write the reports."""
+def _concluded(run: Run, result: RunResult, *, may_be_lost: bool = True) -> RunResult:
+    """Return the result with what its evidence points at, and write the reports.
+
+    A full disk must not hide the error that a run ended in: its reports ``may_be_lost``. Nor may it
+    let a run pass that left no result; then OSError is raised.
+    """
     reached = run.reached
     kernel, base = reached.kernel, reached.base
     if kernel and base and result.splats and result.verdict is not Verdict.INTERRUPTED:
@@ -111,7 +115,7 @@ def _concluded(run: Run, result: RunResult) -> RunResult:
     ]
     blames = blame.find([*result.detail, *evidence], reached.tree)
     result = replace(result, blames=blames)
-    with contextlib.suppress(OSError):  # a full disk must not hide the first error
+    with contextlib.suppress(OSError) if may_be_lost else contextlib.nullcontext():
         artifacts.write(run.folder, result, run.request.step_summary)
         if reached.testable:
             asked = run.request

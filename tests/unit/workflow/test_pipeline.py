@@ -20,6 +20,7 @@ from toolkit.core.model.testing import Leaf, Status
 from toolkit.core.observer import Silent
 from toolkit.kernel import gcov_build
 from toolkit.kernel.gcov_build import Profiled
+from toolkit.report import artifacts
 from toolkit.testing import coverage
 from toolkit.testing.coverage import Measured
 from toolkit.workflow import pipeline
@@ -108,3 +109,14 @@ def test_some_programs_alone_say_nothing_of_explanations(
 ) -> None:
     _, said = finish(tmp_path, monkeypatch, Status.PASS, coverage=True, tests=("a",))
     assert said == []
+
+
+def test_no_run_passes_whose_reports_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(artifacts, "write", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        finish(tmp_path, monkeypatch, Status.PASS)
