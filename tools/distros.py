@@ -112,7 +112,9 @@ def script(root: Path, places: Iterable[tuple[Path, str]], command: str) -> str:
 
     It runs in mount and process namespaces of its own, with which the mounts go.
     """
-    lines = ["set -e", f"cd {shlex.quote(str(root))}", "mount -t proc proc proc"]
+    here = shlex.quote(str(root))
+    # A mount of its own, as the root of a machine is: what runs there makes namespaces, too.
+    lines = ["set -e", f"mount --bind {here} {here}", f"cd {here}", "mount -t proc proc proc"]
     lines += [f"mount --rbind /{folder} {folder}" for folder in ("sys", "dev")]
     for source, place in places:
         made = "mkdir -p" if source.is_dir() else "touch"

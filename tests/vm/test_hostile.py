@@ -15,7 +15,7 @@ SUITE = DATA / "kselftests/hostile"
 MEMORY_MIB = 150  # of the host, for the toolkit itself
 # Of the host's disk, for a program: what is kept of its two streams, and a machine's whole console
 # (toolkit.testing.guest_program and toolkit.vm.machine), of which a part is kept again.
-DISK_MIB = 8 + 8 + 64 + 1
+DISK_MIB = 4 + 4 + 64 + 1
 
 # By program: the worst of its leaves, and a pattern for what is said of it.
 EXPECTED = {

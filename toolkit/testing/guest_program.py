@@ -30,7 +30,7 @@ _KMEMLEAK = (
 )
 _NO_SSH = "it ended the guest's SSH server or network; the machine still ran"
 _LEAKS_LIMIT = 64 << 10  # characters
-_STREAM_LIMIT = 8 << 20  # bytes of output kept from one program
+_STREAM_LIMIT = 4 << 20  # bytes of output kept from one program
 _LINE_LIMIT = 4 << 10  # bytes of a line that are shown while it runs
 _LINES_SHOWN = 1000  # of one program, as they come; then one in a while
 _SHOWN_SECONDS = 0.1

@@ -148,9 +148,9 @@ class Machine:
 
     def console_tail(self) -> list[str]:
         """Return the last lines of the console."""
-        with contextlib.suppress(FileNotFoundError):
-            text = self.spec.console_log.read_bytes()[-(1 << 16) :].decode(errors="replace")
-            return text.splitlines()[-_TAIL:]
+        with contextlib.suppress(FileNotFoundError), self.spec.console_log.open("rb") as file:
+            file.seek(max(0, self.console_size() - (1 << 16)))  # a flooded one has 64 MiB
+            return file.read(1 << 16).decode(errors="replace").splitlines()[-_TAIL:]
         return []
 
     # --- life ------------------------------------------------------------------------

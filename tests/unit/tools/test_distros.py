@@ -96,6 +96,7 @@ def test_the_script_mounts_and_passes_the_status_on(
     assert done.returncode == 7, done.stderr
     *mounts, chroot = done.stdout.splitlines()
     assert mounts == [
+        f"mount --bind {root} {root}",
         "mount -t proc proc proc",
         "mount --rbind /sys sys",
         "mount --rbind /dev dev",
