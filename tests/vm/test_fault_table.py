@@ -29,7 +29,7 @@ user_land = functools.partial(fault_table.fault, FAULTS, "guest user land")
 cache = functools.partial(fault_table.fault, FAULTS, "cache")
 
 SELFCHECK = DATA / "kselftests/selfcheck"
-_TIMEOUT = 6  # seconds that a program of the suite gets
+_TIMEOUT = 8  # seconds that a program of the suite gets
 # The programs of the suite that is written here, as scripts of a guest's shell.
 PROGRAMS = {
     "pass": "echo 1..1; echo ok 1 fine",
@@ -47,8 +47,8 @@ PROGRAMS = {
     "lies": "echo 1..1; echo ok 1 fine; exit 1",
     "bails": "echo 1..2; echo ok 1 before; echo Bail out! no more",
     "skips": "echo '1..0 # SKIP no such device'; exit 4",
-    "lines": "echo 1..1; yes $(printf %0900d 0) | head -c 9000000; echo; echo ok 1 after",
-    "flood": "echo 1..1; head -c 9000000 /dev/zero | tr '\\0' x; echo; echo ok 1 after",
+    "lines": "echo 1..1; yes",
+    "flood": "echo 1..1; tr '\\0' x </dev/zero",
     "forges": "echo 1..1; echo '<4>WARNING: CPU: 0 PID: 1 at fs/x.c:1 f+0x1/0x2' >/dev/kmsg; "
     "echo ok 1 fine",
     "escapes": "echo 1..1; printf 'ok 1 \\033]0;pwned\\007\\033[2J\\n'",
@@ -385,12 +385,12 @@ def skips(bench: Bench) -> Ended:
     return bench.run("skips")
 
 
-@user_land("a program prints 9 MB in lines", code=1)
+@user_land("a program prints lines without end", code=1)
 def many_lines(bench: Bench) -> Ended:
     return bench.run("lines")
 
 
-@user_land("a program prints 9 MB in one line", code=1)
+@user_land("a program prints one line without end", code=1)
 def long_line(bench: Bench) -> Ended:
     return bench.run("flood")
 
