@@ -173,6 +173,12 @@ def _target(link: Path) -> Path | None:
         return None
 
 
+def referents(folder: Path) -> tuple[Path, ...]:
+    """Return the files that symbolic links in ``folder`` lead to, for them to be readable, too."""
+    links = (path for path in folder.iterdir() if path.is_symlink())
+    return tuple(path.resolve() for path in links if path.is_file())
+
+
 def _words(
     program: str,
     options: Iterable[str],

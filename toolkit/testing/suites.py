@@ -327,7 +327,8 @@ def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
         objects = work.folder / f"suite-{name}-{digest(str(path))[:8]}"
         for place in (objects, installed, included):
             place.mkdir(exist_ok=True)
-        places = _Places((objects, installed, included), (source, path.parent))
+        sources = (source, path.parent, *sandbox.referents(path))
+        places = _Places((objects, installed, included), sources)
         argv = [
             *(*job.argv(objects), "-C", str(path)),
             *(f"top_srcdir={source}", f"KSFT={source / in_tree_suites.FOLDER}"),

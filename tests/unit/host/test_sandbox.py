@@ -280,3 +280,20 @@ def test_what_a_killed_make_left_half_made_is_made_again(tmp_path: Path) -> None
         assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".o") == ["old.o"]
         assert (tmp_path / ".config").exists()
     assert not (tmp_path / sandbox._UNFINISHED).exists()
+
+
+@needs_sandbox
+def test_a_link_to_a_file_elsewhere_can_be_followed(tmp_path: Path) -> None:
+    elsewhere, suite = tmp_path / "kvm", tmp_path / "suites" / "mine"
+    elsewhere.mkdir()
+    suite.mkdir(parents=True)
+    (elsewhere / "config").write_text("CONFIG_KVM=m\n")
+    (elsewhere / "secret").write_text("no link leads here")
+    (suite / "config").symlink_to("../../kvm/config")
+    (suite / "folder").symlink_to("../../kvm")
+    (suite / "dangling").symlink_to("nowhere")
+    assert sandbox.referents(suite) == ((elsewhere / "config").resolve(),)
+    within = sandbox.confine(readonly=[suite.parent, *sandbox.referents(suite)])
+    command = ["sh", "-c", f"cat {suite}/config; ls {elsewhere}"]
+    done = process.run(command, within=within, deadline=Deadline.after(60))
+    assert done.text == "CONFIG_KVM=m\nconfig\n"
