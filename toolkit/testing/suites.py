@@ -320,6 +320,7 @@ class _Job:
 
 def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
     """Build a suite of our own: every program of it, or none."""
+    path = path.resolve()  # relative links of the suite start there, in a sandbox as well
     installed, included = folder / "installed", folder / "included"
     with job.builder.work_tree(job.tree, job.deadline) as work:
         source = work.source()
