@@ -240,7 +240,7 @@ def test_a_leaf_must_pass_every_time(
 def test_a_program_that_runs_several_times_is_judged_by_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tested = Laboratory(tmp_path, monkeypatch, "flaky delta").run(None, repeat=3).test()
+    tested = Laboratory(tmp_path, monkeypatch, "flaky delta").run(None, repeat=3, machines=1).test()
     leaves = bisect_judge.each_time(tested, (), "kvm/b_test/delta")
     assert [leaf.status for (leaf,) in leaves] == [Status.FAIL, Status.PASS, Status.PASS]
 
