@@ -10,6 +10,7 @@ import click
 
 from toolkit.cli import open_run, options
 from toolkit.core.errors import EXIT_KERNEL, InfrastructureError, ToolkitError
+from toolkit.core.text import printable
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for it.
 
@@ -111,8 +112,6 @@ def measure(context: click.Context, /, patch: str | None, figure: bool, **given:
 
 
 def _print(lines: list[str]) -> None:
-    from toolkit.core.text import printable
-
     for line in lines:
         click.echo(printable(line))
 

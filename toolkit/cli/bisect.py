@@ -20,6 +20,7 @@ from toolkit.core.errors import (
     UserError,
     of_os_error,
 )
+from toolkit.core.text import printable
 
 # Everything else is imported where it is used: `toolkit --help` must be quick.
 if TYPE_CHECKING:
@@ -214,7 +215,6 @@ def _shared_words(context: click.Context, *, boot: bool) -> Iterator[str]:
 
 def _step(context: click.Context, given: dict[str, Any]) -> int:
     from toolkit.core import paths
-    from toolkit.core.text import printable
     from toolkit.workflow.bisect_search import words
     from toolkit.workflow.bisect_state import Judgement
 
@@ -281,7 +281,6 @@ def _repository(kernel: str) -> Repository:
 
 
 def _show(result: Bisection, folder: Path) -> None:
-    from toolkit.core.text import printable
     from toolkit.report.wording import duration
     from toolkit.workflow.bisect_search import FILE, LOG
 

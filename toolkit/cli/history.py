@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from toolkit.core.text import printable
+
 if TYPE_CHECKING:
     from toolkit.report.history import Entry
 
@@ -96,7 +98,7 @@ def history(
         )
         for point in points
     ]
-    click.echo(_printable(title))
+    click.echo(printable(title))
     for line in charts.bars(plotted):
         click.echo(line)
     if svg:
@@ -112,7 +114,7 @@ def _list_runs(entries: list[Entry]) -> None:
         subject = " on ".join(filter(None, (entry.series or "unpatched", entry.release)))
         click.echo(
             f"{_when(entry.started)}  {entry.verdict.value:<14}  {duration(entry.seconds):>11}  "
-            f"{cases:<16}  {_printable(subject)}  {_printable(entry.folder.name)}"
+            f"{cases:<16}  {printable(subject)}  {printable(entry.folder.name)}"
         )
 
 
@@ -138,9 +140,3 @@ def compare(root: Path | None, /, before: str, after: str) -> None:
 
 def _when(started: str) -> str:
     return started[:16].replace("T", " ")
-
-
-def _printable(text: str) -> str:
-    from toolkit.core.text import printable
-
-    return printable(text)

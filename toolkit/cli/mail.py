@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from toolkit.cli import open_run, options
+from toolkit.core.text import printable
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for pydantic.
 
@@ -57,7 +58,7 @@ def series_import(
     if not wanted:
         lines.append("it names no suite: give one with --suite, here or when you test it")
     for line in lines:
-        click.echo(_printable(line))
+        click.echo(printable(line))
     click.echo(f"test it with: toolkit build-and-test --patch {new}")
 
 
@@ -135,9 +136,3 @@ def _check_patch(
     mail = b4.read_message(message)
     with open_run.open_run(root, None, given) as (run, _finish):
         return b4.of_checkpatch(checkpatch.check(mail.content, run.base.path, run.deadline))
-
-
-def _printable(text: str) -> str:
-    from toolkit.core.text import printable
-
-    return printable(text)

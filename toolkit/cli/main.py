@@ -23,6 +23,7 @@ from toolkit.core.errors import (
     ToolkitError,
     of_os_error,
 )
+from toolkit.core.text import printable
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
 
@@ -294,8 +295,6 @@ def _stop_children() -> None:
 
 def _show(error: ToolkitError) -> None:
     """Print an error: what failed, the evidence, and what to do."""
-    from toolkit.core.text import printable
-
     for line in error.detail:
         click.echo(f"  {printable(line)}", err=True)
     click.secho("toolkit: ", fg="red", bold=True, nl=False, err=True)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from toolkit.cli import mail, open_run, options
+from toolkit.core.text import printable
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for pydantic.
 
@@ -22,7 +23,6 @@ def series() -> None:
 def series_list(root: Path | None) -> None:
     """List the series in patches/."""
     from toolkit.core import paths
-    from toolkit.core.text import printable
     from toolkit.series import catalog as series_
 
     for line in series_.list_series(paths.resolve(root).patches):
@@ -36,7 +36,6 @@ def series_list(root: Path | None) -> None:
 def series_show(root: Path | None, /, name: str, series_version: int | None) -> None:
     """Show a series: its patches, its needs, and what it says of its base and where it was sent."""
     from toolkit.core import paths
-    from toolkit.core.text import printable
     from toolkit.series import catalog as series_
 
     for line in series_.describe(name, paths.resolve(root).patches, series_version):
@@ -49,7 +48,6 @@ def series_show(root: Path | None, /, name: str, series_version: int | None) -> 
 @click.pass_obj
 def series_check(root: Path | None, /, name: str, **given: Any) -> None:
     """Check each patch: checkpatch --strict, its build, and what W=1, sparse and coccinelle add."""
-    from toolkit.core.text import printable
     from toolkit.workflow import series_check
 
     with open_run.open_run(root, name, given) as (run, _):

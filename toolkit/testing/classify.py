@@ -19,7 +19,6 @@ from toolkit.testing.significance import Tally
 
 Observation = tuple[Leaf, ...]
 
-_UNFINISHED = (Status.CRASH, Status.TIMEOUT, Status.ERROR)
 _SEVERITY = {status: number for number, status in enumerate(Status)}
 _DMESG = "dmesg"
 _BY_CHOICE = re.compile(r"\bslow\b", re.I)
@@ -216,7 +215,7 @@ def judged(
             reason = f"missing: it gives {status} on the base, and nothing here"
             message = "\n".join(filter(None, (reason, leaf.message if leaf else "")))
             by_id[compared.id] = Leaf(compared.id, Status.ERROR, message)
-        elif leaf and leaf.status in _UNFINISHED and program_of(leaf.id) in changed:
+        elif leaf and leaf.status.unfinished and program_of(leaf.id) in changed:
             reason = "the series changes this test, so it has to run to its end, base or not"
             message = f"{reason}\n{leaf.message}".rstrip()
             by_id[compared.id] = replace(leaf, message=message)

@@ -49,7 +49,6 @@ _OF_THE_WHOLE = ((), ("1",))  # what a document of one test calls that without i
 # kselftest_harness.h on standard error: "# FILE:LINE:CASE:what was wanted" of __TH_LOG, and what
 # __wait_for_test says of a case that did not end by itself.
 _HARNESS_LOG = re.compile(r"# +[^\s:]+:[0-9]+:([^\s:]+):|# ([^\s:]+): Test terminated ")
-_UNFINISHED = (Status.CRASH, Status.TIMEOUT, Status.ERROR)
 _SKIPPED = re.compile(r"\bskip(?:ped|ping)?\b", re.I)
 _SKIP_HEAD = re.compile(r"^[\s#\[]*SKIP(?:PED|PING)?\b[\s:\]-]*")
 _BY_TIMEOUT, _BY_SIGNAL = ": Test terminated by timeout", ": Test terminated unexpectedly by signal"
@@ -113,10 +112,7 @@ def known_here(
     """Return what may fail under an accelerator: as the series says, and as the suites allow."""
     entries = list(series.known_failures if series else ())
     for built in suites:
-        changed = tuple(
-            f"{program.suite}/{program.name}" for program in built.programs if program.touched
-        )
-        entries += [replace(entry, changed=changed) for entry in built.allowed]
+        entries += [replace(entry, changed=built.changed) for entry in built.allowed]
     return tuple(entry for entry in entries if entry.accel in ("", accelerator))
 
 
@@ -378,7 +374,7 @@ def _marked(leaf: Leaf, entry: KnownFailure | None) -> Leaf:
     if leaf.status in (Status.PASS, Status.XPASS):
         why = join("it is listed as a known failure, but it passed", leaf.message)
         return replace(leaf, status=Status.XPASS, message=why, known=entry.reason)
-    if leaf.status in _UNFINISHED and _program_of(leaf) in entry.changed:
+    if leaf.status.unfinished and _program_of(leaf) in entry.changed:
         why = f"that is allowed ({entry.reason}), but not of a test that the series changes"
         return leaf if why in leaf.message else replace(leaf, message=join(why, leaf.message))
     return replace(leaf, status=Status.XFAIL, known=entry.reason)

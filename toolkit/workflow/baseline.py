@@ -112,8 +112,7 @@ def conclude(run: Run, tested: Tested, base: Run, on_base: Tested) -> None:
         confidence=run.request.confidence,
         leaves=tuple(points),
     )
-    programs = run.runner.programs
-    changed = {name for name, program in programs.items() if program.touched}
+    changed = {name for suite in run.built_suites for name in suite.changed}
     judged = tuple(classify.judged(leaves, points, changed))
     run.record(replace(findings, leaves=judged, comparison=comparison))
 

@@ -27,6 +27,11 @@ class Status(StrEnum):
         """Whether a leaf with this status fails the run."""
         return self in _BAD
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a test with this status did not come to an end that could be judged."""
+        return self in (Status.CRASH, Status.TIMEOUT, Status.ERROR)
+
 
 _BAD = frozenset({Status.CRASH, Status.TIMEOUT, Status.ERROR, Status.FAIL, Status.XPASS})
 
@@ -64,6 +69,11 @@ class BuiltSuite:
     programs: tuple[TestProgram, ...]
     allowed: tuple[KnownFailure, ...] = ()  # what cannot work everywhere; tests are globs over ids
     touched: bool = False  # the series changes what it is built from
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The programs whose own source the series changes, as ``suite/program``."""
+        return tuple(f"{each.suite}/{each.name}" for each in self.programs if each.touched)
 
 
 @dataclass(frozen=True, slots=True)
