@@ -1,8 +1,8 @@
 """Compares the toolkit of this checkout with another one's: the same probes, in turns.
 
 Both run as processes, by their own ``.venv/bin/toolkit``, so the other one may be laid out in any
-way. They share the user's cache: after the first round, which does not count, all is warm, and each
-edit is one that nobody has built.
+way. Each has a cache of its own in its work folder, for two layouts would keep undoing each other's
+builds in one. The first round, which does not count, fills it; each edit is one that nobody has built.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ class Side:
     work: Path
     samples: Samples = field(default_factory=dict)
 
+    @property
+    def command(self) -> tuple[str | Path, ...]:
+        """The toolkit, with this side's own cache."""
+        return "env", f"XDG_CACHE_HOME={self.work / 'cache'}", self.program
+
     def keep(self, **values: float) -> None:
         """Add one round's values."""
         for name, value in values.items():
@@ -42,13 +47,13 @@ class Side:
     ) -> Watched:
         """Test the series, with the patches of ``root`` where one is named."""
         with tempfile.TemporaryDirectory(prefix="run-", dir=self.work) as folder:
-            command: list[str | Path] = [self.program, *(("--root", root) if root else ())]
+            command: list[str | Path] = [*self.command, *(("--root", root) if root else ())]
             command += ["build-and-test", "--patch", SERIES, "--run-dir", folder, *words]
             return watch(command, VERDICT, self.checkout, stop=until_verdict)
 
 
 def start_up(side: Side, *words: str) -> float:
-    return seconds_of([side.program, *words], side.checkout)
+    return seconds_of([*side.command, *words], side.checkout)
 
 
 def warm(side: Side) -> None:
