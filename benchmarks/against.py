@@ -2,7 +2,8 @@
 
 Both run as processes, by their own ``.venv/bin/toolkit``, so the other one may be laid out in any
 way. Each has a cache of its own in its work folder, for two layouts would keep undoing each other's
-builds in one. The first round, which does not count, fills it; each edit is one that nobody has built.
+builds in one. The first round, which does not count, fills it; each edit is one that nobody has
+built.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def load_modules(
     loading = f"modprobe -a {shlex.join(names)}" if names else "true"
     seen, command = _mark(machine)
     then = f"{{ {loading} && {command}; }}"
-    session.put_archive(modules.read_bytes(), deadline=deadline, then=then)
+    session.put_archive(modules, deadline=deadline, then=then)
     if _comes(machine, seen, deadline):
         return
     printk = session.check(_PRINTK, deadline=deadline).text

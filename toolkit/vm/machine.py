@@ -96,9 +96,13 @@ class Machine:
 
     def _read_console(self) -> bool:
         try:
+            # Most looks find nothing new; read(_CHUNK) would take that much memory each time.
+            fresh = self.spec.console_log.stat().st_size - self._offset
+            if fresh <= 0:
+                return False
             with self.spec.console_log.open("rb") as file:
                 file.seek(self._offset)
-                chunk = file.read(_CHUNK)
+                chunk = file.read(min(fresh, _CHUNK))
         except FileNotFoundError:
             return False
         if not chunk:

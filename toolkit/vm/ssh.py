@@ -10,13 +10,14 @@ import contextlib
 import io
 import logging
 import shlex
+import shutil
 import socket
 import tarfile
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
@@ -288,17 +289,14 @@ class GuestSession:
             )
         return result
 
-    def put_archive(self, archive: bytes, *, deadline: Deadline, then: str = "true") -> None:
+    def put_archive(self, archive: Path, *, deadline: Deadline, then: str = "true") -> None:
         """Unpack a tar archive at the root of the guest; folders that are missing are made.
 
         ``then`` is a shell command that runs afterwards and has to succeed as well: as a command of
         its own it would take an emulated guest 0.1 s.
         """
-        if self._payload_disk and len(archive) <= transfer_disk.SIZE:
-            transfer_disk.write(self._payload_disk, archive)
-            self.check(f"{transfer_disk.unpacking(len(archive))} && {then}", deadline=deadline)
-        else:
-            self.check(f"{transfer_disk.UNPACK} && {then}", deadline=deadline, input=archive)
+        with archive.open("rb") as source:
+            self._unpack(lambda file: shutil.copyfileobj(source, file), deadline, then)
 
     def put(
         self, source: Path, folder: str, *, deadline: Deadline, only: Collection[str] | None = None
@@ -308,12 +306,26 @@ class GuestSession:
         With ``only``, just the entries of a folder with these names are copied.
         """
         place = folder.strip("/")
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
-            for path in [source] if source.is_file() else sorted(source.iterdir()):
-                if only is None or path.name in only:
-                    archive.add(path, f"{place}/{path.name}")
-        self.put_archive(buffer.getvalue(), deadline=deadline)
+
+        def write(file: BinaryIO) -> None:
+            with tarfile.open(fileobj=file, mode="w") as archive:
+                for path in [source] if source.is_file() else sorted(source.iterdir()):
+                    if only is None or path.name in only:
+                        archive.add(path, f"{place}/{path.name}")
+
+        self._unpack(write, deadline)
+
+    def _unpack(
+        self, write_archive: Callable[[BinaryIO], object], deadline: Deadline, then: str = "true"
+    ) -> None:
+        if self._payload_disk:  # several machines at once: no archive is held in memory
+            size = transfer_disk.write(self._payload_disk, write_archive)
+            self.check(f"{transfer_disk.unpacking(size)} && {then}", deadline=deadline)
+        else:
+            buffer = io.BytesIO()
+            write_archive(buffer)
+            command = f"{transfer_disk.UNPACK} && {then}"
+            self.check(command, deadline=deadline, input=buffer.getvalue())
 
     def set_clock(self) -> None:
         """Have the next command first set the guest's clock to the host's, to the second.

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from toolkit.core.errors import InfrastructureError
 from toolkit.vm.qemu_argv import PAYLOAD_SERIAL
@@ -43,18 +44,21 @@ def readable(config: str) -> bool:
     return _OPTION in config.splitlines()
 
 
-def write(disk: Path, archive: bytes) -> None:
-    """Put a tar archive at the beginning of a disk; tar does not read beyond its end.
+def write(disk: Path, write_archive: Callable[[BinaryIO], object]) -> int:
+    """Have ``write_archive`` write a tar archive at the beginning of a disk; return its bytes.
 
-    Raises :class:`InfrastructureError` when there is no space for it.
+    tar does not read beyond an archive's end. Raises :class:`InfrastructureError` when it cannot be
+    made, or does not fit.
     """
     try:
         with disk.open("r+b") as file:
-            file.write(archive)
+            write_archive(file)
+            size = file.tell()
     except OSError as error:
-        raise InfrastructureError(
-            f"cannot write {len(archive)} bytes for a guest: {error}"
-        ) from error
+        raise InfrastructureError(f"cannot write an archive for a guest: {error}") from error
+    if size > SIZE:
+        raise InfrastructureError(f"{size} bytes do not fit on a guest's disk of {SIZE}")
+    return size
 
 
 def unpacking(size: int) -> str:

@@ -83,7 +83,7 @@ class FakeSession:
 
     check = run
 
-    def put_archive(self, archive: bytes, *, deadline: Deadline, then: str) -> None:
+    def put_archive(self, archive: Path, *, deadline: Deadline, then: str) -> None:
         self.commands.append(then)
 
 

@@ -208,15 +208,16 @@ def test_what_a_guest_reads_from_its_disk_does_not_go_over_ssh(
         asked.append((command, input))
 
     monkeypatch.setattr(GuestSession, "check", check)
-    disk = tmp_path / "disk"
+    disk, archive = tmp_path / "disk", tmp_path / "archive"
     disk.touch()
+    archive.write_bytes(b"an archive")
     with endpoint.connect(payload_disk=disk) as session:
-        session.put_archive(b"an archive", deadline=soon(), then="modprobe it")
-        monkeypatch.setattr(transfer_disk, "SIZE", 5)  # it does not fit
-        session.put_archive(b"another", deadline=soon())
+        session.put_archive(archive, deadline=soon(), then="modprobe it")
+    with endpoint.connect() as session:
+        session.put_archive(archive, deadline=soon())
     assert asked == [
         (f"{transfer_disk.unpacking(10)} && modprobe it", b""),
-        (f"{transfer_disk.UNPACK} && true", b"another"),
+        (f"{transfer_disk.UNPACK} && true", b"an archive"),
     ]
     assert disk.read_bytes() == b"an archive"
 

@@ -49,12 +49,16 @@ class Guest:
         return {path.name: path.stat().st_size for path in place.rglob("*") if path.is_file()}
 
 
+def write(disk: Path, archive: bytes) -> None:
+    assert transfer_disk.write(disk, lambda file: file.write(archive)) == len(archive)
+
+
 def test_a_guest_unpacks_what_was_written_last(tmp_path: Path) -> None:
     with transfer_disk.blank(tmp_path) as disk:
         guest = Guest(tmp_path / "guest", disk)
         for files in ({"big": 700_000, "more": 5}, {"small": 3}):
             archive = an_archive(**files)
-            transfer_disk.write(disk, archive)
+            write(disk, archive)
             assert guest.run(transfer_disk.unpacking(len(archive))) == 0
         assert guest.files() == {"big": 700_000, "more": 5, "small": 3}
 
@@ -63,7 +67,7 @@ def test_what_cannot_be_read_is_an_error_in_the_guest(tmp_path: Path) -> None:
     with transfer_disk.blank(tmp_path) as disk:
         guest = Guest(tmp_path / "guest", disk)
         archive = an_archive(big=700_000)
-        transfer_disk.write(disk, archive)
+        write(disk, archive)
         assert guest.run(transfer_disk.unpacking(400_000)) != 0  # it ends within a file
         (guest.root / "sys/block/vdb/serial").write_text("another")
         assert guest.run(transfer_disk.unpacking(len(archive))) != 0
@@ -87,8 +91,19 @@ def test_no_space_is_the_hosts_fault(tmp_path: Path) -> None:
         transfer_disk.blank(missing),
     ):
         pass
-    with pytest.raises(InfrastructureError, match="cannot write 9 bytes for a guest"):
-        transfer_disk.write(Path("/dev/full"), b"something")
+    with pytest.raises(InfrastructureError, match=r"cannot write an archive for a guest: .*space"):
+        write(Path("/dev/full"), b"something")
+
+
+def test_an_archive_that_is_larger_than_the_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer_disk, "SIZE", 8)
+    with (
+        transfer_disk.blank(tmp_path) as disk,
+        pytest.raises(InfrastructureError, match="9 bytes do not fit on a guest's disk of 8"),
+    ):
+        write(disk, b"something")
 
 
 @pytest.mark.parametrize(("line", "can"), [("=y", True), ("=m", False), (" is not set", False)])
