@@ -140,6 +140,7 @@ _RANGE = options.several(
 @options.BUILD
 @options.MACHINE
 @options.SLOW
+@options.CONDITIONS
 @click.pass_context
 def bisect(context: click.Context, /, good: tuple[str, ...], bad: str | None, **given: Any) -> None:
     """Find the first commit of a git range where a leaf is bad.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,6 +57,19 @@ def complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> 
     from toolkit.kernel import profile
 
     return [name for name in profile.names() if name.startswith(incomplete)]
+
+
+class Number(click.FloatRange):
+    """A number in a range; nan is in none."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        """Return the number that ``value`` says; fail as click's types do."""
+        number = float(super().convert(value, parameter, context))
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number", parameter, context)
+        return number
 
 
 VERSION = click.option(
@@ -144,7 +159,7 @@ COVERAGE = several(
     ),
     click.option(
         "--coverage-fail-under",
-        type=click.FloatRange(0, 100),
+        type=Number(0, 100),
         metavar="PERCENT",
         help="Fail if they ran fewer of them; implies --coverage.",
     ),
@@ -155,12 +170,47 @@ SAVED = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder that `build --save` wrote; nothing is built then.",
 )
+
+
+def _variables(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    pairs = tuple((name, value) for name, _, value in (text.partition("=") for text in values))
+    for text, (name, _) in zip(values, pairs, strict=True):
+        if "=" not in text or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+    return pairs
+
+
+CONDITIONS = several(
+    click.option(
+        "--env",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_variables,
+        help="What the test programs find in their environment.",
+    ),
+    click.option(
+        "--timeout-factor",
+        type=Number(0.01, 1000),
+        metavar="FACTOR",
+        help="Give each test program so many times its limit.",
+    ),
+    click.option(
+        "--deadline",
+        "seconds",
+        type=Number(1, 10_000_000),
+        metavar="SECONDS",
+        help="How long the whole run may take; default: 7200.",
+    ),
+)
 SLOW = click.option("--slow", is_flag=True, help="Run the cases marked slow, too.")
 TESTS = several(
     click.option(
         "--test", "-t", "tests", multiple=True, metavar="GLOB", help="Only these programs."
     ),
     SLOW,
+    CONDITIONS,
     click.option(
         "--isolation",
         type=click.Choice(["case", "program", "suite"]),
@@ -193,7 +243,7 @@ REGRESSION = several(
     ),
     click.option(
         "--confidence",
-        type=click.FloatRange(0.5, 0.9999),
+        type=Number(0.5, 0.9999),
         help="The confidence at which a difference counts as real; default: 0.99.",
     ),
 )

@@ -93,11 +93,15 @@ def cases(
         return ()
     install(session, built, program, deadline)
     command = f"cd {shlex.quote(folder(program))} && ./{shlex.quote(program.name)}"
-    limit = deadline.sooner(program.timeout)
+    limit = _limit(program, deadline)
     with contextlib.suppress(DeadlineError):  # it hangs, as it will when it runs as a whole
         result = session.run(f"{command} {kselftest_harness.LIST}", deadline=limit)
         return kselftest_harness.cases(result.stderr.decode(errors="replace"))
     return ()
+
+
+def _limit(program: TestProgram, deadline: Deadline) -> Deadline:
+    return deadline.sooner(program.timeout) if program.timeout else deadline
 
 
 def run_program(
@@ -174,7 +178,7 @@ def _run(
     witness: Witness | None,
 ) -> _Ending:
     """Run the command to its end, and see to what is to be looked at while the machine is there."""
-    limit = deadline.sooner(program.timeout)
+    limit = _limit(program, deadline)
     try:
         result = session.run(
             command, deadline=limit, on_stdout=output.stdout, on_stderr=output.stderr, keep=0

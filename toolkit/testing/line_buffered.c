@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -98,6 +99,23 @@ static void copy(int terminal, int program)
 		;
 }
 
+/* ENOENT is as well what execve() says of a script whose interpreter is missing. */
+static void complain(const char *program)
+{
+	int error = errno;
+	char line[256], *interpreter;
+	FILE *script = error == ENOENT ? fopen(program, "re") : NULL;
+
+	if (!script || !fgets(line, sizeof(line), script) || strncmp(line, "#!", 2)) {
+		fprintf(stderr, "%s: %s\n", program, strerror(error));
+		return;
+	}
+	line[strcspn(line, "\n")] = '\0';
+	interpreter = line + 2 + strspn(line + 2, " \t");
+	interpreter[strcspn(interpreter, " \t")] = '\0';
+	fprintf(stderr, "%s: its interpreter %s is missing\n", program, interpreter);
+}
+
 int main(int argc, char **argv)
 {
 	int terminal, program_side, program, status;
@@ -116,7 +134,7 @@ int main(int argc, char **argv)
 			dup2(program_side, STDOUT_FILENO);
 		execv(argv[1], argv + 1);
 		status = errno == ENOENT ? 127 : 126;
-		perror(argv[1]);
+		complain(argv[1]);
 		_exit(status);
 	}
 	close(program_side);

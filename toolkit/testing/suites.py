@@ -16,67 +16,29 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-
-from pydantic import AfterValidator, Field
+from typing import Any, NamedTuple
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BuildError, InfrastructureError, ToolFailedError, UserError
 from toolkit.core.model.kernel import Fragment, KernelBuild
 from toolkit.core.model.series import KnownFailure, PatchedTree
 from toolkit.core.model.testing import BuiltSuite, TestProgram
-from toolkit.formats import manifest
-from toolkit.formats.manifest import Manifest
 from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, digest
 from toolkit.kernel.build_failure import explain_failure, refuse_strange
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.kconfig import parse_fragment
 from toolkit.kernel.make import INHERITED
-from toolkit.testing import in_tree_suites, verdicts
+from toolkit.testing import in_tree_suites, suite_manifest, verdicts
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
 SHARED = "lib"  # C helpers of every suite; no suite itself
-MANIFEST, ALLOW = "suite.yaml", "allow.yaml"
 # A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
 _USED_OF_TREE = re.compile(r"^(tools|scripts|usr)/|(^|/)include/uapi/|^include/linux/compiler")
 _FACTS = "suite.json"  # in a suite's entry, beside what is installed
 _COMPILER = ("gcc", "-static")
 _LAUNCHER = ".line_buffered"  # starts each program
 _LAUNCHER_SOURCE = Path(__file__).with_name("line_buffered.c")
-
-Text = Annotated[str, Field(min_length=1)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def _target(text: str) -> str:
-    parts = text.split("/")
-    if not all(parts) or {".", ".."} & set(parts):
-        raise ValueError(f"{text!r} is no path below tools/testing/selftests")
-    return text
-
-
-class SuiteManifest(Manifest):
-    """A whole ``suite.yaml``: a suite whose sources are in the kernel tree."""
-
-    upstream: Annotated[Text, AfterValidator(_target)]  # a folder below tools/testing/selftests
-    timeouts: dict[Text, Seconds] = Field(default_factory=dict)  # by glob over program names
-    memory_mib: int = Field(default=0, ge=0)  # what a machine needs where its image gives less
-
-
-class Allowed(Manifest):
-    """What cannot work. ``test`` is a glob over what follows the suite in a leaf's id."""
-
-    test: Text
-    reason: Text
-    action: Literal["xfail", "skip"] = "xfail"  # skip: it is not even started
-    accel: Literal["", "kvm", "tcg"] = ""  # the accelerator under which that is so; "": any
-
-
-class AllowManifest(Manifest):
-    """A whole ``allow.yaml``."""
-
-    allow: tuple[Allowed, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +53,7 @@ class Suite:
     timeouts: Mapping[str, float] = field(default_factory=dict)  # by glob over program names
     allowed: tuple[KnownFailure, ...] = ()
     memory_mib: int = 0  # what a machine needs where its image gives less
+    limit_of_tree: bool = False  # the timeout is the kernel tree's, which is for hardware
 
 
 def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
@@ -102,11 +65,11 @@ def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
     if name.startswith(in_tree_suites.PREFIX):
         target = in_tree_suites.resolve(tree(), name.removeprefix(in_tree_suites.PREFIX))
         name = in_tree_suites.suite_name(target)
-    if (folder / name / MANIFEST).is_file():
+    if (folder / name / suite_manifest.NAME).is_file():
         return _carried(folder / name, tree())
     names = sorted(
         path.parent.name
-        for path in (*folder.glob("*/Makefile"), *folder.glob(f"*/{MANIFEST}"))
+        for path in (*folder.glob("*/Makefile"), *folder.glob(f"*/{suite_manifest.NAME}"))
         if path.parent.name != SHARED
     )
     if name in names:
@@ -133,12 +96,13 @@ def _upstream(tree: PatchedTree, target: str) -> Suite:
         timeout=_timeout(settings, f"{in_tree_suites.FOLDER}/{target}/settings"),
         fragments=(in_tree_suites.fragment(tree, target),),
         target=target,
+        limit_of_tree=True,
     )
 
 
 def _carried(path: Path, tree: PatchedTree) -> Suite:
     """Return one of the kernel's own with what the folder ``path`` says of it."""
-    extra = manifest.load(path / MANIFEST, SuiteManifest)
+    extra = suite_manifest.load(path)
     plain = _upstream(tree, in_tree_suites.resolve(tree, extra.upstream))
     settings = path / "settings"
     config = parse_fragment(_text(path / "config"), f"kselftests/{path.name}/config")
@@ -148,27 +112,12 @@ def _carried(path: Path, tree: PatchedTree) -> Suite:
         name=path.name,
         path=path,
         timeout=_timeout(_text(settings), str(settings)) if settings.exists() else plain.timeout,
+        limit_of_tree=not settings.exists(),
         fragments=(*plain.fragments, config),
         target=plain.target,
         timeouts=extra.timeouts,
-        allowed=_allowed(path),
+        allowed=suite_manifest.allowed(path),
         memory_mib=extra.memory_mib,
-    )
-
-
-def _allowed(path: Path) -> tuple[KnownFailure, ...]:
-    file = path / ALLOW
-    if not file.exists():
-        return ()
-    return tuple(
-        KnownFailure(
-            test=f"{path.name}/{entry.test}",
-            reason=entry.reason,
-            certain=False,
-            start=entry.action != "skip",
-            accel=entry.accel,
-        )
-        for entry in manifest.load(file, AllowManifest).allow
     )
 
 
@@ -177,18 +126,17 @@ def _text(file: Path) -> str:
 
 
 def _timeout(settings: str, origin: str) -> float:
-    """Read ``timeout=SECONDS`` as kselftest's runner does; 0 stands for an hour."""
+    """Read ``timeout=SECONDS`` as kselftest's runner does; 0: no limit, as timeout(1) has it."""
     for number, line in enumerate(settings.splitlines(), 1):
         key, _, value = line.partition("=")
         if key.strip() != "timeout":
             continue
-        try:
-            return float(value) or 3600.0
-        except ValueError:
+        if not re.fullmatch(r"\d{1,9}(\.\d+)?", value.strip()):
             raise UserError(
                 f"{origin}:{number}: timeout is {value.strip()!r}",
                 hint="write a number of seconds",
-            ) from None
+            )
+        return float(value)
     return DEFAULT_TIMEOUT
 
 
@@ -239,19 +187,23 @@ def _lacks_something(path: Path) -> bool:
 
 def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree) -> BuiltSuite:
     changed = in_tree_suites.changed(tree, suite.target) if suite.target else set[str]()
+    own = {
+        name: next((s for glob, s in suite.timeouts.items() if fnmatchcase(name, glob)), 0.0)
+        for name in facts["programs"]
+    }
     programs = tuple(
         TestProgram(
             suite.name,
             name,
-            next((s for glob, s in suite.timeouts.items() if fnmatchcase(name, glob)), None)
-            or suite.timeout,
+            timeout or suite.timeout,
             by_status=bool(suite.target),
             unbuilt=facts["faults"].get(name, ""),
             folder=facts["folder"],
             launcher=_LAUNCHER,
             touched=Path(name).stem in changed,
+            limit_of_tree=suite.limit_of_tree and not timeout,
         )
-        for name in facts["programs"]
+        for name, timeout in own.items()
     )
     touched = bool(part_of(tree, in_tree_suites.READS))
     return BuiltSuite(suite.name, path, programs, suite.allowed, touched)

@@ -30,6 +30,8 @@ from toolkit.core.model.testing import (
 )
 from toolkit.formats import ktap
 from toolkit.formats.ktap_document import worst
+from toolkit.testing import exit_status
+from toolkit.testing.exit_status import Case
 from toolkit.testing.leaf_text import (
     MAX_MESSAGE,
     STDERR_LINES,
@@ -40,7 +42,6 @@ from toolkit.testing.leaf_text import (
     unique_id,
 )
 
-EXIT_SKIP = 4  # KSFT_SKIP of tools/testing/selftests/kselftest.h
 REASONS = 10  # shown of why tests were skipped
 # Begins the message of a program that lacks something of this host's; no fault of the kernel's.
 NOT_BUILT_HERE = "could not be built here: "
@@ -49,8 +50,6 @@ _OF_THE_WHOLE = ((), ("1",))  # what a document of one test calls that without i
 # kselftest_harness.h on standard error: "# FILE:LINE:CASE:what was wanted" of __TH_LOG, and what
 # __wait_for_test says of a case that did not end by itself.
 _HARNESS_LOG = re.compile(r"# +[^\s:]+:[0-9]+:([^\s:]+):|# ([^\s:]+): Test terminated ")
-_SKIPPED = re.compile(r"\bskip(?:ped|ping)?\b", re.I)
-_SKIP_HEAD = re.compile(r"^[\s#\[]*SKIP(?:PED|PING)?\b[\s:\]-]*")
 _BY_TIMEOUT, _BY_SIGNAL = ": Test terminated by timeout", ": Test terminated unexpectedly by signal"
 
 
@@ -65,7 +64,7 @@ def judge(run: RawRun, known: Sequence[KnownFailure] = ()) -> tuple[Leaf, ...]:
     tree = ktap.parse_text(run.stdout, complete=whole)
     cases = list(_flatten(tree, ()))
     if run.outcome is Outcome.COMPLETED and run.signal is None:
-        cases = _exited(run, tree, cases)
+        cases = exit_status.weigh(run, tree, cases)
     else:
         cases = _interrupted(run, cases)
     if run.splats:
@@ -201,10 +200,8 @@ def counts(leaves: Iterable[Leaf]) -> Mapping[Status, int]:
 
 # --- one program ---------------------------------------------------------------------------
 
-_Case = tuple[tuple[str, ...], Status, str]  # path below suite/program, status, message
 
-
-def _flatten(node: TestNode, path: tuple[str, ...]) -> Iterator[_Case]:
+def _flatten(node: TestNode, path: tuple[str, ...]) -> Iterator[Case]:
     """Yield the leaves; also a parent that is bad although no leaf below it is."""
     for child in node.children:
         below = (*path, child.name)
@@ -219,56 +216,7 @@ def _flatten(node: TestNode, path: tuple[str, ...]) -> Iterator[_Case]:
             yield below, child.status, child.message
 
 
-def _exited(run: RawRun, tree: TestNode, cases: list[_Case]) -> list[_Case]:
-    """Weigh the cases of a program that ended by itself against its exit status."""
-    status = run.exit_status
-    if status == EXIT_SKIP:
-        if not cases:
-            return [((), Status.SKIP, _skip_reason(run, tree))]
-        return _skipped_rest(cases)
-    if not cases and tree.status is Status.SKIP and status == 0:
-        return [((), Status.SKIP, tree.message)]
-    ended = "ended in an unknown way" if status is None else f"exited with {status}"
-    if not cases and run.by_status and status is not None:
-        if status == 0:
-            return [((), Status.PASS, "")]
-        output = join(tail(run.stderr), tail(run.stdout, 2 * STDERR_LINES))
-        return [((), Status.FAIL, join(f"the program {ended}", output))]
-    if not cases:
-        why = f"the program {ended} and reported no test case"
-        return [((), Status.ERROR, join(why, tree.message, tail(run.stderr)))]
-    if status != 0 and not any(case[1].bad for case in cases):
-        why = f"the program {ended}, although no test case failed"
-        return [*cases, ((), Status.FAIL, join(why, tail(run.stderr)))]
-    return cases
-
-
-def _skip_reason(run: RawRun, tree: TestNode) -> str:
-    """Return why a program skipped itself: its plan, else the line that says so, else its last."""
-    if run.by_status and tree.status is not Status.SKIP:
-        lines = itertools.chain(io.StringIO(run.stderr), io.StringIO(run.stdout))
-        reasons = (_SKIP_HEAD.sub("", line).strip() for line in lines if _SKIPPED.search(line))
-        return next(filter(None, reasons), "") or join(tail(run.stderr), tail(run.stdout))
-    return tree.message.removeprefix("- ") or tail(run.stderr)  # of TEST_REQUIRE in KVM's
-
-
-def _skipped_rest(cases: list[_Case]) -> list[_Case]:
-    """Take the planned tests that never came as skipped, where the program says so.
-
-    ksft_exit_skip() after a plan prints one "ok N # SKIP" and exits with 4. CRASH is the
-    parser's word alone, for what has no result, so nothing that failed is hidden.
-    """
-    came = [case[1] for case in cases if case[1] is not Status.CRASH]
-    if not came or came[-1] is not Status.SKIP or any(status.bad for status in came):
-        return cases
-    return [
-        (path, Status.SKIP, "the program skipped the rest") if status is Status.CRASH else case
-        for case in cases
-        for path, status, _ in [case]
-    ]
-
-
-def _interrupted(run: RawRun, cases: list[_Case]) -> list[_Case]:
+def _interrupted(run: RawRun, cases: list[Case]) -> list[Case]:
     """Blame what ended the program on the case that was running, or on the program."""
     status = Status.TIMEOUT if run.outcome is Outcome.TIMED_OUT else Status.CRASH
     why = join(_ending(run), tail(run.stderr))
@@ -314,7 +262,7 @@ def _durations(run: RawRun, tree: TestNode) -> Mapping[tuple[str, ...], float]:
 
 
 def _leaves(
-    run: RawRun, cases: list[_Case], took: Mapping[tuple[str, ...], float]
+    run: RawRun, cases: list[Case], took: Mapping[tuple[str, ...], float]
 ) -> Iterator[Leaf]:
     assertions = _harness_logs(run.stderr)
     taken: dict[str, int] = {}

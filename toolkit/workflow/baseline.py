@@ -88,7 +88,8 @@ def with_learned_time_outs(suites: Sequence[BuiltSuite], on_base: Tested) -> tup
         ran = all(leaf.status is Status.PASS for leaves in observations for leaf in leaves)
         if not ran or not observations or took is None:
             return program
-        return replace(program, timeout=min(program.timeout, max(_LEAST_LIMIT, _SLOWER * took)))
+        learned = max(_LEAST_LIMIT, _SLOWER * took)
+        return replace(program, timeout=min(program.timeout or learned, learned))
 
     return tuple(
         replace(suite, programs=tuple(limit(program) for program in suite.programs))

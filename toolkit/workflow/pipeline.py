@@ -119,9 +119,9 @@ def _concluded(run: Run, result: RunResult, *, may_be_lost: bool = True) -> RunR
         artifacts.write(run.folder, result, run.request.step_summary)
         if reached.testable:
             asked = run.request
-            kit = Kit(
-                run.bundle(), run.accelerator, run.arch.qemu, asked.append, asked.test_environment
-            )
+            bundle = replace(run.bundle(), suites=tuple(run.runner.suites))
+            environment = run.runner.environment
+            kit = Kit(bundle, run.accelerator, run.arch.qemu, asked.append, environment)
             reproducer.remember(kit, run.folder)
     try:
         history.record(run.paths.history, result, run.folder)

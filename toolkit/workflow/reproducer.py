@@ -38,6 +38,7 @@ BUILT = "built.json"
 SUITES = "/kselftest"  # where suites lie in the guest, as during the run
 SCRIPT = "reproduce.sh"
 MARK = "reproduce:"
+_UNLIMITED = 3600  # seconds for a program without a limit of its own
 BOOT_SECONDS = 120  # the script's limit for a machine, beyond the program's own time
 # What a kernel says when it is not well, as the shell looks for it; formats.kernel_log knows more.
 _COMPLAINTS = (
@@ -193,7 +194,7 @@ def _overlay(
 
 
 def _names(result: RunResult, kit: Kit, leaf: Leaf, program: TestProgram) -> dict[str, Any]:
-    image = kit.bundle.image
+    image, seconds = kit.bundle.image, round(program.timeout) or _UNLIMITED
     cmdline = (*image.cmdline, *kit.append, "rdinit=/reproduce/init")
     return {
         "leaf": visible(leaf.id),
@@ -203,8 +204,8 @@ def _names(result: RunResult, kit: Kit, leaf: Leaf, program: TestProgram) -> dic
         "suite": program.suite,
         "folder": shlex.quote(guest_program.folder(program)),
         "program": shlex.quote(program.name),
-        "seconds": round(program.timeout),
-        "limit": round(program.timeout) + BOOT_SECONDS,
+        "seconds": seconds,
+        "limit": seconds + BOOT_SECONDS,
         "environment": [(name, shlex.quote(value)) for name, value in kit.environment.items()],
         "mark": MARK,
         "complaints": _COMPLAINTS,

@@ -29,6 +29,8 @@ class Request:
     cold: bool = False
     tests: tuple[str, ...] = ()  # globs over program names; empty: all
     slow: bool = False
+    env: tuple[tuple[str, str], ...] = ()  # names and values for the test programs
+    timeout_factor: float = 1.0  # stretches the limits of all test programs
     append: tuple[str, ...] = ()  # further words for the kernel's command line
     seconds: float = 7200.0  # the whole run may take this long
     command: tuple[str, ...] = ()  # repeats the run
@@ -47,5 +49,5 @@ class Request:
 
     @property
     def test_environment(self) -> dict[str, str]:
-        """What the test programs find in their environment."""
-        return {"KSFT_SLOW": "1"} if self.slow else {}
+        """What was asked for of the test programs' environment."""
+        return {**({"KSFT_SLOW": "1"} if self.slow else {}), **dict(self.env)}

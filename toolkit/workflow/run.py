@@ -30,6 +30,7 @@ from toolkit.series import catalog
 from toolkit.testing import in_tree_suites, program_names, suites, verdicts
 from toolkit.testing.gcda import Counters
 from toolkit.testing.machines import Machines, MakeMachines
+from toolkit.testing.pace import Pace
 from toolkit.testing.result_cache import ResultCache
 from toolkit.testing.runner import Runner
 from toolkit.testing.tested import Tested
@@ -308,15 +309,17 @@ class Run:
     def runner(self) -> Runner:
         """What runs the test programs."""
         if self._runner is None:
-            pool, built = self.pool, self.built_suites
+            pool, built, accelerator = self.pool, self.built_suites, self.accelerator.name
+            config, factor = self.kernel.config.read_text(), self.request.timeout_factor
+            pace = Pace.of(accelerator, config, factor)
             self._runner = Runner(
                 pool=pool,
-                suites=built,
+                suites=pace.stretch(built),
                 folder=self.folder,
                 observer=self.observer,
                 deadline=self.deadline,
-                environment=self.request.test_environment,
-                known=verdicts.known_here(self.series, built, self.accelerator.name),
+                environment={**pace.environment, **self.request.test_environment},
+                known=verdicts.known_here(self.series, built, accelerator),
                 isolation=self.request.isolation,
                 machines=self.request.machines,
                 result_cache=self.result_cache,

@@ -117,6 +117,27 @@ def run(
     )
 
 
+def test_a_program_without_a_limit_has_the_run_s() -> None:
+    limits: list[float] = []
+
+    class Session(FakeSession):
+        def run(self, command: str, **options: Any) -> CommandResult:
+            limits.append(options["deadline"].budget)
+            return super().run(command, **options)
+
+    machine = FakeMachine()
+    for seconds in (30.0, 0.0):
+        guest_program.run_program(
+            machine,  # type: ignore[arg-type]
+            Session(machine, {"bad": good}),  # type: ignore[arg-type]
+            TestProgram("kvm", "bad", seconds),
+            environment={},
+            deadline=Deadline.after(60),
+            on_line=lambda *_: None,
+        )
+    assert [limits[0], limits[len(limits) // 2]] == [30.0, 60.0]
+
+
 def commands() -> list[str]:
     """Return what the last program's session was asked to do."""
     return list(run.commands)  # type: ignore[attr-defined]

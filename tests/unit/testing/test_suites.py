@@ -22,7 +22,7 @@ from toolkit.host.cache import Cache
 from toolkit.kernel import worktree
 from toolkit.kernel.kbuild import Builder
 from toolkit.testing import in_tree_suites, suites, verdicts
-from toolkit.testing.suites import Allowed, AllowManifest, SuiteManifest
+from toolkit.testing.suite_manifest import Allowed, AllowManifest, SuiteManifest
 
 SELFTESTS = in_tree_suites.FOLDER
 # What the toolkit asks of the tree's lib.mk, and no more.
@@ -92,12 +92,13 @@ def test_an_unknown_suite_names_the_nearest_or_all(folder: Path) -> None:
     assert "kvm, net; upstream:TARGET" in caught.value.hint
 
 
-def test_a_timeout_of_zero_is_long_and_nonsense_is_refused(folder: Path) -> None:
+def test_a_timeout_of_zero_is_no_limit_and_nonsense_is_refused(folder: Path) -> None:
     (folder / "kvm/settings").write_text("timeout=0\n")
-    assert suites.find(folder, "kvm", no_tree).timeout == 3600
-    (folder / "kvm/settings").write_text("# slow\ntimeout=soon\n")
-    with pytest.raises(UserError, match=r"settings:2: timeout is 'soon'"):
-        suites.find(folder, "kvm", no_tree)
+    assert suites.find(folder, "kvm", no_tree).timeout == 0
+    for nonsense in ("soon", "-1", "nan", "1e400"):
+        (folder / "kvm/settings").write_text(f"# slow\ntimeout={nonsense}\n")
+        with pytest.raises(UserError, match=f"settings:2: timeout is '{nonsense}'"):
+            suites.find(folder, "kvm", no_tree)
 
 
 def test_a_source_shared_by_a_link_counts_as_the_suites_own(folder: Path) -> None:
@@ -328,6 +329,14 @@ def test_a_program_s_output_is_buffered_by_line(
     assert (ran.returncode, ran.stdout, ran.stderr) == (7, b"1..1\nok 1 a b\n", b"error\n")
     assert run(launcher, "/bin/sh", "-c", "kill -SEGV $$").returncode == -signal.SIGSEGV
     assert run(launcher, "./absent").returncode == 127
+    script = built.path / "script"
+    script.write_text("#! /usr/bin/absent -e\n")
+    script.chmod(0o755)
+    ran = run(launcher, "./script")
+    assert (ran.returncode, ran.stderr) == (
+        127,
+        b"./script: its interpreter /usr/bin/absent is missing\n",
+    )
     ran = run(launcher, "/bin/sh", "-c", "head -c 1000000 /dev/zero")
     assert len(ran.stdout) == 1_000_000
     # What a program leaves behind keeps nobody waiting.

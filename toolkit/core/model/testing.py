@@ -51,13 +51,14 @@ class TestProgram:
 
     suite: str
     name: str
-    timeout: float
+    timeout: float  # seconds; 0: no limit of its own
     by_status: bool = False  # its exit status is the verdict where it reports no test case
     unbuilt: str = ""  # what the compiler said of it, when there is no such program
     case: str = ""  # the one of its cases that is to run; "": all of them
     folder: str = ""  # where it lies below its suite's folder
     launcher: str = ""  # the file in its suite's folder that starts it; "": it starts by itself
     touched: bool = False  # the series changes its own source
+    limit_of_tree: bool = False  # the timeout is the kernel tree's, which is for hardware
 
 
 @dataclass(frozen=True, slots=True)

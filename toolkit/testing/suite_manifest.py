@@ -1,0 +1,69 @@
+"""What a folder says of one of the kernel's own suites: ``suite.yaml`` and ``allow.yaml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from toolkit.core.model.series import KnownFailure
+from toolkit.formats import manifest
+from toolkit.formats.manifest import Manifest
+
+NAME, ALLOW = "suite.yaml", "allow.yaml"
+
+Text = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _target(text: str) -> str:
+    parts = text.split("/")
+    if not all(parts) or {".", ".."} & set(parts):
+        raise ValueError(f"{text!r} is no path below tools/testing/selftests")
+    return text
+
+
+class SuiteManifest(Manifest):
+    """A whole ``suite.yaml``: a suite whose sources are in the kernel tree."""
+
+    upstream: Annotated[Text, AfterValidator(_target)]  # a folder below tools/testing/selftests
+    timeouts: dict[Text, Seconds] = Field(default_factory=dict)  # by glob over program names
+    memory_mib: int = Field(default=0, ge=0)  # what a machine needs where its image gives less
+
+
+class Allowed(Manifest):
+    """What cannot work. ``test`` is a glob over what follows the suite in a leaf's id."""
+
+    test: Text
+    reason: Text
+    action: Literal["xfail", "skip"] = "xfail"  # skip: it is not even started
+    accel: Literal["", "kvm", "tcg"] = ""  # the accelerator under which that is so; "": any
+
+
+class AllowManifest(Manifest):
+    """A whole ``allow.yaml``."""
+
+    allow: tuple[Allowed, ...]
+
+
+def load(folder: Path) -> SuiteManifest:
+    """Return a suite's manifest; raise :class:`UserError` for what is wrong with it."""
+    return manifest.load(folder / NAME, SuiteManifest)
+
+
+def allowed(folder: Path) -> tuple[KnownFailure, ...]:
+    """Return what cannot work of a suite, as its ``allow.yaml`` has it; nothing without one."""
+    file = folder / ALLOW
+    if not file.exists():
+        return ()
+    return tuple(
+        KnownFailure(
+            test=f"{folder.name}/{entry.test}",
+            reason=entry.reason,
+            certain=False,
+            start=entry.action != "skip",
+            accel=entry.accel,
+        )
+        for entry in manifest.load(file, AllowManifest).allow
+    )
