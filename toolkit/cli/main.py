@@ -13,7 +13,18 @@ from typing import Any
 import click
 
 from toolkit import __version__
-from toolkit.cli import bench, bisect, crash, history, mail, maintenance, open_run, options, series
+from toolkit.cli import (
+    bench,
+    bisect,
+    crash,
+    history,
+    mail,
+    maintenance,
+    open_run,
+    options,
+    series,
+    site,
+)
 from toolkit.core.errors import (
     EXIT_INFRASTRUCTURE,
     EXIT_INTERRUPTED,
@@ -213,6 +224,7 @@ cli.add_command(mail.b4_check)
 cli.add_command(history.reproduce)
 cli.add_command(history.history)
 cli.add_command(history.compare)
+cli.add_command(site.site)
 cli.add_command(maintenance.doctor)
 cli.add_command(maintenance.cache)
 cli.add_command(bench.bench)

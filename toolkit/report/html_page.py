@@ -70,8 +70,8 @@ def _template() -> Template:
     helpers: dict[str, Any] = {function.__name__: function for function in functions}
     helpers["case_name"] = leaf_ids.case_name
     helpers["split_id"] = leaf_ids.split
-    for kind, name in (("style", "report.css"), ("script", "report.js")):
-        text = (templates.FOLDER / name).read_text("utf-8")
+    for kind, names in (("style", ("palette.css", "report.css")), ("script", ("report.js",))):
+        text = "".join((templates.FOLDER / name).read_text("utf-8") for name in names)
         helpers[kind] = Markup(text)  # noqa: S704 - a file of the toolkit's own
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         helpers[f"{kind}_hash"] = f"sha256-{digest}"

@@ -26,10 +26,16 @@ def printed(value: object) -> str:
     return visible(str(value), keep="\n\t")
 
 
-def load(name: str, finalize: Callable[[Any], object], helpers: Mapping[str, Any]) -> Template:
+def load(
+    name: str,
+    finalize: Callable[[Any], object],
+    helpers: Mapping[str, Any],
+    folder: Path | None = None,
+) -> Template:
     """Return a template in which ``helpers`` can be called and used as filters.
 
-    Every value passes ``finalize`` before it is written, and in HTML is escaped after that.
+    It lies in ``folder``, by default in :data:`FOLDER`. Every value passes ``finalize`` before it
+    is written, and in HTML is escaped after that.
     """
     import jinja2  # noqa: PLC0415 - slow to import, and needed at the end of a run only
 
@@ -51,7 +57,7 @@ def load(name: str, finalize: Callable[[Any], object], helpers: Mapping[str, Any
                 super().dump_bytecode(bucket)
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
+        loader=jinja2.FileSystemLoader(folder or FOLDER),
         autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
