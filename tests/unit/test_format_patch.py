@@ -154,7 +154,7 @@ def eml(files: list[Path], out: Path) -> Path:
 
 def imported(files: list[Path], out: Path) -> Path:
     """What our own import makes of it, and our own mbox of that."""
-    read = importer.read(concatenated(files, out))
+    read = importer.read(str(concatenated(files, out)))
     name = importer.write(read, out / "patches", name="t/v1", base="6.12", suites=())
     again = reader.read(out / "patches" / name / "6.12")
     (out / "again.mbox").write_bytes(importer.to_mbox(again))

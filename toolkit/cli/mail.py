@@ -17,7 +17,7 @@ from toolkit.core.text import printable
 
 
 @click.command("import")
-@click.argument("mbox", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("mbox")
 @click.option("--version", "-v", type=click.IntRange(1), help="Which; default: the newest.")
 @click.option("--name", default="", metavar="TOPIC/VERSION", help="Default: after the title.")
 @click.option("--base", default="6.12", show_default=True, help="The kernel it is for.")
@@ -30,7 +30,7 @@ def series_import(
     root: Path | None,
     /,
     *,
-    mbox: Path,
+    mbox: str,
     version: int | None,
     name: str,
     base: str,
@@ -40,16 +40,16 @@ def series_import(
     """Take a series out of MBOX into patches/.
 
     MBOX is what `b4 am` or `b4 mbox` wrote, or any thread that was saved, a Maildir, a folder, a
-    quilt series, or - for standard input: replies are left out, and of several versions the newest
-    is taken.
+    quilt series, - for standard input, a message-id or its URL, whose thread is then fetched, or
+    git:PATH@A..B: replies are left out, and of several versions the newest is taken.
     """
     from toolkit.core import paths
     from toolkit.series import catalog, importer
     from toolkit.workflow import series_check
 
     own = paths.resolve(root)
-    files = importer.read(mbox, version)
-    fit = series_check.fit(catalog.bare("it", files, mbox), base, own.cache)
+    files = importer.read(mbox, version, base)
+    fit = series_check.fit(catalog.bare("it", files), base, own.cache)
     wanted = suites or fit.suites
     new = importer.write(files, own.patches, name=name, base=base, suites=wanted, trailers=trailers)
     lines = catalog.describe(new, own.patches)

@@ -24,9 +24,13 @@ Examples:
   toolkit build-and-test --patch v4 --baseline
   toolkit build-and-test --patch ./my-series --suite kvm --test 'iosignalfd_*'
   toolkit build-and-test --patch series.mbox --kernel git:$HOME/linux@v6.12
+  toolkit build-and-test --patch MESSAGE-ID --kernel auto:$HOME/linux --suite kvm
 """
 
-_KERNEL_HELP = "The base: debian:6.12, tarball:PATH-or-URL#sha256=…, git:PATH@REV or tree:PATH."
+_KERNEL_HELP = (
+    "The base: debian:6.12, tarball:PATH-or-URL#sha256=…, git:PATH@REV, tree:PATH, or auto:PATH, "
+    "the newest in a repository that the series applies to."
+)
 
 
 def several(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -85,7 +89,8 @@ PATCH = several(
         "-p",
         metavar="SERIES",
         shell_complete=complete_series,
-        help="v4, topic/v4, a folder, a quilt series, a mailbox, or - (standard input).",
+        help="v4, topic/v4, a folder, a quilt series, a mailbox, a message-id or its URL, "
+        "git:PATH@A..B, or - (standard input).",
     ),
     VERSION,
 )

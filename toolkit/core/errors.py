@@ -4,6 +4,7 @@
 
     ToolkitError
      ├── UserError               the caller must change something        exit code 2
+     │    └── RejectedError      a patch does not apply to this kernel
      ├── KernelError             the kernel under test is at fault       exit code 1
      │    ├── BuildError         the series does not compile
      │    └── BootError          the kernel panicked or hung before SSH
@@ -47,6 +48,10 @@ class UserError(ToolkitError):
     """The caller named something that does not exist, or wrote a bad manifest, patch or option."""
 
     exit_code = EXIT_USER
+
+
+class RejectedError(UserError):
+    """A patch does not apply; ``detail`` has the hunk, and what the file has in its place."""
 
 
 class KernelError(ToolkitError):

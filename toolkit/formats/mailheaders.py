@@ -30,9 +30,20 @@ _SHORT_WORD = re.compile(rf"\s*\w{{2,3}}\s*{_COLON}\s*(?=\[)")  # Re: in some ot
 _COUNT = re.compile(r"(?:patch)?(\d{1,4})/(\d{1,4}):?", re.IGNORECASE)
 _COUNT_OF = re.compile(r"\b(\d{1,4}) of (\d{1,4})\b", re.IGNORECASE)
 _VERSION = re.compile(r"(?:(?:patch|rfc|resend)[-_]?)?v(\d{1,3})(?:\.(\d{1,2}))?", re.IGNORECASE)
+# 6.1, 6.1.y, v6.1.y, linux-6.1.y, 6.1-stable; v6.1 alone may be a version as well.
+_KERNEL = re.compile(
+    r"(?:(?:linux|stable)-)*v?([2-9]|\d\d)\.(\d{1,3})(?:\.(?:[xy]|\d{1,3}))?(?:-(?:stable|y))?",
+    re.IGNORECASE,
+)
+_KERNELS = re.compile(
+    rf"({_KERNEL.pattern})-({_KERNEL.pattern})", re.IGNORECASE
+)  # AUTOSEL 6.17-5.4
 _MESSAGE_ID = re.compile(r"<([^<>\s]{1,250})>")
 _ADDRESS = re.compile(r"<([^<>]*)>$")
 _LIST = re.compile(r"(?:.+\.)?(?:lists\..+|vger\..+|.+\.dev|kvack\.org|lists)", re.IGNORECASE)
+
+Kernel = tuple[int, int]  # (6, 12) is every 6.12.x
+Kernels = tuple[tuple[Kernel, Kernel], ...]  # the oldest and the newest of each span
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,7 @@ class Tags:
     minor: int = 0  # v7.1: one patch of v7 anew, or a stable branch's name
     reply: bool = False
     resend: bool = False
+    kernels: Kernels = ()  # the stable kernels that it is for; none: no kernel in particular
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +211,7 @@ def tags(subject: str, *, answers: bool = False) -> Tags:
         reply, rest = True, rest[match.end() :]
     numbers: tuple[int, int] | None = None
     version, minor, resend = 1, 0, False
+    kernels: list[tuple[Kernel, Kernel]] = []
     while (rest := rest.lstrip()).startswith("["):
         inside, rest = _bracketed(rest)
         # patchwork puts commas between them: [net,v2,1/2].
@@ -207,11 +220,29 @@ def tags(subject: str, *, answers: bool = False) -> Tags:
                 numbers = (int(match[1]), int(match[2]))
             elif match := _VERSION.fullmatch(each):
                 version, minor = int(match[1]), int(match[2] or 0)
+            else:
+                kernels += _kernels(each)
             resend = resend or each.lower().startswith(("resend", "repost"))
         if numbers is None and (match := _COUNT_OF.search(inside)):
             numbers = (int(match[1]), int(match[2]))
     number, total = numbers if numbers and numbers[1] else (None, None)
-    return Tags(number, total, max(version, 1), minor, reply, resend)
+    spans = tuple(dict.fromkeys(kernels))
+    return Tags(number, total, max(version, 1), minor, reply, resend, spans)
+
+
+def _kernels(word: str) -> Kernels:
+    """Return the stable kernels that a word of a tag names: 6.1.y, 6.1/6.6, 6.17-5.10."""
+    spans: list[tuple[Kernel, Kernel]] = []
+    for each in re.split(r"[/&+|]", word):
+        if match := _KERNEL.fullmatch(each):
+            kernel = int(match[1]), int(match[2])
+            spans.append((kernel, kernel))
+        elif match := _KERNELS.fullmatch(each):
+            ends = sorted(((int(match[2]), int(match[3])), (int(match[5]), int(match[6]))))
+            spans.append((ends[0], ends[1]))
+        else:
+            return ()
+    return tuple(spans)
 
 
 def _bracketed(text: str) -> tuple[str, str]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.core import paths
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Commit
@@ -30,6 +32,24 @@ _LOCAL = (
 _EXPORT = ("core.autocrlf=false", "core.eol=lf", "core.attributesFile=/dev/null")
 _ARGUMENTS = 100_000  # bytes of paths on one command line; Linux allows 2 MiB of it
 TOP = "tree"  # the one folder at the top of an archive
+# Patches must depend on the commits alone, not on whose settings these are.
+_PATCH_SETTINGS = (
+    *("format.noprefix=false", "format.mboxrd=false", "diff.noprefix=false"),
+    *("diff.mnemonicPrefix=false", "diff.submodule=short"),
+)
+_PATCH_OPTIONS = (
+    *(
+        "-O/dev/null",
+        "--binary",
+        "--full-index",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--find-renames",
+    ),
+    *("--no-attach", "--no-thread", "--no-cover-letter", "--no-notes", "--no-signature"),
+    *("--no-to", "--no-cc", "--no-add-header", "--no-from", "--no-base"),
+    *("--numbered", "--suffix=.patch", "--subject-prefix=PATCH", "--quiet"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +62,42 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitRange:
+    """The commits that one commit has and another one does not, but for merges."""
+
+    base: str  # the commit that they follow; "" where they follow several
+    commits: int
+    merges: int  # beside those
+
+
+def at_revision(text: str) -> tuple[Path, str]:
+    """Return the folder and the revision that ``PATH@REVISION`` names; "" without a revision.
+
+    Both may contain an @ (HEAD@{1}): the shortest existing folder wins.
+    """
+    for match in re.finditer("@", text):
+        path = paths.expand(text[: match.start()])
+        if path.is_dir():
+            return path, text[match.end() :]
+    return paths.expand(text), ""
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
     """A repository, bare or not, named by any folder in it."""
 
     path: Path
 
-    def _run(self, deadline: Deadline, *arguments: str, check: bool = True) -> process.Completed:
+    def _run(
+        self,
+        deadline: Deadline,
+        *arguments: str,
+        check: bool = True,
+        input: bytes | None = None,
+    ) -> process.Completed:
         argv = ["git", "-C", str(self.path), *arguments]
-        return process.run(argv, env=dict.fromkeys(_LOCAL), deadline=deadline, check=check)
+        env = dict.fromkeys(_LOCAL)
+        return process.run(argv, env=env, input=input, deadline=deadline, check=check)
 
     def folder(self, deadline: Deadline) -> Path:
         """Return the repository's own folder, the same one for all its work trees.
@@ -61,6 +109,17 @@ class Repository:
         if done.status != 0:
             raise self._unreadable(done)
         return Path(os.path.realpath(os.fsdecode(done.stdout.rstrip(b"\n"))))
+
+    def where_refs_are(self, deadline: Deadline) -> tuple[Path, ...]:
+        """Return the files and folders that change when a branch, a tag or HEAD moves.
+
+        Raises :class:`UserError` where there is no repository.
+        """
+        common = self.folder(deadline)
+        line = ("rev-parse", "--path-format=absolute", "--git-dir")
+        own = Path(os.fsdecode(self._run(deadline, *line).stdout.rstrip(b"\n")))
+        names = (*(common / name for name in ("refs", "packed-refs", "reftable")), own / "HEAD")
+        return tuple(path for path in names if path.exists())
 
     def _unreadable(self, done: process.Completed) -> UserError:
         lines = done.stderr.decode(errors="replace").splitlines()
@@ -119,6 +178,52 @@ class Repository:
         line = ("rev-list", "--bisect-all", bad, "--not", *good)
         return [row.split(" ", 1)[0] for row in self._run(deadline, *line).text.splitlines()]
 
+    def commit_range(self, after: str, until: str, deadline: Deadline) -> CommitRange:
+        """Return what a range of commits holds, each end a commit's name."""
+        ends = f"{after}..{until}"
+        line = ("rev-list", "--count", "--min-parents=2", ends)
+        merges = int(self._run(deadline, *line).text)
+        count = int(self._run(deadline, "rev-list", "--count", "--no-merges", ends).text)
+        bases = self.merge_bases(after, [until], deadline)
+        return CommitRange(bases[0] if len(bases) == 1 else "", count, merges)
+
+    def format_patches(
+        self, after: str, until: str, folder: Path, max_bytes: int, deadline: Deadline
+    ) -> None:
+        """Write a patch for each commit of a range into ``folder``, in order, but for merges.
+
+        Raises :class:`UserError` when one is larger than ``max_bytes``.
+        """
+        settings = [word for setting in _PATCH_SETTINGS for word in ("-c", setting)]
+        line = [process.find("prlimit", "util-linux"), f"--fsize={max_bytes}", "--"]
+        line += ["git", "-C", str(self.path), *settings, "format-patch", *_PATCH_OPTIONS]
+        line += ["-o", str(folder.absolute()), f"{after}..{until}"]
+        done = process.run(line, env=dict.fromkeys(_LOCAL), deadline=deadline, check=False)
+        if done.status == -signal.SIGXFSZ or b"File too large" in done.stderr:
+            raise UserError(
+                f"a commit of {after[:12]}..{until[:12]} is larger than {max_bytes >> 20} MiB",
+                hint="give a shorter range",
+            )
+        if done.status != 0:
+            raise self._unreadable(done)
+
+    def versions(self, deadline: Deadline) -> list[str]:
+        """Return the tags v1, v1.2-rc3 and the like, the highest version first."""
+        form = ("--sort=-version:refname", "--format=%(refname:short)", "refs/tags/v[0-9]*")
+        return self._run(
+            deadline, "-c", "versionsort.suffix=-rc", "for-each-ref", *form
+        ).text.split()
+
+    def describe(self, commit: str, deadline: Deadline) -> str:
+        """Return what git describe calls a commit after its nearest tag, else its short name."""
+        line = ("describe", "--tags", "--always", "--abbrev=12", commit)
+        return self._run(deadline, *line, check=False).text.strip() or commit[:12]
+
+    def has_commit(self, name: str, deadline: Deadline) -> bool:
+        """Return whether a commit of this name, in hex, is here."""
+        line = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return self._run(deadline, *line, check=False).status == 0
+
     # --- content -----------------------------------------------------------------------------
 
     def changes(self, before: str, after: str, deadline: Deadline) -> list[Change] | None:
@@ -132,6 +237,34 @@ class Repository:
             Change(os.fsdecode(path), facts[1:7].decode(), facts[8:14].decode())
             for facts, path in zip(fields[::2], fields[1::2], strict=False)
         ]
+
+    def blobs(
+        self, wanted: Iterable[tuple[str, str]], deadline: Deadline
+    ) -> dict[tuple[str, str], str]:
+        """Return the name of what each revision and path in ``wanted`` holds, where it is a file.
+
+        Names of revisions are git's own; a path with a line break in it is absent.
+        """
+        asked = [each for each in wanted if "\n" not in each[1]]
+        lines = b"".join(os.fsencode(f"{revision}:{path}\n") for revision, path in asked)
+        form = "--batch-check=%(objecttype) %(objectname)"
+        done = self._run(deadline, "cat-file", form, input=lines)
+        answers = (line.split(" ") for line in done.text.splitlines())
+        return {
+            each: words[1] for each, words in zip(asked, answers, strict=True) if words[0] == "blob"
+        }
+
+    def contents(self, blobs: Sequence[str], deadline: Deadline) -> list[bytes]:
+        """Return what blobs of these names hold."""
+        lines = "".join(f"{name}\n" for name in blobs).encode()
+        data = self._run(deadline, "cat-file", "--batch=%(objectsize)", input=lines).stdout
+        found, at = [], 0
+        for _ in blobs:
+            size, _, _ = data[at : at + 20].partition(b"\n")
+            start = at + len(size) + 1
+            at = start + int(size) + 1
+            found.append(data[start : at - 1])
+        return found
 
     def attributes(self, deadline: Deadline) -> bytes:
         """Return what the repository itself, not its trees, says of how files are written out."""

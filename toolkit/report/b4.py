@@ -88,8 +88,10 @@ def read_message(message: bytes) -> Mail:
 
 
 def series_of(message: Mail, mbox: Path) -> reader.PatchFiles:
-    """Return the series in ``mbox`` of the version that ``message`` belongs to."""
-    return reader.read(mbox, version=message.headers.tags.version)
+    """Return the series in ``mbox`` of the version and stable kernel ``message`` belongs to."""
+    tags = message.headers.tags
+    release = ".".join(map(str, tags.kernels[0][0])) if tags.kernels else None
+    return reader.read(mbox, version=tags.version, release=release)
 
 
 # --- answers -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Finds patch series: by name below ``patches/``, in any folder, or in an mbox.
+"""Finds patch series: by name below ``patches/``, or wherever else one may lie.
 
 A series lies in ``patches/TOPIC/VERSION/``: its ``series.yaml``
 (:class:`toolkit.series.manifest.SeriesManifest`) and a folder of patches for each base kernel.
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.core import paths
-from toolkit.core.errors import UserError
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import ToolkitError, UserError
 from toolkit.core.model.series import (
     Explained,
     KnownFailure,
@@ -24,13 +25,16 @@ from toolkit.core.model.series import (
     Trailer,
 )
 from toolkit.formats import yamlfile
-from toolkit.series import QUILT, STDIN
+from toolkit.host.git import Repository
+from toolkit.series import QUILT, STDIN, place
+from toolkit.series.place import Commits, Message, Place
 
 if TYPE_CHECKING:
     from toolkit.series.manifest import SeriesManifest
     from toolkit.series.reader import PatchFiles
 
 MANIFEST = "series.yaml"
+_SECONDS = 30.0  # for a repository to say where its references are
 
 
 def names(root: Path) -> list[str]:
@@ -64,14 +68,17 @@ def resolve(
     """Return the series that ``name`` stands for, in the form for the kernel ``release``.
 
     ``name`` is a version that one topic has (``v4``), ``topic/version``, or whatever
-    :func:`toolkit.series.reader.read` takes: a folder, a quilt series, a mailbox, ``-``. Without
-    ``release`` the newest base is taken; ``version`` picks one out of a thread. Raises
-    :class:`UserError` for a name that is unknown or ambiguous, a series without patches for
-    ``release``, and faults in its files.
+    :func:`toolkit.series.reader.read` takes: a folder, a quilt series, a mailbox, ``-``, a
+    message-id or its URL, ``git:PATH@A..B``. Without ``release`` the newest base is taken;
+    ``version`` picks one out of a thread. Raises :class:`UserError` for a name that is unknown or
+    ambiguous, a series without patches for ``release``, and faults in its files, and
+    :class:`InfrastructureError` for an archive that cannot be reached.
     """
     path = locate(name, root)
+    if not isinstance(path, Path):
+        return bare(path.name, _read(path, version=version, release=release))
     if not (path / MANIFEST).exists():
-        files = _read(path, version=version)
+        files = _read(path, version=version, release=release)
         own = {STDIN: "standard-input", QUILT: path.resolve().parent.name}
         stem = path.stem if path.is_file() else path.resolve().name
         return bare(own.get(path.name, stem), files, path)
@@ -103,13 +110,38 @@ def resolve(
     )
 
 
+def require(name: str, root: Path) -> None:
+    """Raise the error of :func:`resolve` where there is nothing of that name to be read.
+
+    A thread is fetched from its archive, so that nothing long begins without it.
+    """
+    path = locate(name, root)
+    if isinstance(path, Message):
+        from toolkit.series import lore  # noqa: PLC0415 - as in _read()
+
+        lore.thread(path)
+
+
+def form(series: PatchSeries, release: str) -> str:
+    """Return what the form of a series for the kernel ``release`` is called.
+
+    Two releases with the same one get the same patches from :func:`resolve`. Raises
+    :class:`UserError` where a carried series has no patches for ``release``.
+    """
+    if series.base and series.origin:
+        path = series.origin / MANIFEST
+        return _choose(_manifest(series.origin), release, path)
+    # A thread may have a form for each stable kernel.
+    return ".".join(release.split(".")[:2]) if series.posting.other_kernels else ""
+
+
 def describe(name: str, root: Path, version: int | None = None) -> list[str]:
     """Return what ``toolkit series show`` prints of the series that ``name`` stands for.
 
     Raises the same errors as :func:`resolve`; every base is read.
     """
     path = locate(name, root)
-    if not (path / MANIFEST).exists():
+    if not isinstance(path, Path) or not (path / MANIFEST).exists():
         series = resolve(name, root, version=version)
         lines = [f"{series.name}: {series.title}"]
         lines += [f"  {patch.name}: {patch.subject}" for patch in series.patches]
@@ -152,13 +184,15 @@ def prefixes(series: PatchSeries) -> list[PatchSeries]:
 # --- finding it --------------------------------------------------------------------------
 
 
-def locate(name: str, root: Path) -> Path:
-    """Return the path of what a series' name stands for.
+def locate(name: str, root: Path) -> Place:
+    """Return the path, or what else a series' name stands for.
 
     Raises :class:`UserError` for a name that is unknown or ambiguous.
     """
     if name == STDIN:
         return Path(STDIN)
+    if other := place.parse(name):
+        return other
     path = paths.expand(name)
     if name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
         if not path.exists():
@@ -181,27 +215,30 @@ def locate(name: str, root: Path) -> Path:
 def _listing(name: str, root: Path) -> str:
     """Return the sentence that lists what there is, what is nearest to ``name`` first."""
     every = names(root)
+    others = "a folder of patches, an mbox file or a message-id will do, too"
     if not every:
-        return f"there is none below {root}; a folder of patches or an mbox file will do, too"
+        return f"there is none below {root}; {others}"
 
     def distance(full: str) -> float:
         tails = (full, *full.split("/"))
         return -max(difflib.SequenceMatcher(None, name, tail).ratio() for tail in tails)
 
     listed = ", ".join(sorted(every, key=distance))
-    return f"there is {listed}; a folder of patches or an mbox file will do, too"
+    return f"there is {listed}; {others}"
 
 
 def places(name: str, root: Path) -> tuple[Path, ...]:
     """Return the files and folders that a series is read from, so that somebody may watch them.
 
-    None for standard input, and for a name that means nothing yet.
+    None for standard input, for a mail of an archive, and for a name that means nothing yet.
     """
     try:
         path = locate(name, root)
-    except UserError:
+        if isinstance(path, Commits):
+            return Repository(path.path).where_refs_are(Deadline.after(_SECONDS))
+    except ToolkitError:
         return ()
-    if str(path) == STDIN:
+    if isinstance(path, Message) or str(path) == STDIN:
         return ()
     # Of a quilt series each file counts, and so does what is listed below it.
     return (path.parent if path.name == QUILT and path.is_file() else path,)
@@ -213,7 +250,7 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def bare(name: str, files: PatchFiles, origin: Path) -> PatchSeries:
+def bare(name: str, files: PatchFiles, origin: Path | None = None) -> PatchSeries:
     """Return a series without a manifest, for no base in particular."""
     return PatchSeries(
         name=name,
@@ -233,10 +270,16 @@ def _full_name(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _read(path: Path, order: Sequence[str] = (), *, version: int | None = None) -> PatchFiles:
+def _read(
+    path: Place,
+    order: Sequence[str] = (),
+    *,
+    version: int | None = None,
+    release: str | None = None,
+) -> PatchFiles:
     from toolkit.series import reader  # noqa: PLC0415 - slow to import, and a listing does without
 
-    return reader.read(path, order, version=version)
+    return reader.read(path, order, version, release)
 
 
 def _manifest(path: Path) -> SeriesManifest:
@@ -277,6 +320,7 @@ def _posting_lines(posting: Posting, mailing: Mailing | None) -> list[str]:
     """Return what a series says of itself beside its patches, a line for each."""
     rows = [("posted as", mailing.message_id)] if mailing else []
     rows += [("sent to", address) for address in posting.lists]
+    rows += [("for Linux", posting.kernels)] if posting.kernels else []
     rows += [("base-commit", posting.base_commit)] if posting.base_commit else []
     rows += [("prerequisite-patch-id", each) for each in posting.prerequisites]
     rows += [("change-id", posting.change_id)] if posting.change_id else []

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import yaml
 
+from toolkit.core import paths
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.text import visible
 from toolkit.formats import mailheaders
-from toolkit.series import reader, scratch
+from toolkit.series import STDIN, place, reader, scratch
 from toolkit.series.catalog import MANIFEST
 from toolkit.series.gitmail import Mail
 from toolkit.series.reader import PatchFiles
@@ -29,17 +30,21 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*/[A-Za-z0-9][A-Za-z0-9._+-]*")
 _MBOXRD = b"From mboxrd@z Thu Jan  1 00:00:00 1970\n"  # as public-inbox begins a mail
 
 
-def read(mbox: Path, version: int | None = None) -> PatchFiles:
-    """Return a series out of a mailbox; ``version`` None takes the newest.
+def read(name: str, version: int | None = None, release: str | None = None) -> PatchFiles:
+    """Return the series that lies at the path ``name``, or whatever else that names.
 
-    Raises :class:`UserError` as :func:`toolkit.series.reader.read` does.
+    ``version`` None takes the newest; ``release`` is the kernel that it is for. Raises the errors
+    of :func:`toolkit.series.reader.read`.
     """
-    if not mbox.exists() and str(mbox) != "-":
+    mbox = place.parse(name) or paths.expand(name)
+    if not isinstance(mbox, Path):
+        return reader.read(mbox, version=version, release=release)
+    if not mbox.exists() and name != STDIN:
         raise UserError(
             f"there is no file {mbox}",
-            hint="save a thread first: b4 mbox MESSAGE-ID, or b4 am MESSAGE-ID",
+            hint="name a mailbox, a folder of patches, a message-id or its URL",
         )
-    files = reader.read(mbox, version=version)
+    files = reader.read(mbox, version=version, release=release)
     cover = mbox.with_suffix(_COVER_SUFFIX) if mbox.suffix else mbox
     if files.cover is None and cover != mbox and cover.is_file():
         files = reader.with_cover(files, cover)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import UserError
+from toolkit.core.errors import RejectedError, UserError
 from toolkit.core.model.kernel import KernelBase
 from toolkit.core.model.series import Patch, PatchedFile, PatchedTree, PatchSeries
 from toolkit.formats import patchfile
@@ -34,8 +34,9 @@ def apply(base: KernelBase, series: PatchSeries | None, deadline: Deadline) -> P
     """Return ``base`` with ``series`` applied; None is the base as it is.
 
     Patches apply in order and without fuzz; that lines moved up or down is allowed, as it is
-    for git-am. Raises :class:`UserError`, naming patch, file and hunk, for a patch that does not
-    apply or that would touch anything but plain files inside the tree.
+    for git-am. Raises :class:`RejectedError`, naming patch, file and hunk, for a patch that does
+    not apply, and :class:`UserError` for one that would touch anything but plain files inside the
+    tree.
     """
     files: Mapping[str, PatchedFile] = {}
     if series is not None:
@@ -213,20 +214,21 @@ def _apply_singly(tree: Path, plan: _Plan, deadline: Deadline) -> bytes:
 
 def _rejected(
     tree: Path, patch: Patch, parts: Sequence[Section], message: str, deadline: Deadline
-) -> UserError:
+) -> RejectedError:
     """Return the error that shows which hunk of ``patch`` does not fit, and why."""
     reasons = [line.removeprefix("error: ") for line in message.splitlines()]
     match = _FAILED.search(message)
     if match is None:
         what = f"{patch.name} does not apply: {reasons[0] if reasons else 'git gives no reason'}"
-        return UserError(what, hint=_advice(tree, patch, parts, deadline), detail=reasons[1:])
+        hint = _advice(tree, patch, parts, deadline)
+        return RejectedError(what, hint=hint, detail=reasons[1:])
     path, start = match["path"], int(match["start"])
     hunks = [hunk for part in parts if path in part.paths for hunk in part.hunks]
     hunk = next((hunk for hunk in hunks if hunk.start == start), None)
     place = f":{hunk.line}" if hunk else ""
     what = f"{patch.name}{place} does not apply: hunk at line {start} of {path}"
     detail = [*reasons, *(_show(tree / path, path, hunk) if hunk else [])]
-    return UserError(what, hint=_advice(tree, patch, parts, deadline), detail=detail)
+    return RejectedError(what, hint=_advice(tree, patch, parts, deadline), detail=detail)
 
 
 def _show(file: Path, path: str, hunk: Hunk) -> list[str]:

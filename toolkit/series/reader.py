@@ -11,8 +11,9 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.series import Mailing, Patch, Posting, Trailer
 from toolkit.formats import patchfile
-from toolkit.series import gitmail, sources, thread
+from toolkit.series import gitmail, sources, thread, versions
 from toolkit.series.gitmail import Mail, MailFile
+from toolkit.series.place import Place
 from toolkit.series.sources import Kind, Source
 
 SECONDS = 120.0  # by the clock, for a host that is busy; scratch bounds what a reader may take
@@ -38,22 +39,34 @@ class PatchFiles:
     mails: tuple[Mail, ...] = ()  # of the patches
 
 
-def read(path: Path, order: Sequence[str] = (), version: int | None = None) -> PatchFiles:
-    """Return the series at ``path``: a folder, a quilt series, a mailbox, a Maildir, ``-``.
+def read(
+    place: Place,
+    order: Sequence[str] = (),
+    version: int | None = None,
+    release: str | None = None,
+) -> PatchFiles:
+    """Return the series at ``place``.
 
-    ``order`` names the files of a folder, all of them. Of several versions the newest is taken,
-    or ``version``. Raises :class:`UserError` where no series can be told, for a patch that is none
-    and for one that touches what it may not.
+    That is a folder, a quilt series, a mailbox, a Maildir, ``-``, a mail of a public archive or a
+    range of commits. ``order`` names the files of a folder, all of them. Of several versions the
+    newest is taken, or ``version``; of a thread's forms for several stable kernels the one for
+    ``release`` (6.12.117). Raises :class:`UserError` where no series can be told, for a patch that
+    is none and for one that touches what it may not, and :class:`InfrastructureError` for an
+    archive that cannot be reached.
     """
-    return _read(sources.find(path, order, version), str(path), version)
+    source = sources.find(place, order, version, deadline=Deadline.after(SECONDS))
+    origin = str(place) if isinstance(place, Path) else place.name
+    return _read(source, origin, version, release)
 
 
-def read_bytes(data: bytes, name: str, version: int | None = None) -> PatchFiles:
+def read_bytes(
+    data: bytes, name: str, version: int | None = None, release: str | None = None
+) -> PatchFiles:
     """Return the series in a mailbox that is at hand; ``name`` stands for it in errors.
 
     Raises the same errors as :func:`read`.
     """
-    return _read(Source(Kind.THREAD, (MailFile(name, data),)), name, version)
+    return _read(Source(Kind.THREAD, (MailFile(name, data),)), name, version, release)
 
 
 def with_cover(files: PatchFiles, path: Path) -> PatchFiles:
@@ -80,12 +93,15 @@ def read_mail(data: bytes, name: str) -> Mail:
     return mail
 
 
-def _read(source: Source, origin: str, version: int | None) -> PatchFiles:
+def _read(source: Source, origin: str, version: int | None, release: str | None) -> PatchFiles:
     deadline = Deadline.after(SECONDS)
     mails = gitmail.read(source.files, deadline)
     chosen: Sequence[Mail]
+    kernels, others = "", tuple[str, ...]()
     if source.kind is Kind.THREAD:
-        choice = thread.choose(mails, version, origin, deadline)
+        choice = thread.choose(mails, version, origin, deadline, release)
+        kernels = versions.shown(choice.kernels) if choice.kernels else ""
+        others = tuple(map(versions.shown, choice.other_kernels))
         patches = [_named(number, mail) for number, mail in enumerate(choice.patches, 1)]
         chosen, cover, trailers = choice.patches, choice.cover, choice.trailers
         notices, number = choice.notices, choice.version
@@ -97,6 +113,12 @@ def _read(source: Source, origin: str, version: int | None) -> PatchFiles:
         patchfile.sections(patch)
     first = cover or chosen[0]
     posting = _posting(chosen, cover, number, trailers)
+    posting = replace(
+        posting,
+        kernels=kernels,
+        other_kernels=others,
+        base_commit=source.base_commit or posting.base_commit,
+    )
     mailing = first.headers.mailing() if source.kind is not Kind.QUILT else None
     return PatchFiles(
         patches=tuple(patches),

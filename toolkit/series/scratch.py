@@ -59,11 +59,10 @@ def run(
     Raises :class:`UserError`, naming ``what`` was read, when it wants more than the bounds allow.
     """
     seconds = SECONDS * 2 + SECONDS_A_MAIL * mails
-    limits = [f"--as={MEMORY}", f"--cpu={SECONDS:.0f}", f"--fsize={2 * MAX_BYTES}", "--core=0"]
     own = deadline.sooner(seconds)
     try:
         done = process.run(
-            [process.find("prlimit", "util-linux"), *limits, "--", *argv],
+            limited(argv),
             cwd=folder,
             env=environment(folder),
             input=input,
@@ -76,9 +75,20 @@ def run(
         raise UserError(f"reading {what} takes more than {seconds:.0f} s", hint=_HINT) from None
     if done.status == 128 and b"ut of memory" in done.stderr:  # git's die_errno()
         raise UserError(f"reading {what} takes more than {MEMORY >> 20} MiB", hint=_HINT)
-    # A shell says of a child that a signal ended it: 128 and the signal's number.
-    if {-done.status, done.status - 128} & _LIMITED:
+    if reached_limit(done):
         raise UserError(
             f"reading {what} takes more than {SECONDS:.0f} s or {MEMORY >> 20} MiB", hint=_HINT
         )
     return done
+
+
+def limited(argv: Sequence[str]) -> list[str]:
+    """Return the command that runs ``argv`` within the bounds of a process."""
+    limits = [f"--as={MEMORY}", f"--cpu={SECONDS:.0f}", f"--fsize={2 * MAX_BYTES}", "--core=0"]
+    return [process.find("prlimit", "util-linux"), *limits, "--", *argv]
+
+
+def reached_limit(done: process.Completed) -> bool:
+    """Return whether a process was ended because it wanted more than the bounds allow."""
+    # A shell says of a child that a signal ended it: 128 and the signal's number.
+    return bool({-done.status, done.status - 128} & _LIMITED)

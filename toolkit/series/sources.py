@@ -1,4 +1,7 @@
-"""Finds the files that a series lies in: a folder, a quilt series, a Maildir, a mailbox, a pipe."""
+"""Finds the files that a series lies in: a folder, a quilt series, a Maildir, a mailbox, a pipe.
+
+Or has them made: out of commits, or out of a public archive.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,11 @@ from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
+from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
-from toolkit.series import QUILT, STDIN
+from toolkit.series import QUILT, STDIN, commits, lore
 from toolkit.series.gitmail import MailFile
+from toolkit.series.place import Commits, Message, Place
 from toolkit.series.scratch import MAX_BYTES
 
 QUILT_CONTEXT = 1  # git quiltimport's -C1
@@ -48,19 +53,28 @@ class Source:
     kind: Kind
     files: tuple[MailFile, ...]
     notices: tuple[str, ...] = ()
+    base_commit: str = ""  # what the series was made on, where that is certain
 
 
-def find(path: Path, order: Sequence[str] = (), version: int | None = None) -> Source:
-    """Return what lies at ``path``; ``order`` names the files of a folder, all of them.
+def find(
+    place: Place, order: Sequence[str] = (), version: int | None = None, *, deadline: Deadline
+) -> Source:
+    """Return what lies at ``place``; ``order`` names the files of a folder, all of them.
 
     Of a folder that holds several versions of a series, by its files' names, the newest or
-    ``version`` is taken. Raises :class:`UserError` where nothing is that could be read.
+    ``version`` is taken. Raises :class:`UserError` where nothing is that could be read, and
+    :class:`InfrastructureError` for an archive that cannot be reached.
     """
+    if isinstance(place, Message):
+        return Source(Kind.THREAD, (MailFile(place.name, lore.thread(place)),))
+    if isinstance(place, Commits):
+        files, base, notices = commits.read(place, deadline)
+        return Source(Kind.FOLDER, tuple(files), notices, base)
     try:
-        return _find(path, order, version)
+        return _find(place, order, version)
     except OSError as error:
         hint = "name what is there and what you may read"
-        raise UserError(f"cannot read {path}: {error.strerror}", hint=hint) from error
+        raise UserError(f"cannot read {place}: {error.strerror}", hint=hint) from error
 
 
 def _find(path: Path, order: Sequence[str], version: int | None) -> Source:

@@ -1,5 +1,7 @@
 """Picks a series out of a mailbox: one version, in order, without talk, replies and fixups.
 
+Of forms for several stable kernels it is the one for the kernel at hand.
+
 Where there is nothing to choose the mails are the series. Else b4 is asked, which maintainers
 trust with it: for partial rerolls, for cover letters without a number, and for the trailers that
 replies give. What it takes wrongly is sorted out before: a posting sent again, a patch without a
@@ -9,30 +11,27 @@ number beside numbered ones, a mail that cannot be read.
 from __future__ import annotations
 
 import email.utils
-import json
 import re
-import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.series import Trailer
-from toolkit.series import scratch
+from toolkit.formats.mailheaders import Kernels
+from toolkit.series import picking, versions
 from toolkit.series.gitmail import Mail
+from toolkit.series.picking import B4Error, Picked
 
 _HINT = "save the series alone, as `b4 am` or `git format-patch --stdout` writes it"
-_VERSION_HINT = "name one with --version"
 MAX_NOTICES = 10
 # As git format-patch, git send-email and b4 make them.
 _TOGETHER = re.compile(
     r"[^.]+(\.\d{9,}\.git\..+)|((?:\d{14}\.|\d{9,}-)\d+-)\d+(-.+)"
     r"|(\d{8}-.+-v\d+-)\d+(-[0-9a-f]+@.+)"
 )
-_B4 = Path(__file__).with_name("b4_thread.py")
+# What the stable tree's maintainer answers with: the upstream commit that does not fit there.
+_FAILED = re.compile(r"FAILED: patch ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,46 +41,55 @@ class Choice:
     patches: tuple[Mail, ...]
     cover: Mail | None
     version: int
+    kernels: Kernels = ()  # the stable kernels that it was posted for
+    other_kernels: tuple[Kernels, ...] = ()  # those that the thread has other forms for
     trailers: tuple[Trailer, ...] = ()
     notices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class _Version:
-    number: int
-    minor: int = 0
-
-    def __str__(self) -> str:
-        return f"v{self.number}" + (f".{self.minor}" if self.minor else "")
-
-
-def choose(mails: Sequence[Mail], version: int | None, origin: str, deadline: Deadline) -> Choice:
+def choose(
+    mails: Sequence[Mail],
+    version: int | None,
+    origin: str,
+    deadline: Deadline,
+    release: str | None = None,
+) -> Choice:
     """Return the series in ``mails``; ``version`` None takes the newest.
 
-    ``origin`` stands for the mails in errors. Raises :class:`UserError` when no patch is there, or
-    when it cannot be told which of several series is meant.
+    Where there are forms for several stable kernels ``release`` (6.12.117) chooses. ``origin``
+    stands for the mails in errors. Raises :class:`UserError` when no patch is there, or when it
+    cannot be told which of several series is meant.
     """
-    readable = _once(mail for mail in mails if not mail.problem)
-    posted = _posted(readable)
+    every = _once(mail for mail in mails if not mail.problem)
+    posted = _posted(every)
     if not posted:
         raise _nothing(mails, origin)
-    wanted, branches = _wanted(posted, version, origin)
-    group = [mail for mail in posted if _version(mail, branches) == wanted]
+    stable = versions.branches(posted)
+    form, others = versions.for_release(posted, stable, release, origin)
+    readable = every
+    if others:
+        readable = _of_form(every, posted, stable, form)
+        posted = [mail for mail in posted if versions.kernels(mail, stable) == form]
+    wanted = versions.wanted(posted, stable, version, origin)
+    group = [mail for mail in posted if versions.of(mail, stable) == wanted]
     notices: list[str] = []
+    if others:
+        rest = ", ".join(map(versions.shown, others))
+        notices.append(f"taken: what was posted for Linux {versions.shown(form)}; left out: {rest}")
     patches = [mail for mail in group if _number(mail) != 0]
     covers = [mail for mail in readable if _number(mail) == 0 and not mail.headers.tags.reply]
-    cover = next((mail for mail in reversed(covers) if _version(mail, branches) == wanted), None)
+    cover = next((mail for mail in reversed(covers) if versions.of(mail, stable) == wanted), None)
     if any(_number(mail) for mail in patches):
         patches, cover = _numbered(patches, covers, cover, origin, notices)
     else:
         patches = _unnumbered(patches, notices)
-    picked: _Picked | None = None
+    picked: Picked | None = None
     if len(readable) > len(patches) + bool(cover):
         dropped = [mail for mail in group if mail not in patches and _number(mail) != 0]
-        rest = _without_circles([mail for mail in readable if mail not in dropped])
+        mails_left = picking.without_circles([mail for mail in readable if mail not in dropped])
         try:
-            picked = _ask_b4(rest, branches, wanted, origin, deadline)
-        except _B4Error as error:
+            picked = picking.pick(mails_left, stable, wanted, origin, deadline)
+        except B4Error as error:
             notices.append(f"what replies give is not shown, for b4 {error}")
         patches, cover = _merged(patches, cover, picked)
     notices += _gaps(patches, readable)
@@ -89,7 +97,15 @@ def choose(mails: Sequence[Mail], version: int | None, origin: str, deadline: De
     if unreadable := [mail for mail in mails if mail.problem]:
         first = unreadable[0]
         notices.append(f"{first.name} cannot be read and is left out: {first.problem}")
-    return Choice(tuple(patches), cover, wanted.number, trailers, tuple(notices[:MAX_NOTICES]))
+    return Choice(
+        patches=tuple(patches),
+        cover=cover,
+        version=wanted.number,
+        kernels=form,
+        other_kernels=tuple(others),
+        trailers=trailers,
+        notices=tuple(notices[:MAX_NOTICES]),
+    )
 
 
 # --- which mails come into question ---------------------------------------------------------------
@@ -111,10 +127,26 @@ def _posted(mails: Sequence[Mail]) -> list[Mail]:
     """Return the patches, without those that a reply suggests unless there are no others."""
     patches = [mail for mail in mails if mail.is_patch and _number(mail) != 0]
     return (
-        [mail for mail in patches if not mail.headers.tags.reply]
+        [
+            mail
+            for mail in patches
+            if not (mail.headers.tags.reply or _FAILED.match(mail.headers.subject))
+        ]
         or patches
         or [mail for mail in mails if mail.is_patch]
     )
+
+
+def _of_form(
+    mails: Sequence[Mail], posted: Sequence[Mail], stable: frozenset[int], form: Kernels
+) -> list[Mail]:
+    """Return the mails about one of several forms of a series, and those about none of them."""
+    patches = set(posted)
+    return [
+        mail
+        for mail in mails
+        if (named := versions.kernels(mail, stable)) == form or not (named or mail in patches)
+    ]
 
 
 def _nothing(mails: Sequence[Mail], origin: str) -> UserError:
@@ -131,40 +163,6 @@ def _nothing(mails: Sequence[Mail], origin: str) -> UserError:
     if empty:
         return UserError(f"{empty.name} changes no file", hint=_HINT)
     return UserError(f"{origin} holds no patch", hint=_HINT)
-
-
-# --- versions -----------------------------------------------------------------------------------
-
-
-def _wanted(
-    posted: Sequence[Mail], version: int | None, origin: str
-) -> tuple[_Version, frozenset[int]]:
-    """Return the version to take, and the numbers that are the names of stable branches.
-
-    v7.1 is a version where there is a v7, to which it is a correction, and else a kernel.
-    """
-    tags = [mail.headers.tags for mail in posted]
-    whole = {each.version for each in tags if not each.minor}
-    branches = frozenset(each.version for each in tags if each.minor and each.version not in whole)
-    names = {(each.version, each.minor) for each in tags if each.version in branches}
-    if len(names) > 1:
-        shown = ", ".join(f"v{major}.{minor}" for major, minor in sorted(names))
-        raise UserError(f"{origin} holds patches for several kernels ({shown})", hint=_HINT)
-    there = sorted({_version(mail, branches) for mail in posted})
-    if version is None:
-        return there[-1], branches
-    fitting = [each for each in there if each.number == version]
-    if not fitting:
-        listed = ", ".join(map(str, there))
-        raise UserError(f"{origin} holds no version {version}", hint=f"there is: {listed}")
-    return fitting[-1], branches
-
-
-def _version(mail: Mail, branches: frozenset[int]) -> _Version:
-    tags = mail.headers.tags
-    if tags.minor and tags.version in branches:
-        return _Version(1)
-    return _Version(tags.version, tags.minor)
 
 
 # --- within a version -----------------------------------------------------------------------------
@@ -275,89 +273,11 @@ def _gaps(patches: Sequence[Mail], readable: Sequence[Mail]) -> list[str]:
     return [f"the series is not whole: patch {shown} of {max(totals)} is missing"]
 
 
-# --- b4 -------------------------------------------------------------------------------------------
-
-
-class _B4Error(Exception):
-    """b4 gives no answer, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Picked:
-    """What b4 answers: mails by their place in the series, the cover letter first."""
-
-    mails: tuple[Mail | None, ...]
-    trailers: tuple[tuple[int, str, str], ...]
-
-
-def _ask_b4(
-    mails: Sequence[Mail],
-    branches: frozenset[int],
-    wanted: _Version,
-    origin: str,
-    deadline: Deadline,
-) -> _Picked:
-    """Return the series that b4 finds in ``mails``; raise :class:`_B4Error` when it gives none."""
-    versions = sorted({_version(mail, branches) for mail in mails})
-    # b4 knows whole numbers alone: with a v7.1 they become places in the row of versions.
-    row = any(version.minor for version in versions)
-    revisions = {each: versions.index(each) + 1 if row else each.number for each in versions}
-    by_id = {
-        mail.headers.message_id or f"{number}@toolkit.invalid": mail
-        for number, mail in enumerate(mails)
-    }
-    with tempfile.TemporaryDirectory(prefix="toolkit-thread-") as name:
-        folder = Path(name).resolve() / "thread"
-        folder.mkdir()
-        listed = []
-        for number, (identity, mail) in enumerate(by_id.items()):
-            file = folder / f"{number:06}"
-            file.write_bytes(mail.content)
-            subject = _plain_subject(mail, revisions[_version(mail, branches)])
-            listed.append({"file": str(file), "id": identity, "subject": subject})
-        asked = {"revision": revisions.get(wanted, wanted.number), "mails": listed}
-        argv = [sys.executable, "-E", "-s", "-P", str(_B4)]
-        words = json.dumps(asked).encode()
-        try:
-            done = scratch.run(argv, folder, deadline, what=origin, mails=len(listed), input=words)
-        except UserError as error:
-            raise _B4Error(f"fails: {error.what}") from error
-    if done.status != 0:
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise _B4Error(f"fails: {last}")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    mails_by_place = tuple(by_id.get(each) if each else None for each in answer["ids"])
-    trailers = tuple((at, text, identity) for at, text, identity in answer["trailers"])
-    return _Picked(mails_by_place, trailers)
-
-
-def _without_circles(mails: Sequence[Mail]) -> list[Mail]:
-    """Return mails without those that answer each other in a circle, where b4 never ends."""
-    above = {mail.headers.message_id: mail.headers.in_reply_to for mail in mails}
-    ends: set[str] = {""}  # ids from which the way up comes to an end
-    for identity in above:
-        way: dict[str, None] = {}
-        while identity not in ends and identity not in way:
-            way[identity] = None
-            identity = above.get(identity, "")  # noqa: PLW2901 - one step up
-        if identity in ends:
-            ends.update(way)
-    return [mail for mail in mails if mail.headers.message_id in ends]
-
-
-def _plain_subject(mail: Mail, revision: int) -> str:
-    """Return a subject as b4 reads it, whatever the lists and the mail programs made of it."""
-    tags = mail.headers.tags
-    title = re.sub(r"^[\s\[\]:]+", "", mail.subject) or "-"
-    if tags.reply or not (mail.is_patch or tags.number is not None):
-        return f"Re: {title}" if tags.reply else title
-    count = f" {tags.number}/{tags.total}" if tags.number is not None else ""
-    version = f" v{revision}" if revision > 1 else ""
-    return f"[PATCH{version}{count}] {title}"
+# --- what b4 adds --------------------------------------------------------------------------------
 
 
 def _merged(
-    patches: list[Mail], cover: Mail | None, picked: _Picked | None
+    patches: list[Mail], cover: Mail | None, picked: Picked | None
 ) -> tuple[list[Mail], Mail | None]:
     """Return the patches, completed by b4 where they are not whole, and its cover letter."""
     if picked is None or not picked.mails:
@@ -372,7 +292,7 @@ def _merged(
 
 
 def _trailers(
-    patches: Sequence[Mail], cover: Mail | None, picked: _Picked | None
+    patches: Sequence[Mail], cover: Mail | None, picked: Picked | None
 ) -> tuple[Trailer, ...]:
     """Return what replies give, by the patch's place in the series."""
     trailers = []

@@ -12,6 +12,7 @@ import functools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from toolkit.core.arch import host_arch
@@ -38,6 +39,7 @@ from toolkit.vm import kernel_log
 from toolkit.vm.factory import MachineFactory
 from toolkit.vm.pool import MachinePool
 from toolkit.workflow import saved_build, stage_work
+from toolkit.workflow.base_choice import Asked
 from toolkit.workflow.reached import Findings, Reached
 from toolkit.workflow.request import Request
 from toolkit.workflow.saved_build import Bundle
@@ -118,12 +120,9 @@ class Run:
     def base(self) -> KernelBase:
         """The unpacked kernel source."""
         if (base := self._reached.base) is None:
-            base = self.stages.run(
-                "fetch",
-                lambda: stage_work.fetch(
-                    self.request.kernel, self.cache, self.observer, self.deadline
-                ),
-            )
+            asked = Asked.of(self.request, self.paths)
+            work = partial(stage_work.fetch, asked, self.cache, self.observer, self.deadline)
+            base = self.stages.run("fetch", work)
             self._reached = replace(self._reached, base=base)
         return base
 
@@ -144,8 +143,9 @@ class Run:
     def tree(self) -> PatchedTree:
         """The base with the series applied."""
         if (tree := self._reached.tree) is None:
-            base, series = self.base, self.series
-            tree = self.stages.run("patch", lambda: stage_work.patch(base, series, self.deadline))
+            base, series, named = self.base, self.series, self.request.patch
+            work = partial(stage_work.patch, base, series, named, self.deadline)
+            tree = self.stages.run("patch", work)
             self._reached = replace(self._reached, tree=tree)
         return tree
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import InfrastructureError, UserError
+from toolkit.core.errors import InfrastructureError, RejectedError, UserError
 from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
 from toolkit.core.model.machine import Accelerator, GuestImage
 from toolkit.core.model.series import PatchedTree, PatchSeries
@@ -27,6 +27,8 @@ from toolkit.report import history
 from toolkit.series import patching
 from toolkit.testing import suites
 from toolkit.vm import accelerator, image, qemu_argv
+from toolkit.workflow import base_choice
+from toolkit.workflow.base_choice import Asked
 from toolkit.workflow.request import Request
 
 PROBE_SECONDS = 60.0
@@ -34,18 +36,26 @@ _VERSION_SECONDS = 10.0  # for QEMU to print its version
 
 
 def fetch(
-    kernel: str, cache: Cache, observer: Observer, deadline: Deadline
+    asked: Asked, cache: Cache, observer: Observer, deadline: Deadline
 ) -> tuple[KernelBase, bool, str]:
-    """Fetch and unpack a kernel source."""
-    base, cached = source.parse(kernel).fetch(cache, observer, deadline)
+    """Choose a kernel source where that is left open; fetch and unpack it."""
+    chosen = base_choice.choose(asked, deadline)
+    for notice in chosen.notices:
+        observer.notice(notice)
+    base, cached = source.parse(chosen.kernel).fetch(cache, observer, deadline)
     return base, cached, f"{base.name}, Linux {base.release}"
 
 
 def patch(
-    base: KernelBase, series: PatchSeries | None, deadline: Deadline
+    base: KernelBase, series: PatchSeries | None, named: str | None, deadline: Deadline
 ) -> tuple[PatchedTree, bool, str]:
-    """Apply the series, in memory."""
-    tree = patching.apply(base, series, deadline)
+    """Apply the series, in memory; ``named`` is what the caller calls it."""
+    try:
+        tree = patching.apply(base, series, deadline)
+    except RejectedError as error:
+        if series is None or named is None:
+            raise
+        raise base_choice.explained(error, base, series, named, deadline) from error
     if series is None:
         return tree, False, "no patches"
     return tree, False, f"{series.name}, {len(series.patches)} patches, {len(tree.files)} files"

@@ -6,6 +6,10 @@ from toolkit.formats import mailheaders
 from toolkit.formats.mailheaders import Tags
 
 
+def stable(*kernels: tuple[int, int]) -> tuple[tuple[tuple[int, int], tuple[int, int]], ...]:
+    return tuple((each, each) for each in kernels)
+
+
 @pytest.mark.parametrize(
     ("subject", "wanted"),
     [
@@ -18,9 +22,18 @@ from toolkit.formats.mailheaders import Tags
         ("[PATCH 1/1] kvm: [weird] 2/3 v9", Tags(1, 1)),
         ("[linux-foo] [PATCH 1/2] [media] x", Tags(1, 2)),
         ("[PATCH [RFC] 1/2] x", Tags(1, 2)),
-        ("[PATCH 6.1/6.12 1/2] x", Tags(1, 2)),
-        ("[PATCH 5.10/5.15] x", Tags()),
-        ("[PATCH v6.12.y v2 1/2] x", Tags(1, 2, 2)),
+        ("[PATCH 6.1/6.12 1/2] x", Tags(1, 2, kernels=stable((6, 1), (6, 12)))),
+        ("[PATCH 5.10/5.15] x", Tags(kernels=stable((5, 10), (5, 15)))),
+        ("[PATCH v6.12.y v2 1/2] x", Tags(1, 2, 2, kernels=stable((6, 12)))),
+        ("[PATCH 6.12 001/144] x", Tags(1, 144, kernels=stable((6, 12)))),
+        ("[PATCH stable 6.1 1/2] x", Tags(1, 2, kernels=stable((6, 1)))),
+        ("[PATCH linux-5.10.y v3] x", Tags(version=3, kernels=stable((5, 10)))),
+        ("[v4.19-stable PATCH] x", Tags(kernels=stable((4, 19)))),
+        ("[PATCH 5.10.y&5.15.y] x", Tags(kernels=stable((5, 10), (5, 15)))),
+        ("[PATCH AUTOSEL 6.17-5.10] x", Tags(kernels=(((5, 10), (6, 17)),))),
+        ("Re: [PATCH 6.1.y] x", Tags(reply=True, kernels=stable((6, 1)))),
+        ("[PATCH for-6.13] x", Tags()),
+        ("[PATCH 1.1/3] x", Tags()),
         ("[PATCH v7.1 3/3] x", Tags(3, 3, 7, 1)),
         ("[PATCH 2 of 3] x", Tags(2, 3)),
         ("[PATCH, v3, 1/2] x", Tags(1, 2, 3)),

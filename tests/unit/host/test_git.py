@@ -4,6 +4,7 @@ import dataclasses
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -42,7 +43,7 @@ def test_a_commit_and_what_it_is_known_by(tmp_path: Path) -> None:
 def test_a_date_in_utc_is_the_same_whatever_git_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def newer(repository: Repository, deadline: Deadline, *words: str, **rest: bool) -> Completed:
+    def newer(repository: Repository, deadline: Deadline, *words: str, **rest: Any) -> Completed:
         done = run(repository, deadline, *words, **rest)
         return dataclasses.replace(done, stdout=done.stdout.replace(b"+00:00\n", b"Z\n"))
 

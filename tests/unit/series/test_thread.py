@@ -11,8 +11,9 @@ from toolkit.series import reader
 from toolkit.series.reader import PatchFiles
 
 
-def read(*mails: Posted, version: int | None = None) -> PatchFiles:
-    return reader.read_bytes(b"".join(each.mail() for each in mails), "thread.mbox", version)
+def read(*mails: Posted, version: int | None = None, release: str | None = None) -> PatchFiles:
+    data = b"".join(each.mail() for each in mails)
+    return reader.read_bytes(data, "thread.mbox", version, release)
 
 
 def texts(files: PatchFiles) -> list[str]:
@@ -24,9 +25,9 @@ def subjects(files: PatchFiles) -> list[str]:
     return [patch.subject for patch in files.patches]
 
 
-def refused(*mails: Posted, version: int | None = None) -> UserError:
+def refused(*mails: Posted, version: int | None = None, release: str | None = None) -> UserError:
     with pytest.raises(UserError) as caught:
-        read(*mails, version=version)
+        read(*mails, version=version, release=release)
     return caught.value
 
 
@@ -115,13 +116,78 @@ def test_branches_are_no_versions() -> None:
     assert texts(read(*old, *new)) == ["new", "newer"]
 
 
-def test_one_patch_for_two_branches_is_refused() -> None:
-    """On purpose: git am and b4 take both, one on top of the other."""
-    first = Posted("[PATCH v6.12 1/1] a", "f.c")
-    assert (
-        "several kernels (v5.10, v6.12)"
-        in refused(first, Posted("[PATCH v5.10 1/1] a", "f.c", first)).what
+def for_kernels() -> list[Posted]:
+    """Return a thread with one patch for three stable kernels, each form another text."""
+    first = Posted("[PATCH 6.12.y] fix it", "f.c", text="on 6.12\n")
+    others = [
+        Posted("[PATCH 6.6.y/6.1.y] fix it", "f.c", first, text="on 6.6 and 6.1\n"),
+        Posted("[PATCH v5.10] fix it", "f.c", first, text="on 5.10\n"),
+    ]
+    return [first, *others, reply(others[0], "Acked-by: Bob Example <bob@example.org>\n")]
+
+
+@pytest.mark.parametrize(
+    ("release", "text"),
+    [
+        ("6.12.117", "on 6.12"),
+        ("6.6.1", "on 6.6 and 6.1"),
+        ("6.1.170-rc1", "on 6.6 and 6.1"),
+        ("5.10", "on 5.10"),
+        (None, "on 6.12"),
+    ],
+)
+def test_one_patch_for_several_kernels_is_chosen_by_release(release: str | None, text: str) -> None:
+    """On purpose: git am and b4 take all of them, one on top of the other."""
+    found = read(*for_kernels(), release=release)
+    assert texts(found) == [text]
+    assert found.posting.version == 1
+    others = {"on 6.12": "5.10, 6.6/6.1", "on 5.10": "6.6/6.1, 6.12"}.get(text, "5.10, 6.12")
+    (notice,) = found.notices
+    assert notice.endswith(f"left out: {others}")
+    replies = [each.text for each in found.posting.trailers]
+    assert bool(replies) == (text == "on 6.6 and 6.1")
+    assert found.posting.kernels == notice.split("Linux ")[1].split(";")[0]
+
+
+def test_one_patch_for_several_kernels_and_none_for_this_one() -> None:
+    error = refused(*for_kernels(), release="5.15.3")
+    assert error.what == (
+        "thread.mbox holds patches for Linux 5.10, 6.6/6.1, 6.12, and none for 5.15.3"
     )
+    assert "--kernel" in error.hint
+
+
+def test_each_kernel_has_a_series_of_its_own_length() -> None:
+    new, old = posting(2, "PATCH 6.6.y"), posting(3, "PATCH 6.1.y")
+    assert len(read(*new, *old, release="6.6.2").patches) == 2
+    found = read(*new, *old, release="6.1.2")
+    assert (len(found.patches), found.cover is not None) == (3, True)
+
+
+def test_the_patch_for_no_kernel_in_particular_is_for_all_others() -> None:
+    plain = Posted("[PATCH] fix it", "f.c", text="on all\n")
+    old = Posted("[PATCH 6.1.y] fix it", "f.c", plain, text="on 6.1\n")
+    for release in ("6.12.1", None):
+        assert texts(read(plain, old, release=release)) == ["on all"]
+    assert texts(read(plain, old, release="6.1.3")) == ["on 6.1"]
+    assert texts(read(old, release="6.12.1")) == ["on 6.1"]
+
+
+def test_the_form_that_names_one_kernel_goes_before_one_for_many() -> None:
+    many = Posted("[PATCH AUTOSEL 6.17-5.10] fix it", "f.c", text="many\n")
+    one = Posted("[PATCH 6.1.y] fix it", "f.c", many, text="one\n")
+    for order in ((many, one), (one, many)):
+        assert texts(read(*order, release="6.1.3")) == ["one"]
+        assert texts(read(*order, release="6.6.3")) == ["many"]
+
+
+def test_what_did_not_fit_a_stable_kernel_is_no_form_for_the_others() -> None:
+    failed = Posted(
+        'FAILED: patch "[PATCH] fix it" failed to apply to 6.1-stable tree', "f.c", text="up\n"
+    )
+    back = Posted("[PATCH 6.1.y] fix it", "f.c", failed, text="back\n")
+    assert texts(read(failed, back, release="6.12.1")) == ["back"]
+    assert texts(read(failed)) == ["up"]
 
 
 def test_a_series_sent_again_as_it_was() -> None:
@@ -263,7 +329,7 @@ def test_without_b4_there_are_no_trailers_and_a_notice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "b4.py").write_text("raise SystemExit('no good')")
-    monkeypatch.setattr("toolkit.series.thread._B4", tmp_path / "b4.py")
+    monkeypatch.setattr("toolkit.series.picking._PROGRAM", tmp_path / "b4.py")
     patch = Posted("[PATCH 1/1] a", "f.c")
     found = read(patch, reply(patch, "Acked-by: Bob Example <bob@example.org>\n"))
     assert subjects(found) == ["a"]

@@ -119,6 +119,8 @@ class Posting:
 
     version: int = 1
     base_commit: str = ""  # in hex
+    kernels: str = ""  # the stable kernels it was posted for: 6.1/6.6
+    other_kernels: tuple[str, ...] = ()  # those that its thread has other forms for
     prerequisites: tuple[str, ...] = ()  # patch ids of what must be applied before, in hex
     change_id: str = ""
     links: tuple[str, ...] = ()  # Link: trailers

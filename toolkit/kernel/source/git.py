@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from toolkit.core import paths
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import KernelBase
 from toolkit.core.observer import Observer
 from toolkit.host.cache import Cache, digest
-from toolkit.host.git import Repository
+from toolkit.host.git import Repository, at_revision
 from toolkit.kernel.source import git_export
 from toolkit.kernel.source.git_export import Near
 from toolkit.kernel.source.provider import (
@@ -27,16 +25,13 @@ from toolkit.kernel.source.provider import (
 )
 
 FORM = "git:PATH@REV"
+DEFAULT = "HEAD"
 
 
 def parse(spec: str, rest: str) -> Provider:
     """Return the repository and revision; whether they exist is seen when they are fetched."""
-    # Both a folder and a revision (HEAD@{1}) may contain an @: the shortest existing folder wins.
-    for match in re.finditer("@", rest):
-        path = paths.expand(rest[: match.start()])
-        if path.is_dir():
-            return Git(spec, path, rest[match.end() :] or "HEAD")
-    return Git(spec, paths.expand(rest), "HEAD")
+    path, revision = at_revision(rest)
+    return Git(spec, path, revision or DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)

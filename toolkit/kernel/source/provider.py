@@ -20,6 +20,7 @@ KIND = "source"  # of cache entries
 STAGE = "fetch"  # under which progress is reported
 
 _RELEASE = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.M)
+_HEAD = 4096  # bytes of a Makefile that have these
 _MIB = 1 << 20
 
 
@@ -47,17 +48,28 @@ def release(tree: Path) -> str:
     """
     try:
         with (tree / "Makefile").open("rb") as file:
-            text = file.read(4096).decode(errors="replace")
+            text = file.read(_HEAD).decode(errors="replace")
     except OSError:
         text = ""
+    try:
+        return release_of(text)
+    except ValueError as error:
+        raise UserError(
+            f"{tree} holds no Linux kernel: {error}",
+            hint="give the folder or archive whose top has the kernel's Makefile",
+        ) from error
+
+
+def release_of(makefile: str) -> str:
+    """Return the version that the text of a kernel's Makefile gives.
+
+    Raises :class:`ValueError` for any other Makefile.
+    """
     numbers: dict[str, str] = {}
-    for name, value in _RELEASE.findall(text):
+    for name, value in _RELEASE.findall(makefile[:_HEAD]):
         numbers.setdefault(name, value)
     if not (numbers.get("VERSION", "").isdigit() and numbers.get("PATCHLEVEL", "").isdigit()):
-        raise UserError(
-            f"{tree} holds no Linux kernel: its Makefile gives no VERSION and PATCHLEVEL",
-            hint="give the folder or archive whose top has the kernel's Makefile",
-        )
+        raise ValueError("its Makefile gives no VERSION and PATCHLEVEL")
     version = f"{numbers['VERSION']}.{numbers['PATCHLEVEL']}.{numbers.get('SUBLEVEL') or 0}"
     return version + numbers.get("EXTRAVERSION", "")
 

@@ -103,3 +103,43 @@ def test_no_repository(tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyP
         fetch(f"git:{tmp_path}/plain@main", cache)
     with pytest.raises(UserError, match="there is no folder"):
         fetch(f"git:{tmp_path}/none@main", cache)
+
+
+def test_shallow_clones_worktrees_and_submodules(
+    repository: Path, cache: Cache, tmp_path: Path
+) -> None:
+    git(repository, "worktree", "add", "-q", str(tmp_path / "beside"), "v6.12")
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{repository}", "shallow")
+    (tmp_path / "whole").mkdir()
+    git(tmp_path / "whole", "init", "-q")
+    words = (
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+        str(repository),
+        "l",
+    )
+    git(tmp_path / "whole", *words)
+    wanted = {"beside": "mainmenu x\n", "shallow": "mainmenu two\n", "whole/l": "mainmenu two\n"}
+    keys = {}
+    for name, text in wanted.items():
+        for scheme in ("git", "tree"):
+            base, _ = fetch(f"{scheme}:{tmp_path / name}", cache)
+            assert (base.path / "Kconfig").read_text() == text
+            assert (base.path / "scripts/include").is_symlink()
+            keys[name, scheme] = base.key
+    assert keys["shallow", "git"] == keys["whole/l", "git"]  # the tree's name is the key
+    assert keys["beside", "git"] != keys["shallow", "git"]
+
+
+def test_a_kernel_with_a_submodule_in_it(repository: Path, cache: Cache, tmp_path: Path) -> None:
+    """git archive has nothing of it but, at most, an empty folder."""
+    words = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "-f")
+    git(repository, *words, str(repository), "inner")
+    git(repository, "commit", "-q", "-m", "with a submodule")
+    base, _ = fetch(f"git:{repository}", cache)
+    assert (base.path / ".gitmodules").is_file()
+    assert not list(base.path.glob("inner/*"))
+    assert fetch(f"tree:{repository}", cache)[0].release == "6.12.117"

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.fake_tree import git, make_base, make_tree, soon
+from toolkit.core.errors import UserError
+from toolkit.host.git import Repository
+from toolkit.series import catalog, commits, patching, reader
+from toolkit.series.place import Commits
+
+FILE = "virt/kvm/eventfd.c"
+
+
+def commit(repository: Path, line: int, text: str, message: str) -> None:
+    lines = (repository / FILE).read_text().splitlines()
+    lines[line] = text
+    (repository / FILE).write_text("\n".join(lines) + "\n")
+    git(repository, "commit", "-q", "-a", "-m", message)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A tree with a tag v6.12, and two commits on a branch topic."""
+    tree = make_tree(tmp_path / "linux")
+    git(tree, "init", "-q", "-b", "main")
+    git(tree, "add", "-f", ".")
+    git(tree, "commit", "-q", "-m", "Linux 6.12")
+    git(tree, "tag", "v6.12")
+    git(tree, "checkout", "-q", "-b", "topic")
+    commit(tree, 10, "first", "kvm: one\n\nWhy.\n\nFrom me to you")
+    commit(tree, 40, "second", "kvm: two")
+    return tree
+
+
+def test_the_commits_of_a_range_in_order(repository: Path) -> None:
+    found = catalog.resolve(f"git:{repository}@v6.12..topic", repository / "none")
+    assert found.name == "linux@v6.12..topic"
+    assert [patch.subject for patch in found.patches] == ["kvm: one", "kvm: two"]
+    assert [patch.name for patch in found.patches] == ["0001-kvm-one.patch", "0002-kvm-two.patch"]
+    assert found.patches[0].message.startswith("Why.\n\nFrom me to you")
+    assert found.posting.base_commit == Repository(repository).commit("v6.12", soon()).id
+    assert found.mailing is None
+
+
+def test_nobody_s_settings_play_a_part(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {
+        "format.attach": "xyz",
+        "format.coverLetter": "true",
+        "format.noprefix": "true",
+        "format.suffix": ".x",
+        "format.subjectPrefix": "RFC",
+        "format.signature": "-- me",
+        "format.useAutoBase": "true",
+        "format.thread": "true",
+        "format.headers": "X-A: b",
+        "format.notes": "true",
+        "format.numbered": "false",
+        "diff.noprefix": "true",
+        "diff.mnemonicPrefix": "true",
+        "diff.external": "false",
+        "diff.orderFile": "nowhere",
+        "log.showSignature": "true",
+    }
+    wanted = reader.read(Commits(repository, "v6.12", "topic"))
+    for name, value in settings.items():
+        git(repository, "config", name, value)
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    found = reader.read(Commits(repository / "virt", "v6.12", "topic"))
+    assert found.patches == wanted.patches
+    assert found.cover is None
+
+
+def test_what_it_gives_is_what_the_branch_has(repository: Path, tmp_path: Path) -> None:
+    series = catalog.resolve(f"git:{repository}@v6.12..topic", tmp_path)
+    tree = patching.apply(make_base(tmp_path / "base"), series, soon())
+    assert tree.files[FILE].content == git(repository, "show", f"topic:{FILE}")
+
+
+def test_merges_are_left_out_and_named(repository: Path) -> None:
+    git(repository, "checkout", "-q", "-b", "side", "v6.12")
+    commit(repository, 25, "third", "kvm: three")
+    git(repository, "merge", "-q", "--no-edit", "topic")
+    files, base, notices = commits.read(Commits(repository, "main", "side"), soon())
+    assert len(files) == 3
+    assert base == Repository(repository).commit("main", soon()).id
+    assert notices == ("left out: 1 merges of linux@main..side",)
+
+
+def test_a_worktree_and_a_shallow_clone(repository: Path, tmp_path: Path) -> None:
+    git(repository, "worktree", "add", "-q", str(tmp_path / "beside"), "main")
+    found = reader.read(Commits(tmp_path / "beside", "main", "topic"))
+    assert [patch.subject for patch in found.patches] == ["kvm: one", "kvm: two"]
+    git(tmp_path, "clone", "-q", "--depth=2", "-b", "topic", f"file://{repository}", "shallow")
+    found = reader.read(Commits(tmp_path / "shallow", "HEAD~1", ""))
+    assert [patch.subject for patch in found.patches] == ["kvm: two"]
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "what"),
+    [
+        ("topic", "v6.12", "linux@topic..v6.12 holds no commit"),
+        ("v6.13", "topic", "has no revision 'v6.13'"),
+        ("--all", "topic", "has no revision '--all'"),
+    ],
+)
+def test_ranges_that_hold_nothing(repository: Path, after: str, until: str, what: str) -> None:
+    with pytest.raises(UserError) as caught:
+        reader.read(Commits(repository, after, until))
+    assert what in caught.value.what
+    assert caught.value.hint
+
+
+def test_what_is_no_repository(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no folder"):
+        reader.read(Commits(tmp_path / "none", "a", "b"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="is no git repository"):
+        reader.read(Commits(tmp_path / "empty", "a", "b"))
+
+
+def test_a_range_that_is_too_large(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "MAX_BYTES", 800)
+    with pytest.raises(UserError, match="is larger than"):
+        reader.read(Commits(repository, "v6.12", "topic"))
+    (repository / "large").write_text("x\n" * 4096)
+    git(repository, "add", "-f", "large")
+    git(repository, "commit", "-q", "-m", "large")
+    monkeypatch.setattr(commits, "MAX_BYTES", 4096)
+    with pytest.raises(UserError, match=r"a commit of \w+\.\.\w+ is larger than"):
+        reader.read(Commits(repository, "topic~1", "topic"))
+    monkeypatch.setattr(commits, "MAX_MAILS", 1)
+    with pytest.raises(UserError, match="holds 3 commits, and 1 is the most"):
+        reader.read(Commits(repository, "v6.12", "topic"))
+
+
+def test_what_to_watch_is_where_branches_are(repository: Path, tmp_path: Path) -> None:
+    git(repository, "worktree", "add", "-q", str(tmp_path / "beside"), "main")
+    common = (repository / ".git").resolve()
+    found = catalog.places(f"git:{tmp_path / 'beside'}@main..topic", tmp_path / "none")
+    assert set(found) == {common / "refs", common / "worktrees/beside/HEAD"}
+    assert catalog.places(f"git:{tmp_path}@a..b", tmp_path / "none") == ()
+    assert catalog.places("a@example.org", tmp_path / "none") == ()

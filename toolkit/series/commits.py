@@ -1,0 +1,54 @@
+"""Takes a series from the commits of a local repository, as `git format-patch` writes them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import UserError
+from toolkit.host.git import Repository
+from toolkit.series.gitmail import MailFile
+from toolkit.series.place import Commits
+from toolkit.series.scratch import MAX_BYTES, MAX_MAILS
+
+HEAD = "HEAD"
+
+
+def read(commits: Commits, deadline: Deadline) -> tuple[list[MailFile], str, tuple[str, ...]]:
+    """Return the patches of a range, the commit that they follow ("" for several), and notices.
+
+    Raises :class:`UserError` where there is no such range, or where it is too large.
+    """
+    if not commits.path.is_dir():
+        raise UserError(f"there is no folder {commits.path}", hint="write git:PATH@A..B")
+    repository = Repository(commits.path)
+    after = repository.commit(commits.after or HEAD, deadline).id
+    until = repository.commit(commits.until or HEAD, deadline).id
+    held = repository.commit_range(after, until, deadline)
+    if not held.commits:
+        merged = " but merges" if held.merges else ""
+        raise UserError(
+            f"{commits.name} holds no commit{merged}",
+            hint="write git:PATH@A..B for what B has and A does not",
+        )
+    if held.commits > MAX_MAILS:
+        raise UserError(
+            f"{commits.name} holds {held.commits} commits, and {MAX_MAILS} is the most that is "
+            "taken",
+            hint="give a shorter range",
+        )
+    with tempfile.TemporaryDirectory(prefix="toolkit-commits-") as name:
+        folder = Path(name)
+        repository.format_patches(after, until, folder, MAX_BYTES, deadline)
+        files, size = [], 0
+        for path in sorted(folder.iterdir()):
+            size += path.stat().st_size
+            if size > MAX_BYTES:
+                raise UserError(
+                    f"{commits.name} is larger than {MAX_BYTES >> 20} MiB",
+                    hint="give a shorter range",
+                )
+            files.append(MailFile(path.name, path.read_bytes(), raw=True))
+    notices = [f"left out: {held.merges} merges of {commits.name}"] if held.merges else []
+    return files, held.base, tuple(notices)
