@@ -30,7 +30,7 @@ from pathlib import Path
 
 from toolkit.core.errors import EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED, EXIT_OK
 from toolkit.core.paths import APP
-from toolkit.host.cache import tree_size
+from toolkit.host import folders
 
 PROJECT = Path(__file__).parents[1]
 DATA = PROJECT / "tests/data"
@@ -333,10 +333,10 @@ class Soak:
     def sizes(self) -> dict[str, int]:
         """Return how many bytes lie in the cache, the state and the temporary folder."""
         return {
-            "cache": tree_size(self.cache / APP),
-            "state": tree_size(self.home / "state"),
-            "run folders": tree_size(self.home / "runs"),
-            "temporary files": tree_size(self.home / "tmp"),
+            "cache": folders.size(self.cache / APP),
+            "state": folders.size(self.home / "state"),
+            "run folders": folders.size(self.home / "runs"),
+            "temporary files": folders.size(self.home / "tmp"),
         }
 
     def prune(self) -> None:

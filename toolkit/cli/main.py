@@ -227,6 +227,7 @@ cli.add_command(history.compare)
 cli.add_command(site.site)
 cli.add_command(maintenance.doctor)
 cli.add_command(maintenance.cache)
+cli.add_command(maintenance.runs)
 cli.add_command(bench.bench)
 cli.add_command(bisect.bisect)
 

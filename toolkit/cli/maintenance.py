@@ -1,4 +1,4 @@
-"""Maintenance: ``toolkit doctor`` and ``toolkit cache``."""
+"""Maintenance: ``toolkit doctor``, ``toolkit cache`` and ``toolkit runs``."""
 
 from __future__ import annotations
 
@@ -28,13 +28,19 @@ def doctor(root: Path | None, probe: bool) -> None:
 
     places = paths.resolve(root)
     findings = list(doctor_.examine_host(places))
-    findings += doctor_.examine_accelerator(Cache(places.cache), Deadline.after(60), again=probe)
+    store = Cache(places.cache, on_wait=_say_wait)
+    findings += doctor_.examine_accelerator(store, Deadline.after(60), again=probe)
     for finding in findings:
         label, colour = _LABELS[finding.good]
         click.secho(f"{label:>4}  ", fg=colour, nl=False)
         click.echo(finding.text)
     if any(finding.good is False for finding in findings):
         click.get_current_context().exit(EXIT_INFRASTRUCTURE)
+
+
+def _say_wait(what: str, whom: str) -> None:
+    if whom:
+        click.echo(text.printable(f"waiting for {what}, held by {whom}"), err=True)
 
 
 _LABELS = {True: ("ok", "green"), False: ("NO", "red"), None: ("--", "yellow")}
@@ -49,14 +55,10 @@ def cache() -> None:
 @click.pass_obj
 def cache_list(root: Path | None) -> None:
     """List what the cache holds, least recently used first."""
-    import datetime
-
     entries = _cache(root).entries()
     for entry in entries:
-        used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        click.echo(
-            f"{text.size(entry.size):>9}  {used}  {entry.kind + '/' + entry.key:<45}  {entry.label}"
-        )
+        name = f"{entry.kind}/{entry.key}"
+        click.echo(f"{text.size(entry.size):>9}  {_when(entry.used)}  {name:<45}  {entry.label}")
     click.echo(f"{text.size(sum(entry.size for entry in entries)):>9}  in {len(entries)} entries")
 
 
@@ -78,3 +80,64 @@ def _cache(root: Path | None) -> Any:
     from toolkit.host.cache import Cache
 
     return Cache(paths.resolve(root).cache)
+
+
+@click.group()
+def runs() -> None:
+    """List and prune the folders of runs."""
+
+
+@runs.command("list")
+@click.pass_obj
+def runs_list(root: Path | None) -> None:
+    """List the run folders with their sizes, the oldest first.
+
+    `toolkit history` says what became of each run.
+    """
+    from toolkit.core import paths
+    from toolkit.report import run_folders
+
+    recorded = run_folders.recorded(paths.resolve(root).runs)
+    for each in recorded:
+        click.echo(
+            f"{text.size(each.size):>9}  {_when(each.used)}  {text.printable(str(each.path))}"
+        )
+    click.echo(f"{text.size(sum(each.size for each in recorded)):>9}  in {len(recorded)} folders")
+
+
+@runs.command("prune")
+@click.option(
+    "--keep",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="How many of the last runs stay.",
+)
+@click.option(
+    "--newer-than",
+    metavar="AGE",
+    help="Keep those that changed in this time, too, such as 12h, 30d.",
+)
+@click.pass_obj
+def runs_prune(root: Path | None, keep: int, newer_than: str | None) -> None:
+    """Remove the folders of all but the last runs.
+
+    The history keeps their verdicts. A folder that a run is using stays, and so does one that was
+    made with --run-dir elsewhere.
+    """
+    from toolkit.core import paths
+    from toolkit.report import run_folders
+
+    age = text.parse_age(newer_than) if newer_than else 0.0
+    freed = 0
+    for each in run_folders.prune(paths.resolve(root).runs, keep=keep, newer_than=age):
+        click.echo(f"removed {text.printable(str(each.path))} ({text.size(each.size)})")
+        freed += each.size
+    click.echo(f"{text.size(freed)} freed")
+
+
+def _when(moment: float) -> str:
+    import datetime
+
+    return datetime.datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M")

@@ -35,7 +35,7 @@ def open_run(
     """
     from toolkit.cli import crash
     from toolkit.core import paths
-    from toolkit.host import command_log
+    from toolkit.host import command_log, locks
     from toolkit.report import terminal, terminal_summary
     from toolkit.vm import qmp
     from toolkit.workflow.run import Run
@@ -47,7 +47,8 @@ def open_run(
     with crash.described(place), terminal.open_display(sys.stderr) as observer:
         observer.notice(f"run folder: {place}")
         outcome: list[Any] = []
-        with command_log.recorded(place, observer.notice if given.get("verbose") else None):
+        verbose = observer.notice if given.get("verbose") else None
+        with locks.in_use(place), command_log.recorded(place, verbose):
             run = Run(request, paths.resolve(root), place, observer, result_cache=result_cache)
             yield run, outcome.append
     if outcome:

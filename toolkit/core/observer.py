@@ -27,6 +27,12 @@ class Observer(Protocol):
     def stage_failed(self, name: str) -> None:
         """Hear that a stage that began did not end well."""
 
+    def waiting(self, what: str, whom: str) -> None:
+        """Hear that ``what`` is held by another run, which ``whom`` describes, and is waited for.
+
+        An empty ``whom`` ends that wait.
+        """
+
     def test_finished(self, leaf: Leaf) -> None:
         """Hear the result of one test case."""
 
@@ -47,6 +53,9 @@ class Silent:
         """Ignore it."""
 
     def stage_failed(self, name: str) -> None:
+        """Ignore it."""
+
+    def waiting(self, what: str, whom: str) -> None:
         """Ignore it."""
 
     def test_finished(self, leaf: Leaf) -> None:
@@ -83,6 +92,10 @@ class PrefixedObserver:
     def stage_failed(self, name: str) -> None:
         """Pass it on."""
         self._observer.stage_failed(f"{self._label}: {name}")
+
+    def waiting(self, what: str, whom: str) -> None:
+        """Pass it on."""
+        self._observer.waiting(f"{self._label}: {what}", whom)
 
     def test_finished(self, leaf: Leaf) -> None:
         """Ignore it."""

@@ -62,3 +62,18 @@ def parse_size(words: str) -> int:
     if match is None:
         raise UserError(f"{words!r} is no size", hint="write it as 500M or 20G")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+_AGE = re.compile(r"(\d+(?:\.\d+)?) ?([smhdw])", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_age(words: str) -> float:
+    """Return the seconds that ``90m``, ``12h``, ``30d`` or ``2w`` stand for.
+
+    Raises :class:`UserError` for anything else.
+    """
+    match = _AGE.fullmatch(words.strip())
+    if match is None:
+        raise UserError(f"{words!r} is no time span", hint="write it as 12h or 30d")
+    return float(match[1]) * _SECONDS[match[2].lower()]

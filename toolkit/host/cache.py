@@ -22,17 +22,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, UserError
-from toolkit.host import integrity
+from toolkit.host import folders, integrity, locks, work_folders
+from toolkit.host.locks import Locks, OnWait
+from toolkit.host.work_folders import WorkFolders
 
 _SEAL = ".sealed.json"  # written last: a folder without it is not an entry
 _FORMAT = 2  # of a seal; what an earlier toolkit sealed cannot be checked, and counts as absent
-_LOCK_POLL = 0.05
-_TRASH = ".trash."  # before the name of a folder that is being removed
-
 
 # What make and the commands that kbuild writes take for more than a part of a name. The kernel's
 # Makefile refuses the first two ("source directory cannot contain spaces or colons").
@@ -68,14 +67,26 @@ class Cache:
     """A store rooted at ``root``, which is made when first needed.
 
     ``cold`` makes :meth:`make` ignore what is there (once each entry), and replace it.
-    ``on_damage`` gets a sentence on each entry that turns out to be damaged.
+    ``on_damage`` gets a sentence on each entry that turns out to be damaged, ``on_wait`` hears
+    when another run is waited for (:data:`toolkit.host.locks.OnWait`). Others that wait for this
+    one are told its ``command``, by default this process's own, and its run's ``folder``.
     """
 
     def __init__(
-        self, root: Path, *, cold: bool = False, on_damage: Callable[[str], None] = _ignore
+        self,
+        root: Path,
+        *,
+        cold: bool = False,
+        on_damage: Callable[[str], None] = _ignore,
+        on_wait: OnWait = locks.ignore,
+        command: str = "",
+        folder: Path | None = None,
     ) -> None:
         self.root = root
         self.cold = cold
+        command = command or locks.this_command()
+        self.locks = Locks(root, command, str(folder) if folder else "", on_wait)
+        self._work_folders = WorkFolders(self.locks, cold=cold)
         self._on_damage = on_damage
         self._fresh: set[Path] = set()
         self._intact: dict[Path, bool] = {}  # what this process has checked
@@ -127,7 +138,8 @@ class Cache:
         """
         if entry := self.find(kind, key):
             return entry, True
-        with self.lock(f"{kind}/{key}", deadline=deadline):
+        what = f"the {kind} of {label}" if label else f"a {kind}"
+        with self.lock(f"{kind}/{key}", deadline=deadline, what=what):
             if entry := self.find(kind, key):
                 return entry, True
             return self._fill(self.root / kind / key, fill, label, checked), False
@@ -160,38 +172,54 @@ class Cache:
         self.remove_tree(self.root / kind / key)
 
     @contextlib.contextmanager
-    def work(self, kind: str, key: str, *, deadline: Deadline) -> Iterator[Path]:
-        """Lend the changing folder ``work/KIND/KEY``, locked against every other user of it."""
-        path = self.root / "work" / kind / key
-        with self.lock(f"work/{kind}/{key}", deadline=deadline):
-            if self.cold and path not in self._fresh:
-                self.remove_tree(path)
-            path.mkdir(parents=True, exist_ok=True)
-            self._fresh.add(path)
-            os.utime(path)
-            yield path
+    def work(
+        self,
+        kind: str,
+        key: str,
+        *,
+        deadline: Deadline,
+        label: str = "",
+        suits: Callable[[Path], bool] = work_folders.none,
+    ) -> Iterator[Path]:
+        """Lend a changing folder ``work/KIND/KEY`` that nobody else has meanwhile.
+
+        Where others have it the caller gets one of its own; see
+        :class:`~toolkit.host.work_folders.WorkFolders`, also for ``suits``.
+        """
+        what = f"the work folder of {label or key}"
+        with (
+            self._timed_out(what, deadline),
+            self._work_folders.lend(
+                f"work/{kind}/{key}", what=what, deadline=deadline, suits=suits
+            ) as folder,
+        ):
+            yield folder
 
     @contextlib.contextmanager
-    def lock(self, name: str, *, deadline: Deadline) -> Iterator[None]:
-        """Hold the store-wide lock called ``name``; it falls with the process that holds it."""
-        file = self.root / (name + ".lock")
+    def lock(self, name: str, *, deadline: Deadline, what: str = "") -> Iterator[None]:
+        """Hold the store-wide lock called ``name``; it falls with the process that holds it.
+
+        ``what`` is in words what the lock is on.
+        """
+        what = what or f"the lock {name}"
+        with self._timed_out(what, deadline), self.locks.hold(name, what, deadline):
+            yield
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _timed_out(what: str, deadline: Deadline) -> Iterator[None]:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(file, timeout=deadline.remaining(), poll_interval=_LOCK_POLL):
-                yield
+            yield
         except Timeout as error:
             raise InfrastructureError(
-                f"waited {deadline.budget:.0f} s for another run to release {file}",
+                f"waited {deadline.budget:.0f} s for another run to release {what}",
                 hint="let the other run finish, or give this one its own XDG_CACHE_HOME",
             ) from error
 
     @staticmethod
     def remove_tree(path: Path) -> None:
-        """Remove a folder whole or not at all as others see it: rename first, then delete."""
-        if not path.exists():
-            return
-        with tempfile.TemporaryDirectory(prefix=_TRASH, dir=path.parent) as trash:
-            path.rename(Path(trash) / "entry")
+        """Remove a folder; see :func:`toolkit.host.folders.remove`."""
+        folders.remove(path)
 
     def entries(self, kind: str = "*") -> list[CacheEntry]:
         """Return everything that is stored, or of one kind, least recently used first.
@@ -199,21 +227,21 @@ class Cache:
         What several share by hard links counts for the one that was used last: removing the
         others does not free it.
         """
-        folders: list[tuple[float, Path, str, str]] = []
+        found: list[tuple[float, Path, str, str]] = []
         for seal in self.root.glob(f"{kind}/*/{_SEAL}"):
             with contextlib.suppress(OSError, ValueError):
                 label = str(json.loads(seal.read_text()).get("label", ""))
                 path = seal.parent
-                folders.append((seal.stat().st_mtime, path, path.parent.name, label))
-        folders += [
+                found.append((seal.stat().st_mtime, path, path.parent.name, label))
+        found += [
             (path.stat().st_mtime, path, f"work/{path.parent.name}", "")
             for path in self.root.glob("work/*/*")
             if kind == "*" and path.is_dir() and not path.name.startswith(".")
         ]
         seen: set[tuple[int, int]] = set()
         entries = [
-            CacheEntry(its_kind, path.name, label, tree_size(path, seen), used, path)
-            for used, path, its_kind, label in sorted(folders, reverse=True)
+            CacheEntry(its_kind, path.name, label, folders.size(path, seen), used, path)
+            for used, path, its_kind, label in sorted(found, reverse=True)
         ]
         return entries[::-1]
 
@@ -236,12 +264,13 @@ class Cache:
         """Remove what killed runs have left: entries half made, and entries half removed."""
         for left in (*self.root.glob("*/.*"), *self.root.glob("work/*/.*")):
             kind, key = left.parent.relative_to(self.root), left.name.split(".")[1]
-            if left.name.startswith(_TRASH):
+            if left.name.startswith(folders.TRASH):
                 shutil.rmtree(left, ignore_errors=True)  # maybe beside the one who does it
                 continue
-            lock = FileLock(self.root / kind / f"{key}.lock", timeout=0)
-            with contextlib.suppress(Timeout), lock:
-                self.remove_tree(left)
+            name = f"{kind}/{key}"
+            if lock := self.locks.attempt(name):
+                with self.locks.until_released(name, lock):
+                    self.remove_tree(left)
 
     def trim(self, kind: str, keep_within: int, *, unused: float) -> list[CacheEntry]:
         """Do the same with the entries of one kind, without those used in the last ``unused`` s."""
@@ -257,9 +286,10 @@ class Cache:
         for entry in entries:
             if total <= keep_within:
                 break
-            lock = FileLock(self.root / f"{entry.kind}/{entry.key}.lock", timeout=0)
-            with contextlib.suppress(Timeout), lock:
-                self.remove_tree(entry.path)
+            name = f"{entry.kind}/{entry.key}"
+            if lock := self.locks.attempt(name):
+                with self.locks.until_released(name, lock):
+                    self.remove_tree(entry.path)
                 removed.append(entry)
                 total -= entry.size
         return removed
@@ -272,25 +302,6 @@ def check_path(root: Path) -> None:
             f"a kernel cannot be built in the cache {root}: its path has {match[0]!r} in it",
             hint="set XDG_CACHE_HOME to a folder with a plain name",
         )
-
-
-def tree_size(path: Path, seen: set[tuple[int, int]] | None = None) -> int:
-    """Return the bytes on disk below ``path``; hard links count once.
-
-    ``seen`` has the files that others count already, and gets those that others may count again.
-    """
-    seen = set() if seen is None else seen
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(OSError):
-                info = Path(folder, name).lstat()
-                if info.st_nlink > 1:
-                    if (info.st_dev, info.st_ino) in seen:
-                        continue
-                    seen.add((info.st_dev, info.st_ino))
-                total += info.st_blocks * 512
-    return total
 
 
 def why_unwritable(folder: Path) -> str:

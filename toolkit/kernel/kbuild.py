@@ -1,8 +1,8 @@
 """Configure and build a patched kernel with its own build system.
 
-One work folder for each base holds the patched source and a build folder for each
-configuration; both persist, so that kbuild redoes only what an edit calls for. The result of a
-build is copied into the content-addressed store, from where the later stages take it.
+A base's work folders (:mod:`.build_folders`) persist, so that kbuild redoes only what an edit calls
+for. The result of a build is copied into the content-addressed store, from where the later stages
+take it.
 """
 
 from __future__ import annotations
@@ -14,22 +14,19 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
-from toolkit.host import integrity, process, sandbox
+from toolkit.host import process, sandbox, work_folders
 from toolkit.host.cache import Cache, check_path, digest
-from toolkit.kernel import gcov_build, incremental, kconfig, kconfig_explain
+from toolkit.kernel import build_folders, gcov_build, incremental, kconfig, kconfig_explain
+from toolkit.kernel.build_folders import Materialise, WorkTree
 from toolkit.kernel.make import Make, Progress, ccache_environment
-
-Materialise = Callable[[PatchedTree, Path, Deadline], object]
 
 # Programs that a kernel build runs (Documentation/process/changes.rst), and Debian's packages.
 NEEDED = {
@@ -49,71 +46,8 @@ _KCONFIG_FILE = re.compile(r"(^|/)Kconfig[^/]*$|^arch/[^/]+/configs/|^kernel/con
 _CONFIGURES = re.compile(rf"{_KCONFIG_FILE.pattern}|^(arch/[^/]+/)?Makefile[^/]*$")
 _versions: dict[tuple[str, int, int, int], str] = {}
 _FORMAT = 2  # of a build's entry, a part of its key
-NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
 _WISHES = "wishes"  # which soft options were dropped, in a configuration's entry
 KERNEL = "kernel"  # what QEMU boots, in a build's entry
-
-
-@dataclass(slots=True)
-class WorkTree:
-    """A base's work folder while its lock is held; the source is patched at first use."""
-
-    folder: Path
-    tree: PatchedTree
-    materialise: Materialise
-    deadline: Deadline
-    _base_check: Future[str] | None = field(default=None, init=False)
-
-    def source(self) -> Path:
-        """Return the patched source, bringing it up to date first.
-
-        Meanwhile a thread checks that the base is as it was fetched (see :meth:`settle`); if it is
-        not, ``deadline`` ends what is being built from it.
-        """
-        path = self.folder / "src"
-        if self._base_check is None:
-            pool = ThreadPoolExecutor(1)
-            self._base_check = pool.submit(self._check_base)
-            pool.shutdown(wait=False)
-            self.materialise(self.tree, path, self.deadline)
-        return path
-
-    def _check_base(self) -> str:
-        damage = integrity.stamp_damage(self.tree.base.path)
-        if damage:
-            self.deadline.cancel()
-        return damage
-
-    def settle(self) -> None:
-        """Raise :class:`InfrastructureError` if a file of the base was written to.
-
-        Base and source share their files, so both are removed then: any build of them is wrong.
-        """
-        if self._base_check and (damage := self._base_check.result()):
-            Cache.remove_tree(self.folder / "src")
-            Cache.remove_tree(self.tree.base.path.parent)
-            raise InfrastructureError(
-                f"the cached source of {self.tree.base.name} is damaged: {damage}",
-                hint="it has been removed; run again, and it is fetched again",
-            )
-
-    def output(self, config: KernelConfig) -> Path:
-        """Return the build folder for a configuration: a new one, or that of a similar one.
-
-        kbuild tracks each option by itself (scripts/basic/fixdep.c), so where two configurations
-        differ in little, going back and forth between them compiles little. The one option that
-        makes a kernel count its lines changes every command.
-        """
-        options = set(config.text.splitlines())
-        kind = "gcov" if gcov_build.is_on(config.text) else "out"
-        distances = {
-            other.parent: len(options ^ set(other.read_text().splitlines()))
-            for other in self.folder.glob(f"{kind}-*/.config")
-        }
-        near = min(distances, key=lambda folder: (distances[folder], folder.name), default=None)
-        if near and distances[near] <= NEAR:
-            return near
-        return self.folder / f"{kind}-{config.key[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +69,22 @@ class Builder:
         check_path(self.cache.root)
 
     @contextlib.contextmanager
-    def work_tree(self, tree: PatchedTree, deadline: Deadline) -> Iterator[WorkTree]:
-        """Lend the work folder of the tree's base, locked against other runs."""
+    def work_tree(
+        self,
+        tree: PatchedTree,
+        deadline: Deadline,
+        suits: Callable[[Path], bool] = work_folders.none,
+    ) -> Iterator[WorkTree]:
+        """Lend a work folder of the tree's base that no other run has.
+
+        One that ``suits`` is waited for a little; see :meth:`Cache.work`.
+        """
         if unconfined := sandbox.notice():
             self.observer.notice(unconfined)
         lineage = tree.base.lineage or tree.base.key
-        with self.cache.work("kernel", lineage, deadline=deadline) as folder:
+        with self.cache.work(
+            "kernel", lineage, deadline=deadline, label=tree.base.name, suits=suits
+        ) as folder:
             work = WorkTree(folder, tree, self.materialise, deadline.cancellable())
             try:
                 yield work
@@ -242,7 +186,9 @@ class Builder:
         key = digest(tree.key, config.key, self.compiler(deadline), target)
 
         def fill(folder: Path) -> None:
-            with self.work_tree(tree, deadline) as work:
+            with self.work_tree(
+                tree, deadline, lambda at: build_folders.has_built(at, config.text)
+            ) as work:
                 self._compile(work, config, folder, log)
             shutil.copyfile(log, folder / "build.log")
 
@@ -268,7 +214,6 @@ class Builder:
         log: Path,
     ) -> None:
         source, output = work.source(), work.output(config)
-        output.mkdir(exist_ok=True)
         incremental.claim(output, source)
         if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
             (output / ".config").write_text(config.text)
@@ -296,7 +241,7 @@ class Builder:
         """Build what has changed: modules alone, or else whatever kbuild finds."""
 
         def whole() -> None:
-            progress = Progress(self.observer, make.output / ".toolkit-steps")
+            progress = Progress(self.observer, make.output / build_folders.STEPS)
             make.run(image, "modules", "headers", *words, on_line=progress)
             progress.remember()
 

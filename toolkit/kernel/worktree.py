@@ -20,6 +20,7 @@ from typing import Any
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, ToolFailedError
+from toolkit.core.model.kernel import KernelBase
 from toolkit.core.model.series import PatchedTree
 from toolkit.host import integrity, process
 from toolkit.host.cache import Cache
@@ -67,6 +68,7 @@ class _Worktree:
     def __init__(self, tree: PatchedTree, target: Path, deadline: Deadline) -> None:
         self.tree = tree
         self.base = tree.base.path
+        self.base_id = _identity(tree.base)
         self.target = target
         self.deadline = deadline
         self.log = ChangeLog(target)
@@ -80,7 +82,7 @@ class _Worktree:
         if state.position != self._position():
             self.log.begin(self.log.tree_id())
         paths = {*self.tree.files, *state.files, *state.dirty}
-        if state.base != self.tree.base.key:
+        if state.base != self.base_id:
             paths |= self._differences()
         now: dict[str, list[Any]] = {}
         changes: dict[str, bool] = {}  # path: whether only its content changes
@@ -97,7 +99,7 @@ class _Worktree:
             self._change(list(changes))
             for path in self.tree.files.keys() & set(changes):
                 now[path] = [_digest(self._wanted(path)), _stamp(self.target / path)]
-        final = _State(self.tree.base.key, now, position=self._position())
+        final = _State(self.base_id, now, position=self._position())
         if final != state:
             self._save(final)
         return list(changes)
@@ -157,7 +159,7 @@ class _Worktree:
             process.run(argv, deadline=self.deadline)
         # Both are true before the tree can be seen.
         self.log.begin()
-        self._save(_State(self.tree.base.key, position=self._position()))
+        self._save(_State(self.base_id, position=self._position()))
         partial.rename(self.target)
 
     def _differences(self) -> set[str]:
@@ -190,6 +192,18 @@ class _Worktree:
         temporary = self.state_file.with_suffix(".tmp")
         temporary.write_text(json.dumps(vars(state)))
         temporary.rename(self.state_file)
+
+
+def _identity(base: KernelBase) -> str:
+    """Return what another base does not have, nor the same one after it was fetched again.
+
+    Its files may have been damaged then, and so are a work tree's links to them.
+    """
+    try:
+        stamps = base.path.with_name(integrity.STAMPS).stat()
+    except FileNotFoundError:
+        return base.key
+    return f"{base.key} {stamps.st_ino} {stamps.st_mtime_ns}"
 
 
 def _identities(root: Path) -> dict[str, tuple[int, int, int]]:

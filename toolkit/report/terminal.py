@@ -11,7 +11,8 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import IO
 
 from rich.console import Console
@@ -36,6 +37,8 @@ MAX_FAILURES = 50  # shown in the summary; the rest is in result.json
 MAX_MESSAGE_LINES = 12
 MAX_UNRUN = 60  # lines of hunks
 _STEPS = 10  # a stage tells so often how far it is where lines cannot change
+_QUIET = 25.0  # seconds without a line after which there is a sign of life
+_TICK = 1.0  # seconds
 _REFRESH = 4  # times a second; drawing must not take time from the build
 
 _STYLES = {Status.PASS: "green", Status.SKIP: "yellow", Status.XFAIL: "yellow"}
@@ -48,11 +51,39 @@ def open_display(stream: IO[str]) -> Iterator[Observer]:
     It changes lines in place only on a terminal, and never where CI or NO_COLOR is set or
     TERM is ``dumb``. What it began, such as a hidden cursor, is undone however the block ends.
     """
-    display = _Live(stream) if is_terminal(stream) else _Plain(stream)
+    if is_terminal(stream):
+        live = _Live(stream)
+        try:
+            yield live
+        finally:
+            live.close()
+        return
+    plain = _Plain(stream)
     try:
-        yield display
+        with _signs_of_life(plain):
+            yield plain
     finally:
-        display.close()
+        plain.close()
+
+
+@contextlib.contextmanager
+def _signs_of_life(display: _Plain) -> Iterator[None]:
+    """Let a thread look after ``display`` until the block ends."""
+    ended = threading.Event()
+
+    def look() -> None:
+        # Whoever reads along may have gone: the next line that matters says so.
+        with contextlib.suppress(OSError, ValueError):
+            while not ended.wait(_TICK):
+                display.sign_of_life()
+
+    thread = threading.Thread(target=look, name="signs of life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def is_terminal(stream: IO[str]) -> bool:
@@ -91,18 +122,50 @@ def print_plain(stream: IO[str], text: str) -> None:
     stream.write(text.rstrip() + "\n")
 
 
-class _Plain:
-    """Writes whole lines, for files and for machines that read along."""
+@dataclass(slots=True)
+class _Stage:
+    """A stage that runs: when it began, the last tenth of it that was written, how far it is."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    began: float
+    written: int = 0
+    so_far: str = ""
+
+
+class _Plain:
+    """Writes whole lines, for files and for machines that read along.
+
+    While something runs, :meth:`sign_of_life` writes a line where there was none for a while.
+    """
+
+    def __init__(self, stream: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._clock = clock
         self._lock = threading.Lock()
-        self._running: dict[str, tuple[float, int]] = {}  # when it began, the last tenth written
+        self._running: dict[str, _Stage] = {}
+        self._waits: dict[str, tuple[float, str]] = {}  # for what: since when, for whom
         self._tested = False
+        self._said = clock()
 
     def _say(self, text: str) -> None:
+        self._said = self._clock()
         print_plain(self._stream, text)
         self._stream.flush()
+
+    def sign_of_life(self) -> None:
+        """Write what is going on if something is, and nothing was written for a while."""
+        with self._lock:
+            if self._clock() - self._said < _QUIET:
+                return
+            now = self._clock()
+            lines = [
+                f"waiting for {what}, held by {whom}: {duration(now - since)}"
+                for what, (since, whom) in self._waits.items()
+            ] or [
+                f"{name}: {stage.so_far or 'running'}, {duration(now - stage.began)} so far"
+                for name, stage in self._running.items()
+            ]
+            for line in lines:
+                self._say(printable(line))
 
     def notice(self, text: str) -> None:
         """Write it."""
@@ -110,22 +173,32 @@ class _Plain:
             for line in text.split("\n"):
                 self._say(printable(line))
 
+    def waiting(self, what: str, whom: str) -> None:
+        """Write it; the end of a wait shows in what comes next."""
+        with self._lock:
+            if whom:
+                since, _ = self._waits.get(what, (self._clock(), ""))
+                self._waits[what] = (since, whom)
+                self._say(printable(f"waiting for {what}, held by {whom}"))
+            else:
+                self._waits.pop(what, None)
+
     def stage_started(self, name: str) -> None:
         """Write that it began."""
         with self._lock:
-            self._running[name] = (time.monotonic(), 0)
+            self._running[name] = _Stage(self._clock())
             self._say(f"{printable(name)} ...")
 
     def stage_progress(self, name: str, done: int, total: int | None, text: str = "") -> None:
         """Write how far it is, once in every tenth of the way, unless test lines show it."""
         with self._lock:
-            began, written = self._running.get(name, (time.monotonic(), 0))
+            stage = self._running.setdefault(name, _Stage(self._clock()))
+            count = f"{done}/{total}" if total else f"{done}" * bool(done)
+            stage.so_far = f"{count} {text}".strip()
             step = min(_STEPS, done * _STEPS // total) if total else 0
-            if written < step < _STEPS and not self._tested:
-                written = step
-                tail = f" {printable(text)}" if text else ""
-                self._say(f"{printable(name)}: {done}/{total}{tail}")
-            self._running[name] = (began, written)
+            if stage.written < step < _STEPS and not self._tested:
+                stage.written = step
+                self._say(printable(f"{name}: {stage.so_far}"))
 
     def stage_finished(self, record: StageRecord) -> None:
         """Write that it ended."""
@@ -146,8 +219,8 @@ class _Plain:
 
     def _stopped(self, name: str) -> None:
         if name in self._running:
-            began, _ = self._running.pop(name)
-            self._say(f"{printable(name)}: stopped, {duration(time.monotonic() - began)}")
+            stage = self._running.pop(name)
+            self._say(f"{printable(name)}: stopped, {duration(self._clock() - stage.began)}")
 
     def close(self) -> None:
         """Write what was still running: it did not end well."""
@@ -202,6 +275,11 @@ class _Live:
             for line in text.split("\n"):
                 shown = styled(printable(line), "bold", self._console.encoding)
                 self._console.print(shown, soft_wrap=True)
+
+    def waiting(self, what: str, whom: str) -> None:
+        """Write it whole, above what is running."""
+        if whom:
+            self.notice(f"waiting for {what}, held by {whom}")
 
     def stage_started(self, name: str) -> None:
         """Give it a line at the foot."""

@@ -277,8 +277,8 @@ def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
     with job.builder.work_tree(job.tree, job.deadline) as work:
         source = work.source()
         # Keep the objects of the last build: make redoes what an edit calls for.
-        objects = work.folder / f"suite-{name}-{digest(str(path))[:8]}"
-        for place in (objects, installed, included):
+        objects = work.suite_objects(f"{name}-{digest(str(path))[:8]}")
+        for place in (installed, included):
             place.mkdir(exist_ok=True)
         sources = (source, path.parent, *sandbox.referents(path))
         places = _Places((objects, installed, included), sources)

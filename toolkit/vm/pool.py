@@ -10,10 +10,12 @@ The threads of a run, all but the last ended when its stages have:
 
 - The caller's own. Results and logs are kept by it alone; notices may come from any thread, and a
   display has a lock.
+- ``signs of life``: :func:`toolkit.report.terminal.open_display` starts it where the output is no
+  terminal, and ends it with the display.
 - ``spawner`` (:mod:`toolkit.host.process`) starts every child, and lives as long as the process:
   children get a signal when the *thread* that started them ends (prctl(2), PR_SET_PDEATHSIG).
 - While a kernel is built: one that checks the source meanwhile, which
-  :meth:`toolkit.kernel.kbuild.WorkTree.settle` waits for, and thread pools that compile or run
+  :meth:`toolkit.kernel.build_folders.WorkTree.settle` waits for, and thread pools that compile or run
   coccinelle, which end with the ``with`` block that made them.
 - ``console``, one for each machine: :class:`toolkit.vm.machine.Machine` starts it, and leaving
   :func:`toolkit.vm.machine.start` ends it, after QEMU. Paramiko has one for each session, until

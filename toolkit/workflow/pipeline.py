@@ -27,7 +27,7 @@ from toolkit.workflow import baseline, per_patch, reproducer, run_result
 from toolkit.workflow.reproducer import Kit
 from toolkit.workflow.run import Run
 
-_WORK_FOLDER = re.compile(r"/\S*/work/kernel/[0-9a-f]+/src/")
+_WORK_FOLDER = re.compile(r"/\S*/work/kernel/[0-9a-f]+(?:\.\d+)?/src/")
 _DETOUR = re.compile(r"(?<![^/\s\[])[^/\s\[]*[^/\s\[.][^/\s\[]*/\.\./")  # a/../
 
 

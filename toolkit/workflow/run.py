@@ -80,7 +80,7 @@ class Run:
             self.cache, self.deadline = origin.cache, origin.deadline
             self.builder = replace(origin.builder, observer=observer)
         else:
-            self.cache = Cache(paths.cache, cold=request.cold, on_damage=observer.notice)
+            self.cache = stage_work.open_cache(request, paths, observer, folder)
             self.deadline = Deadline.after(request.seconds)
             write, jobs, replay = worktree.materialise, request.jobs, request.replay
             self.builder = Builder(self.cache, self.arch, write, jobs, observer, replay)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from toolkit.core.model.series import PatchedTree, PatchSeries
 from toolkit.formats.compiler_log import diagnostics
 from toolkit.host import process
 from toolkit.host.cache import Cache, digest
-from toolkit.kernel.kbuild import WorkTree
+from toolkit.kernel.build_folders import WorkTree
 from toolkit.kernel.source.provider import KIND as SOURCE
 from toolkit.series import catalog, checkpatch, coccinelle, patching
 from toolkit.testing import in_tree_suites
@@ -32,6 +33,7 @@ from toolkit.workflow.run import Run
 _BUILT_FROM = {"virt/kvm": "arch/{srcarch}/kvm"}
 _COLUMNS = "{:<56} {:<8} {:<11} {:<7} {:<8} {}"
 _USER_SPACE = ("tools/", "usr/")  # kbuild goes to none of these
+_LINT, _LINT_TOKEN = "lint", ".toolkit-lint"  # in a work folder, and in that
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ class _Lint:
         self._run = run
         self._folders = folders
         self._known: Counter[str] | None = None  # while the folder holds the tree before
+        self._token = secrets.token_hex(8)  # marks the folder that this process has begun
 
     def added(self, before: PatchedTree, after: PatchedTree) -> tuple[str, ...]:
         """Return each diagnostic, without its line, that ``after`` has more than ``before``."""
@@ -201,9 +204,10 @@ class _Lint:
             return ()
 
         def fill(folder: Path) -> None:
-            if self._known is None:
+            diagnosed = None if self._known is None else self._diagnose(after)
+            while self._known is None or diagnosed is None:
                 self._known = self._diagnose(before, fresh=True)
-            diagnosed = self._diagnose(after)
+                diagnosed = self._diagnose(after)
             (folder / "added.json").write_text(json.dumps([*(diagnosed - self._known).elements()]))
             # Only what is compiled again speaks again, so what was said before stays known.
             self._known |= diagnosed
@@ -221,33 +225,45 @@ class _Lint:
     def _sparse(self, option: str) -> str:
         return process.run([process.find("sparse"), option], deadline=self._run.deadline).text
 
-    def _diagnose(self, tree: PatchedTree, *, fresh: bool = False) -> Counter[str]:
+    def _diagnose(self, tree: PatchedTree, *, fresh: bool = False) -> Counter[str] | None:
+        """Return what compiling the tree says, from scratch or what has changed in our folder.
+
+        None where that folder is not to be had: another run has it, or has used it meanwhile.
+        """
         run, compiler_output = self._run, list[str]()
 
-        def work() -> tuple[None, bool, str]:
-            with run.builder.work_tree(tree, run.deadline) as folder:
+        def work() -> tuple[bool, bool, str]:
+            with run.builder.work_tree(tree, run.deadline, self._is_ours) as folder:
+                if not fresh and not self._is_ours(folder.folder):
+                    return False, False, "another run has the folder"
                 source = folder.source()
                 existing = [f"{name}/" for name in self._folders if (source / name).is_dir()]
-                output = _lint_folder(folder, run.config.text, fresh=fresh)
+                output = self._lint_folder(folder, fresh=fresh)
                 make = run.builder.make(source, output, run.deadline, tree)
                 replace(make, log=run.folder / "lint.log").run(
                     *("W=1", "C=1", f"CHECK={process.find('sparse')}", *existing),
                     on_line=lambda line: compiler_output.append(line.replace(f"{source}/", "")),
                 )
-            return None, False, "W=1 and sparse"
+            return True, False, "W=1 and sparse"
 
-        run.stages.run("lint", work)
-        return Counter(diagnostics(compiler_output))
+        return Counter(diagnostics(compiler_output)) if run.stages.run("lint", work) else None
 
+    def _lint_folder(self, work: WorkTree, *, fresh: bool) -> Path:
+        """Return a build folder of its own: W=1 changes every command, and so every object."""
+        output = work.folder / _LINT
+        if fresh:
+            Cache.remove_tree(output)
+            output.mkdir()
+            (output / ".config").write_text(self._run.config.text)
+            (output / _LINT_TOKEN).write_text(self._token)
+        return output
 
-def _lint_folder(work: WorkTree, config: str, *, fresh: bool) -> Path:
-    """Return a build folder of its own: W=1 changes every command, and so every object."""
-    output = work.folder / "lint"
-    if fresh:
-        Cache.remove_tree(output)
-        output.mkdir()
-        (output / ".config").write_text(config)
-    return output
+    def _is_ours(self, work_folder: Path) -> bool:
+        """Return whether a work folder has what this process compiled last."""
+        try:
+            return (work_folder / _LINT / _LINT_TOKEN).read_text() == self._token
+        except FileNotFoundError:
+            return False
 
 
 _Added = tuple[str, ...] | None

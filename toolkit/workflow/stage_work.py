@@ -6,6 +6,7 @@ Each returns its result, whether all of it came from the cache, and a detail for
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,18 @@ from toolkit.workflow.request import Request
 
 PROBE_SECONDS = 60.0
 _VERSION_SECONDS = 10.0  # for QEMU to print its version
+
+
+def open_cache(request: Request, paths: Paths, observer: Observer, folder: Path) -> Cache:
+    """Return the cache as the run in ``folder`` uses it."""
+    return Cache(
+        paths.cache,
+        cold=request.cold,
+        on_damage=observer.notice,
+        on_wait=observer.waiting,
+        command=shlex.join(request.command),
+        folder=folder,
+    )
 
 
 def fetch(

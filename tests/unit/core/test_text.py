@@ -71,3 +71,16 @@ def test_printable_is_one_harmless_line(words: str) -> None:
     line = text.printable(words)
     assert line.splitlines() in ([], [line])
     assert line.isprintable() or not line.isascii()
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"), [("90s", 90), ("1.5h", 5400), ("30D", 2592000), ("2 w", 1209600)]
+)
+def test_time_spans_are_read(words: str, seconds: float) -> None:
+    assert text.parse_age(words) == seconds
+
+
+@pytest.mark.parametrize("words", ["", "30", "d", "-1d", "1y", "nan d"])
+def test_what_is_no_time_span_is_refused(words: str) -> None:
+    with pytest.raises(UserError, match="is no time span"):
+        text.parse_age(words)

@@ -9,7 +9,7 @@ import pytest
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, UserError
-from toolkit.host.cache import Cache, check_path, digest, tree_size, why_unwritable
+from toolkit.host.cache import Cache, check_path, digest, why_unwritable
 
 
 def soon() -> Deadline:
@@ -84,11 +84,38 @@ def test_two_callers_fill_once(tmp_path: Path) -> None:
 def test_a_held_lock_ends_in_an_error_that_says_so(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     with (
-        cache.work("kernel", "key", deadline=soon()),
-        pytest.raises(InfrastructureError, match="waited 0 s for another run"),
-        Cache(tmp_path).work("kernel", "key", deadline=Deadline.after(0.1)),
+        cache.lock("build/key", deadline=soon()),
+        pytest.raises(InfrastructureError, match="waited 0 s for another run to release the build"),
+        Cache(tmp_path).lock("build/key", deadline=Deadline.after(0.1), what="the build of v4"),
     ):
         pass
+
+
+def test_who_waits_for_an_entry_hears_whose_run_makes_it(tmp_path: Path) -> None:
+    heard: list[tuple[str, str]] = []
+    began, told = threading.Event(), threading.Event()
+
+    def fill(folder: Path) -> None:
+        began.set()
+        assert told.wait(20)
+
+    def on_wait(what: str, whom: str) -> None:
+        heard.append((what, whom))
+        told.set()
+
+    first = Cache(tmp_path, command="toolkit fetch", folder=Path("/runs/one"))
+    second = Cache(tmp_path, on_wait=on_wait, folder=Path("/runs/two"))
+    work = {"deadline": soon(), "label": "v4"}
+    thread = threading.Thread(target=first.make, args=("build", "key", fill), kwargs=work)
+    thread.start()
+    began.wait()
+    assert second.make("build", "key", fill, deadline=soon(), label="v4")[1]
+    thread.join()
+    (what, whom), end = heard
+    assert what == "the build of v4"
+    assert whom.startswith(f"pid {os.getpid()} since ")
+    assert "(toolkit fetch; run folder /runs/one)" in whom
+    assert end == (what, "")
 
 
 def test_prune_removes_the_least_recently_used_first(tmp_path: Path) -> None:
@@ -143,13 +170,6 @@ def test_trim_removes_old_entries_of_one_kind_alone(tmp_path: Path) -> None:
     assert [entry.key for entry in cache.trim("snapshot", 0, unused=7200)] == ["5"]
     assert [entry.kind for entry in cache.entries()].count("build") == 3
     assert [entry.key for entry in cache.entries("snapshot")] == ["1"]
-
-
-def test_hard_links_count_once(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"x" * 100_000)
-    alone = tree_size(tmp_path)
-    (tmp_path / "b").hardlink_to(tmp_path / "a")
-    assert tree_size(tmp_path) == alone
 
 
 def test_what_entries_share_counts_for_the_one_used_last(tmp_path: Path) -> None:

@@ -309,6 +309,30 @@ def test_a_build_that_was_broken_off_is_made_whole(tmp_path: Path) -> None:
     assert shop.build(**{"kvm.c": "another"}) == "modules"
 
 
+def test_runs_on_one_base_build_side_by_side_and_share_no_file_that_changes(
+    tmp_path: Path,
+) -> None:
+    shop = Workshop(tmp_path)
+    shop.build()
+    (first,) = (tmp_path / "cache/work/kernel").glob("*/src")
+    edited, names = {"kvm.c": "another"}, ("kvm.c", "code.c", "Makefile")
+    before = [(first / name).read_text() for name in names]
+    other = replace(shop.builder, cache=Cache(tmp_path / "cache"))
+    tree = PatchedTree(shop.base, None, a_tree().files, "tree")
+    with shop.builder.work_tree(tree, soon()) as work:  # which no build has been made in meanwhile
+        mine, shop.builder = shop.builder, other
+        # The other configuration is not near what was built, so nobody waits.
+        far = "\n".join(["CONFIG_MODULES=y", *(f"CONFIG_{n}=y" for n in range(99))])
+        assert shop.build(far, **edited) == "all"
+        assert work.folder == first.parent
+    second = first.parents[1] / f"{first.parent.name}.1/src"
+    assert (second / "kvm.c").read_text() == "another"
+    assert [(first / name).read_text() for name in names] == before
+    assert (second / "Makefile").samefile(first / "Makefile")  # a file of the base is not copied
+    shop.builder = mine
+    assert shop.build(**{"kvm.c": "one"}) == "modules"
+
+
 @pytest.mark.parametrize("code", ["int x;", "broken", "endless"])
 def test_a_base_that_was_written_to_is_removed_and_nothing_of_it_kept(
     tmp_path: Path, code: str

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.unit.fake_tree import make_base, make_tree, soon
 from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.kernel import KernelBase
 from toolkit.core.model.series import PatchedFile, PatchedTree
+from toolkit.host import integrity
 from toolkit.kernel.incremental.change_log import ChangeLog
 from toolkit.kernel.worktree import materialise
 
@@ -290,3 +292,19 @@ def test_any_sequence_of_overlays(
             continue  # a path cannot be a file and a folder
         update(patched(base, **files), root / "src")
     assert read(base.path) == before
+
+
+def test_damage_that_came_with_the_base_goes_with_it(base: KernelBase, tmp_path: Path) -> None:
+    """Whoever finds it removes the base and its own work tree, but not those of other runs."""
+    integrity.remember_stamps(base.path)
+    target = tmp_path / "work/src"
+    tree = patched(base, **{FILE: "edited"})
+    update(tree, target)
+    with (base.path / "Kconfig").open("a") as damaged:
+        damaged.write("!")
+    assert (target / "Kconfig").read_text().endswith("!")
+    shutil.rmtree(base.path)
+    make_base(base.path)
+    integrity.remember_stamps(base.path)
+    assert update(tree, target) == ["Kconfig"]
+    assert update(tree, target) == []

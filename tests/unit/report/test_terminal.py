@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -108,3 +109,104 @@ def test_stream_that_knows_only_ascii() -> None:
     with terminal.open_display(stream) as observer:
         observer.test_finished(Leaf("kvm/café", Status.PASS))
     assert b"kvm/caf\\xe9" in raw.getvalue()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def watch(display: terminal._Plain, clock: Clock, seconds: int) -> None:
+    """Let time pass, and the display be looked after as its thread does."""
+    for _ in range(seconds):
+        clock.now += 1
+        display.sign_of_life()
+
+
+@pytest.mark.parametrize("name", ["fetch", "build", "image", "snapshot", "test", "base: build"])
+def test_a_stage_shows_a_sign_of_life_at_least_every_30_s(name: str) -> None:
+    stream, clock = io.StringIO(), Clock()
+    display = terminal._Plain(stream, clock)
+    watch(display, clock, 100)
+    assert stream.getvalue() == ""  # nothing runs
+    display.stage_started(name)
+    watch(display, clock, 59)
+    display.stage_progress(name, 512, None, "CC kernel/fork.o")  # how many there are is not known
+    watch(display, clock, 60)
+    display.stage_progress(name, 6, 10, "a.o")
+    watch(display, clock, 29)
+    display.stage_finished(StageRecord(name, 148.0))
+    watch(display, clock, 100)
+    assert stream.getvalue().splitlines() == [
+        f"{name} ...",
+        f"{name}: running, 25.0 s so far",
+        f"{name}: running, 50.0 s so far",
+        f"{name}: 512 CC kernel/fork.o, 1 min 15 s so far",
+        f"{name}: 512 CC kernel/fork.o, 1 min 40 s so far",
+        f"{name}: 6/10 a.o",
+        f"{name}: 6/10 a.o, 2 min 24 s so far",
+        f"{name}: done, 2 min 28 s",
+    ]
+
+
+def test_who_waits_says_for_whom_and_shows_a_sign_of_life() -> None:
+    stream, clock = io.StringIO(), Clock()
+    display = terminal._Plain(stream, clock)
+    display.stage_started("build")
+    display.waiting("the build of v4", "pid 7 since 14:02:11 (toolkit fetch)")
+    watch(display, clock, 60)
+    display.waiting("the build of v4", "")
+    watch(display, clock, 20)
+    assert stream.getvalue().splitlines() == [
+        "build ...",
+        "waiting for the build of v4, held by pid 7 since 14:02:11 (toolkit fetch)",
+        "waiting for the build of v4, held by pid 7 since 14:02:11 (toolkit fetch): 25.0 s",
+        "waiting for the build of v4, held by pid 7 since 14:02:11 (toolkit fetch): 50.0 s",
+        "build: running, 1 min 15 s so far",
+    ]
+
+
+def test_whatever_is_written_is_a_sign_of_life_for_all_that_runs() -> None:
+    stream, clock = io.StringIO(), Clock()
+    display = terminal._Plain(stream, clock)
+    display.stage_started("snapshot")
+    display.stage_started("test")
+    for _ in range(10):
+        watch(display, clock, 20)
+        display.test_finished(Leaf("kvm/a/b", Status.PASS))
+    assert "so far" not in stream.getvalue()
+    watch(display, clock, 25)
+    assert stream.getvalue().splitlines()[-2:] == [
+        "snapshot: running, 3 min 45 s so far",
+        "test: running, 3 min 45 s so far",
+    ]
+
+
+def test_a_thread_looks_after_a_display_until_it_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "_TICK", 0.001)
+    monkeypatch.setattr(terminal, "_QUIET", 0.0)
+    alive = threading.Event()
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            if "so far" in text:
+                alive.set()
+            return super().write(text)
+
+    stream = Stream()
+    before = threading.active_count()
+    with terminal.open_display(stream) as observer:
+        observer.stage_started("build")
+        assert alive.wait(20)
+    assert threading.active_count() == before
+
+
+def test_a_terminal_hears_of_a_wait() -> None:
+    stream = Terminal()
+    with terminal.open_display(stream) as observer:
+        observer.waiting("the build of v4", "pid 7")
+        observer.waiting("the build of v4", "")
+    assert shown(stream).splitlines() == ["waiting for the build of v4, held by pid 7"]

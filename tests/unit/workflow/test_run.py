@@ -106,7 +106,7 @@ def test_a_run_that_did_nothing_has_a_result_all_the_same(tmp_path: Path) -> Non
             "virt/kvm/kvm_main.c:9:1: error",
         ),
         (
-            "make[5]: *** [/c/work/kernel/a9/src/scripts/Makefile.build:234: a/b/../x.o] Error 1",
+            "make[5]: *** [/c/work/kernel/a9.1/src/scripts/Makefile.build:234: a/b/../x.o] Error 1",
             "make[5]: *** [scripts/Makefile.build:234: a/x.o] Error 1",
         ),
         ("   12 | a / b ../ c", "   12 | a / b ../ c"),

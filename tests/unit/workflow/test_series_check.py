@@ -14,6 +14,7 @@ from toolkit.core import paths
 from toolkit.core.model.kernel import KernelBase, KernelConfig
 from toolkit.core.model.series import PatchedFile, PatchedTree
 from toolkit.core.observer import Silent
+from toolkit.kernel.build_folders import WorkTree
 from toolkit.kernel.kbuild import Builder
 from toolkit.series import catalog, patching
 from toolkit.workflow import series_check
@@ -151,6 +152,46 @@ def test_only_patches_that_changed_are_compiled_again(run: Run, compiled: list[s
     second = trees(edit(file, 10), edit(file, 30, "bad"), edit(file, 50, "bad"))
     assert added(second) == [(), ("bad",), ("bad",)]
     assert compiled == [f"*{second[2].key}", second[3].key]
+
+
+def test_a_folder_that_another_run_has_used_is_begun_again(
+    run: Run, compiled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = "virt/kvm/eventfd.c"
+    prefixes = (None, *catalog.prefixes(fake_series(edit(file, 10), edit(file, 30, "bad"))))
+    trees = [patching.apply(run.base, each, soon()) for each in prefixes]
+    diagnose, lost = series_check._Lint._diagnose, [trees[2].key]
+
+    def sometimes(
+        lint: series_check._Lint, tree: PatchedTree, *, fresh: bool = False
+    ) -> Counter[str] | None:
+        if not fresh and tree.key in lost:
+            lost.remove(tree.key)
+            return None
+        return diagnose(lint, tree, fresh=fresh)
+
+    monkeypatch.setattr(series_check._Lint, "_diagnose", sometimes)
+    lint = series_check._Lint(run, ["virt/kvm"])
+    assert [lint.added(*pair) for pair in pairwise(trees)] == [(), ("bad",)]
+    first, second, third = (tree.key for tree in trees)
+    assert compiled == [f"*{first}", second, f"*{second}", third]
+
+
+def test_only_the_folder_that_this_check_began_is_its_own(run: Run, tmp_path: Path) -> None:
+    tree = patching.apply(run.base, None, soon())
+    work = WorkTree(tmp_path, tree, lambda *_: None, soon())
+    lint, other = (series_check._Lint(run, ["virt/kvm"]) for _ in range(2))
+    run._reached = replace(run._reached, config=KernelConfig("CONFIG_A=y\n", "key"))
+    assert not lint._is_ours(tmp_path)
+    output = lint._lint_folder(work, fresh=True)
+    (output / "a.o").touch()
+    assert (output / ".config").read_text() == "CONFIG_A=y\n"
+    assert lint._is_ours(tmp_path)
+    assert lint._lint_folder(work, fresh=False) == output
+    assert (output / "a.o").exists()
+    other._lint_folder(work, fresh=True)
+    assert not lint._is_ours(tmp_path)
+    assert not (output / "a.o").exists()
 
 
 def test_a_series_without_c_files_compiles_nothing(run: Run, compiled: list[str]) -> None:

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import Timeout
+
+from toolkit.core.deadline import Deadline
+from toolkit.host import locks, work_folders
+from toolkit.host.locks import Locks
+from toolkit.host.work_folders import WorkFolders
+
+NAME = "work/kernel/key"
+
+
+def soon() -> Deadline:
+    return Deadline.after(20)
+
+
+class Runs:
+    """Several runs on one cache, each with what it hears of its waits."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.heard: list[str] = []
+        self.told = threading.Event()
+
+    def start(self, name: str, *, cold: bool = False) -> WorkFolders:
+        def on_wait(what: str, whom: str) -> None:
+            self.heard.append(f"{name}: {what}: {whom.partition('run folder ')[2]}")
+            self.told.set()
+
+        return WorkFolders(Locks(self.root, "toolkit", f"/{name}", on_wait), cold=cold)
+
+
+def lend(
+    run: WorkFolders,
+    suits: Callable[[Path], bool] = work_folders.none,
+    deadline: Deadline | None = None,
+) -> contextlib.AbstractContextManager[Path]:
+    return run.lend(NAME, what="the work folder", deadline=deadline or soon(), suits=suits)
+
+
+def built(folder: Path) -> bool:
+    return (folder / "built").exists()
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    monkeypatch.setattr(locks, "_SILENT", -1.0)
+    return Runs(tmp_path)
+
+
+def test_runs_at_once_get_folders_of_their_own_and_later_ones_the_first(runs: Runs) -> None:
+    one, two = runs.start("one"), runs.start("two")
+    with lend(one) as first, lend(two) as second:
+        assert [first.name, second.name] == ["key", "key.1"]
+        assert first.is_dir()
+        assert second.is_dir()
+    with lend(runs.start("three")) as third:
+        assert third == first
+    assert runs.heard == []
+
+
+def test_a_run_gets_the_folder_that_it_had_before(runs: Runs) -> None:
+    one, two = runs.start("one"), runs.start("two")
+    with lend(one), lend(two) as second:
+        pass
+    with lend(two) as again:
+        assert again == second
+
+
+def test_one_that_saves_work_comes_before_one_that_is_empty(runs: Runs) -> None:
+    with lend(runs.start("one")), lend(runs.start("two")) as second:
+        (second / "built").touch()
+    with lend(runs.start("three"), built) as third:
+        assert third == second
+
+
+def test_one_that_saves_work_is_waited_for(runs: Runs) -> None:
+    ready = threading.Event()
+
+    def edit() -> None:
+        with lend(runs.start("one")) as folder:
+            (folder / "built").touch()
+            ready.set()
+            assert runs.told.wait(20)
+
+    thread = threading.Thread(target=edit)
+    thread.start()
+    ready.wait()
+    with lend(runs.start("two"), built) as folder:
+        assert folder.name == "key"
+    thread.join()
+    assert runs.heard == ["two: the work folder: /one)", "two: the work folder: "]
+
+
+def test_but_not_for_as_long_as_a_whole_build_takes(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_folders, "PATIENCE", 0.2)
+    with lend(runs.start("one")) as first:
+        (first / "built").touch()
+        with lend(runs.start("two"), built) as second:
+            assert second.name == "key.1"
+
+
+def test_there_are_only_so_many_at_a_time(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_folders, "MAX_FOLDERS", 2)
+    with lend(runs.start("one")), lend(runs.start("two")):
+        third = runs.start("three")
+        with pytest.raises(Timeout), lend(third, deadline=Deadline.after(0.2)):
+            pass
+    assert runs.heard[0] == "three: the work folder: /one)"
+
+
+def test_those_not_used_for_longest_go_and_none_that_is_in_use(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_folders, "KEPT_IDLE", 2)
+    with contextlib.ExitStack() as stack:
+        made = [stack.enter_context(lend(runs.start(str(n)))) for n in range(4)]
+        assert len(list(made[0].parent.glob("key*/"))) == 4
+        for age, folder in enumerate(made):
+            os.utime(folder, (1_000_000 - age, 1_000_000 - age))
+    # The first that ended could remove nobody's folder, the last one could.
+    assert [folder.is_dir() for folder in made] == [True, True, False, False]
+
+
+def test_a_cold_run_empties_what_it_gets_once(runs: Runs) -> None:
+    with lend(runs.start("one")) as folder:
+        (folder / "built").touch()
+    cold = runs.start("two", cold=True)
+    with lend(cold, built) as again:
+        assert again == folder
+        assert not built(again)
+        (again / "built").touch()
+    with lend(cold, built) as again:
+        assert built(again)
+
+
+def test_a_folder_of_a_killed_run_is_lent_again(runs: Runs) -> None:
+    """Its lock fell with it (test_locks), and its note remains."""
+    with lend(runs.start("one")) as folder:
+        note = folder.with_name("key.holder").read_text()
+    folder.with_name("key.holder").write_text(note)
+    with lend(runs.start("two")) as again:
+        assert again == folder
+
+
+def test_other_names_that_begin_alike_are_not_touched(runs: Runs) -> None:
+    for other in ("key2", "key.old", ".trash.key", "key.1.2"):
+        (runs.root / "work/kernel" / other).mkdir(parents=True)
+    with lend(runs.start("one")) as first, lend(runs.start("two")) as second:
+        assert [first.name, second.name] == ["key", "key.1"]

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.model.kernel import KernelBase, KernelConfig
+from toolkit.core.model.series import PatchedTree
+from toolkit.host.cache import digest
+from toolkit.kernel import build_folders
+from toolkit.kernel.build_folders import WorkTree, has_built
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> WorkTree:
+    base = KernelBase("tree:fake", "6.12.1", Path("/nowhere"), "base")
+    tree = PatchedTree(base, None, {}, "tree")
+    return WorkTree(tmp_path, tree, lambda *_: None, Deadline.after(60))
+
+
+def config(options: range, *more: str) -> KernelConfig:
+    text = "\n".join([*(f"CONFIG_{number}=y" for number in options), *more])
+    return KernelConfig(text, digest(text))
+
+
+def configured(work: WorkTree, wanted: KernelConfig) -> Path:
+    output = work.output(wanted)
+    (output / ".config").write_text(wanted.text)
+    return output
+
+
+def test_a_near_configuration_has_the_same_build_folder(work: WorkTree) -> None:
+    first = configured(work, config(range(100)))
+    assert configured(work, config(range(101))) == first
+    assert configured(work, config(range(200))) != first
+    counting = configured(work, config(range(100), "CONFIG_GCOV_KERNEL=y"))
+    assert counting.name.startswith("gcov-")
+
+
+def test_a_folder_saves_work_only_where_a_near_configuration_was_built(work: WorkTree) -> None:
+    near, far = config(range(101)).text, config(range(200)).text
+    output = configured(work, config(range(100)))
+    assert not has_built(work.folder, near)  # another run's first build may be at work in it
+    (output / build_folders.STEPS).write_text("1200")
+    assert has_built(work.folder, near)
+    assert not has_built(work.folder, far)
+    assert not has_built(work.folder, f"{near}\nCONFIG_GCOV_KERNEL=y")
+    assert not has_built(work.folder / "absent", near)
+
+
+def test_build_folders_not_used_for_longest_go(
+    work: WorkTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_folders, "_KEPT", {("out", "gcov"): 2, ("suite",): 1})
+    objects = work.suite_objects("kvm-1")
+    outputs = [configured(work, config(range(count))) for count in (100, 200)]
+    for age, folder in enumerate(outputs):
+        os.utime(folder, (1_000_000 - age,) * 2)
+    configured(work, config(range(200)))  # used again
+    last = configured(work, config(range(300), "CONFIG_GCOV_KERNEL=y"))
+    assert [path.exists() for path in (*outputs, last, objects)] == [False, True, True, True]
+    os.utime(objects, (1_000_000,) * 2)
+    assert work.suite_objects("kvm-2").exists()
+    assert not objects.exists()

@@ -1,0 +1,128 @@
+"""What a base's work folder holds: the patched source, and a build folder for each configuration.
+
+Both persist from run to run. Runs that want the same base at one time have work folders of their
+own: the sources are hard links to the base's files, which nobody writes to, while objects are never
+shared between folders. kbuild writes them in place, and commands that it records hold absolute
+paths, so a copy would be compiled again anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import InfrastructureError
+from toolkit.core.model.kernel import KernelConfig
+from toolkit.core.model.series import PatchedTree
+from toolkit.host import folders, integrity
+from toolkit.kernel import gcov_build
+
+Materialise = Callable[[PatchedTree, Path, Deadline], object]
+
+NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
+STEPS = ".toolkit-steps"  # in a build folder that had a whole build: how many steps that took
+# How many folders stay in a work folder, by how their names begin.
+_KEPT = {("out", "gcov"): 6, ("suite",): 12}
+
+
+@dataclass(slots=True)
+class WorkTree:
+    """A base's work folder while its lock is held; the source is patched at first use."""
+
+    folder: Path
+    tree: PatchedTree
+    materialise: Materialise
+    deadline: Deadline
+    _base_check: Future[str] | None = field(default=None, init=False)
+
+    def source(self) -> Path:
+        """Return the patched source, bringing it up to date first.
+
+        Meanwhile a thread checks that the base is as it was fetched (see :meth:`settle`); if it is
+        not, ``deadline`` ends what is being built from it.
+        """
+        path = self.folder / "src"
+        if self._base_check is None:
+            pool = ThreadPoolExecutor(1)
+            self._base_check = pool.submit(self._check_base)
+            pool.shutdown(wait=False)
+            self.materialise(self.tree, path, self.deadline)
+        return path
+
+    def _check_base(self) -> str:
+        damage = integrity.stamp_damage(self.tree.base.path)
+        if damage:
+            self.deadline.cancel()
+        return damage
+
+    def settle(self) -> None:
+        """Raise :class:`InfrastructureError` if a file of the base was written to.
+
+        Base and source share their files, so both are removed then: any build of them is wrong.
+        """
+        if self._base_check and (damage := self._base_check.result()):
+            folders.remove(self.folder / "src")
+            folders.remove(self.tree.base.path.parent)
+            raise InfrastructureError(
+                f"the cached source of {self.tree.base.name} is damaged: {damage}",
+                hint="it has been removed; run again, and it is fetched again",
+            )
+
+    def output(self, config: KernelConfig) -> Path:
+        """Return the build folder for a configuration: a new one, or that of a similar one.
+
+        kbuild tracks each option by itself (scripts/basic/fixdep.c), so where two configurations
+        differ in little, going back and forth between them compiles little. The one option that
+        makes a kernel count its lines changes every command.
+        """
+        output = _near(self.folder, config.text)
+        if output is None:
+            output = self.folder / f"{_kind(config.text)}-{config.key[:16]}"
+        output.mkdir(exist_ok=True)
+        os.utime(output)
+        self._remove_surplus()
+        return output
+
+    def suite_objects(self, name: str) -> Path:
+        """Return the folder for the objects of a suite, ``name``, from one build to the next."""
+        objects = self.folder / f"suite-{name}"
+        objects.mkdir(exist_ok=True)
+        os.utime(objects)
+        self._remove_surplus()
+        return objects
+
+    def _remove_surplus(self) -> None:
+        """Remove what has not been used for longest."""
+        for names, most in _KEPT.items():
+            places = sorted(
+                (path for name in names for path in self.folder.glob(f"{name}-*")),
+                key=lambda path: path.stat().st_mtime,
+            )
+            for path in places[:-most]:
+                folders.remove(path)
+
+
+def _kind(config: str) -> str:
+    return "gcov" if gcov_build.is_on(config) else "out"
+
+
+def _near(folder: Path, config: str) -> Path | None:
+    """Return the build folder in a work folder whose configuration is nearest, if it is near."""
+    options = set(config.splitlines())
+    distances: dict[Path, int] = {}
+    for other in folder.glob(f"{_kind(config)}-*/.config"):
+        with contextlib.suppress(FileNotFoundError):  # a folder that another run has may change
+            distances[other.parent] = len(options ^ set(other.read_text().splitlines()))
+    near = min(distances, key=lambda output: (distances[output], output.name), default=None)
+    return near if near and distances[near] <= NEAR else None
+
+
+def has_built(folder: Path, config: str) -> bool:
+    """Return whether a near configuration was built in a work folder, so that little is left."""
+    near = _near(folder, config)
+    return near is not None and (near / STEPS).exists()
