@@ -15,8 +15,8 @@ The threads of a run, all but the last ended when its stages have:
 - ``spawner`` (:mod:`toolkit.host.process`) starts every child, and lives as long as the process:
   children get a signal when the *thread* that started them ends (prctl(2), PR_SET_PDEATHSIG).
 - While a kernel is built: one that checks the source meanwhile, which
-  :meth:`toolkit.kernel.build_folders.WorkTree.settle` waits for, and thread pools that compile or run
-  coccinelle, which end with the ``with`` block that made them.
+  :meth:`toolkit.kernel.build_folders.WorkTree.settle` waits for, and thread pools that compile or
+  run coccinelle, which end with the ``with`` block that made them.
 - ``console``, one for each machine: :class:`toolkit.vm.machine.Machine` starts it, and leaving
   :func:`toolkit.vm.machine.start` ends it, after QEMU. Paramiko has one for each session, until
   that is closed.
