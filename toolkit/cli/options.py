@@ -138,7 +138,14 @@ RUN = several(
     click.option("--cold", is_flag=True, help="Ignore what the cache has."),
 )
 MACHINE = several(
-    click.option("--image", default="minimal", show_default=True, help="minimal, debian, …"),
+    click.option("--image", default="minimal", show_default=True, help="minimal, debian, tools, …"),
+    click.option(
+        "--package",
+        "packages",
+        multiple=True,
+        metavar="NAME",
+        help="A Debian package to add to the image (debian or tools).",
+    ),
     click.option(
         "--accel",
         type=click.Choice(["auto", "kvm", "tcg"]),

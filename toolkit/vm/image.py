@@ -6,7 +6,8 @@ belongs to one machine comes in through QEMU's fw_cfg. Building one needs no roo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,7 +36,8 @@ _BUILDER = 1  # raised when the same inputs are made into another image
 
 GuestPath = Annotated[str, StringConstraints(pattern=r"^(/\.?[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+$")]
 Mode = Annotated[str, StringConstraints(pattern=r"^0?[0-7]{3,4}$")]
-PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]+$")]
+_PACKAGE = r"[a-z0-9][a-z0-9.+-]+"  # Debian policy, 5.6.1
+PackageName = Annotated[str, StringConstraints(pattern=f"^{_PACKAGE}$")]
 ProgramName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._+-]+$")]
 Template = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+\.j2$")]
 Address = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$")]
@@ -206,10 +208,38 @@ def render_profile(
 # --- building ----------------------------------------------------------------------------
 
 
+def read_manifest(name_or_path: str, images: Path, packages: Collection[str] = ()) -> ImageManifest:
+    """Return what image.yaml says of an image, with further Debian ``packages``.
+
+    Raises :class:`UserError` for what is wrong with it, for what is no package's name, and for
+    packages in an image that takes none.
+    """
+    parsed = manifest.load(locate(name_or_path, images) / MANIFEST, ImageManifest)
+    for package in packages:
+        if not re.fullmatch(_PACKAGE, package):
+            raise UserError(f"{package!r} is no name of a Debian package")
+    if not packages:
+        return parsed
+    if parsed.disk is None:
+        raise UserError(
+            f"the image {name_or_path} lives in memory and takes no further packages",
+            hint="add --image tools or --image debian, or write an image of your own",
+        )
+    every = tuple(dict.fromkeys((*parsed.disk.packages, *sorted(packages))))
+    disk = parsed.disk.model_copy(update={"packages": every})
+    return parsed.model_copy(update={"disk": disk})
+
+
 def build_image(
-    name_or_path: str, images: Path, cache: Cache, observer: Observer, deadline: Deadline
+    name_or_path: str,
+    images: Path,
+    cache: Cache,
+    observer: Observer,
+    deadline: Deadline,
+    *,
+    packages: Collection[str] = (),
 ) -> tuple[GuestImage, bool]:
-    """Return the image, and whether it was found in the cache.
+    """Return the image with further ``packages``, and whether it was found in the cache.
 
     Its key covers image.yaml, every template and the exact packages: an initramfs is rebuilt when
     apt offers a newer version of one of them. Raises :class:`UserError` for a fault in the image's
@@ -217,13 +247,13 @@ def build_image(
     """
     folder = locate(name_or_path, images)
     name = folder.resolve().name
-    parsed = manifest.load(folder / MANIFEST, ImageManifest)
+    parsed = read_manifest(name_or_path, images, packages)
     texts = templates(folder)
     names = context(name, parsed)
     inputs: list[object] = [_BUILDER, name, parsed.model_dump(mode="json"), texts, names]
     if parsed.initramfs:
-        packages = apt.candidates(parsed.initramfs.packages, cache, deadline)
-        inputs.append([package.sha256 for package in packages])
+        candidates = apt.candidates(parsed.initramfs.packages, cache, deadline)
+        inputs.append([package.sha256 for package in candidates])
     elif parsed.disk:
         suite = parsed.disk.suite or rootdisk.host_suite()
         inputs.append(suite)
@@ -233,7 +263,7 @@ def build_image(
         files = render_files(parsed, texts, names)
         profile = render_profile(parsed, texts, names)
         if parsed.initramfs:
-            paths = apt.fetch(packages, cache, deadline)
+            paths = apt.fetch(candidates, cache, deadline)
             content = _initramfs(parsed, parsed.initramfs, files, paths, deadline)
             (target / INITRD).write_bytes(content)
         elif parsed.disk:

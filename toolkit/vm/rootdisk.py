@@ -20,12 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import InfrastructureError, ToolFailedError
+from toolkit.core.errors import InfrastructureError, ToolFailedError, UserError
 from toolkit.core.observer import Observer
 from toolkit.host import process
 
 # One line for each index that apt uses: who made the release, and where it is.
 _TARGETS = "$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
+
+# What apt says of a name in --include that it does not know.
+_NO_PACKAGE = re.compile(r"^E: Unable to locate package (\S+)", re.M)
 
 NO_ROOT_HINT = (
     "without root it needs user name spaces, the package uidmap, and a line for your user in "
@@ -144,6 +147,11 @@ def build(recipe: Recipe, disk: Path, observer: Observer, deadline: Deadline) ->
                 on_line=_Progress(observer),
             )
         except ToolFailedError as error:
+            if match := _NO_PACKAGE.search("\n".join(error.detail)):
+                raise UserError(
+                    f"{recipe.suite} has no package {match[1]!r}",
+                    hint="apt-cache search finds names; apt-get update renews the lists",
+                ) from error
             raise InfrastructureError(
                 f"mmdebstrap cannot make a {recipe.suite} root file system",
                 hint="" if root else NO_ROOT_HINT,

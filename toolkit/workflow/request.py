@@ -23,6 +23,7 @@ class Request:
     kernel: str = DEFAULT_KERNEL
     suites: tuple[str, ...] = ()  # empty: those the series names
     image: str = DEFAULT_IMAGE
+    packages: tuple[str, ...] = ()  # further Debian packages in the image
     profile: Fragment | None = None  # further options, stronger than all others
     accel: str = "auto"
     jobs: int = field(default_factory=limits.cpus)

@@ -228,7 +228,7 @@ class Run:
     def _build_image(self) -> GuestImage:
         def work() -> tuple[GuestImage, bool, str]:
             return stage_work.make_image(
-                self.request.image,
+                self.request,
                 self.paths,
                 self.wanted_suites,
                 cache=self.cache,

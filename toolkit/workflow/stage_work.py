@@ -78,6 +78,7 @@ def fragments(
     request: Request, paths: Paths, wanted: Sequence[suites.Suite], series: PatchSeries | None
 ) -> tuple[Fragment, ...]:
     """Return the options of image, suites, series, profile and coverage, in this order."""
+    image.read_manifest(request.image, paths.images, request.packages)  # refused before a build
     image_config = image.kernel_config(request.image, paths.images)
     asked = [kconfig.parse_fragment(image_config.read_text(), f"image {request.image}")]
     asked += [each for suite in wanted for each in suite.fragments]
@@ -139,7 +140,7 @@ def build_suites(
 
 
 def make_image(
-    name: str,
+    request: Request,
     paths: Paths,
     wanted: Sequence[suites.Suite],
     *,
@@ -148,7 +149,9 @@ def make_image(
     deadline: Deadline,
 ) -> tuple[GuestImage, bool, str]:
     """Make the guest's user land, with as much memory as the suites need."""
-    made, cached = image.build_image(name, paths.images, cache, observer, deadline)
+    made, cached = image.build_image(
+        request.image, paths.images, cache, observer, deadline, packages=request.packages
+    )
     memory = max([made.memory_mib, *(suite.memory_mib for suite in wanted)])
     return replace(made, memory_mib=memory), cached, made.name
 

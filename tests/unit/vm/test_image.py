@@ -16,7 +16,15 @@ from toolkit.host import apt
 from toolkit.host.apt import Member, Package
 from toolkit.host.cache import Cache
 from toolkit.vm import image
-from toolkit.vm.image import ImageManifest, build_image, context, kernel_config, locate, templates
+from toolkit.vm.image import (
+    ImageManifest,
+    build_image,
+    context,
+    kernel_config,
+    locate,
+    read_manifest,
+    templates,
+)
 
 IMAGES = Path(__file__).parents[3] / "vm-images"
 CARRIED = sorted(path.parent.name for path in IMAGES.glob("*/image.yaml"))
@@ -93,6 +101,21 @@ def test_an_unknown_image_lists_what_there_is(images: Path) -> None:
         locate("tset", images)
     assert "did you mean 'test'" in caught.value.hint
     assert "images: test" in caught.value.hint
+
+
+def test_further_packages_go_into_a_debian_alone(images: Path) -> None:
+    ours = Path(__file__).parents[3] / "vm-images"
+    plain = read_manifest("tools", ours)
+    more = read_manifest("tools", ours, ("sparse", "bash", "gdb"))
+    assert plain.disk
+    assert more.disk
+    assert more.disk.packages == (*plain.disk.packages, "gdb", "sparse")
+    with pytest.raises(UserError, match="lives in memory and takes no further packages") as caught:
+        read_manifest("minimal", ours, ("gdb",))
+    assert "--image tools" in caught.value.hint
+    for wrong in ("Gdb", "-o", "gdb,sparse", ""):
+        with pytest.raises(UserError, match="is no name of a Debian package"):
+            read_manifest("tools", ours, (wrong,))
 
 
 def test_an_image_without_kernel_options(images: Path) -> None:

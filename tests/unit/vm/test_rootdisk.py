@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import InfrastructureError
+from toolkit.core.errors import InfrastructureError, UserError
 from toolkit.core.observer import Silent
 from toolkit.vm import rootdisk
 from toolkit.vm.rootdisk import Recipe, mmdebstrap_argv, overlay, sources
@@ -71,3 +71,18 @@ def test_a_host_without_sources_for_the_suite(
     with pytest.raises(InfrastructureError, match="no source for bookworm") as caught:
         rootdisk.build(RECIPE, tmp_path / "disk", Silent(), Deadline.after(60))
     assert "apt-get update" in caught.value.hint
+
+
+def test_a_package_that_nobody_has_is_the_callers_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = {
+        "apt-get": "echo 'Debian|bookworm|http://127.0.0.1|bookworm|main|'",
+        "mmdebstrap": "echo 'E: Unable to locate package ethtol' >&2; exit 100",
+    }
+    for name, script in {"mke2fs": "", "fakeroot": "", **scripts}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(UserError, match="bookworm has no package 'ethtol'"):
+        rootdisk.build(RECIPE, tmp_path / "disk", Silent(), Deadline.after(60))

@@ -60,12 +60,12 @@ def test_a_suite_may_want_a_larger_machine_than_its_image_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = GuestImage("minimal", "key", None, None, (), 1024, 2, "q35", (), "dropbear")
-    monkeypatch.setattr(image, "build_image", lambda *_: (made, True))
+    monkeypatch.setattr(image, "build_image", lambda *_, **__: (made, True))
     run = a_run(tmp_path, Request(patch=None))
     for wanted, given in ((0, 1024), (512, 1024), (2048, 2048)):
         suites = (Suite("kvm", None, 45.0, (), memory_mib=wanted), Suite("b", None, 1, ()))
         sized, _, _ = stage_work.make_image(
-            "minimal",
+            run.request,
             run.paths,
             suites,
             cache=run.cache,
