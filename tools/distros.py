@@ -3,6 +3,7 @@
     tox -e distros                                        both commands, in bookworm and in trixie
     tox -e distros -- trixie --only tox                   one command in one of them
     tox -e distros -- trixie --run 'tox -e lint,unit'     another command
+    tox -e distros -- bookworm --cache ~/.cache/kernel-toolkit    with the kernels of this host
 
 Each distribution is made by mmdebstrap (minbase) from the sources of this host's apt, gets a clone
 of this checkout's HEAD, and runs the commands there as root with an empty cache. They see neither
@@ -165,6 +166,12 @@ class Bare:
         text, self._places = carry(settings)
         (self.root / "etc/pip.conf").write_text(text)
 
+    def fill_cache(self, cache: Path) -> None:
+        """Let the toolkit find there what ``cache`` has, the user's kernel-toolkit folder."""
+        place = Path(f"{self.root}{_CACHE}")
+        place.mkdir(parents=True)
+        self._run(["cp", "-a", "--reflink=auto", str(cache), str(place / "kernel-toolkit")])
+
     def run(self, command: str) -> Outcome:
         """Run ``./bootstrap COMMAND`` inside, printing what it prints."""
         alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
@@ -192,7 +199,11 @@ def remove(root: Path, mounts: Path = Path("/proc/self/mountinfo")) -> None:
 
 
 def outcomes(
-    distributions: Sequence[str], commands: Sequence[str], folder: str | None, seconds: float
+    distributions: Sequence[str],
+    commands: Sequence[str],
+    folder: str | None,
+    seconds: float,
+    cache: Path | None = None,
 ) -> Iterator[Outcome]:
     """Yield how each command ended in each distribution."""
     for distribution in distributions:
@@ -203,6 +214,8 @@ def outcomes(
             bare = Bare(distribution, root / "root", Deadline.after(seconds))
             _print(f"==> {distribution}: mmdebstrap")
             bare.make()
+            if cache:
+                bare.fill_cache(cache)
             for command in commands:
                 _print(f"==> {distribution}: ./bootstrap {command}")
                 yield bare.run(command)
@@ -218,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what.add_argument("--run", metavar="COMMAND", help="another, as it would follow ./bootstrap")
     parser.add_argument("--folder", help="where to make them (default: the temporary folder)")
     parser.add_argument("--seconds", type=float, default=3 * 3600.0, help="for each distribution")
+    parser.add_argument("--cache", type=Path, help="begin with a copy of this one, not with none")
     given = parser.parse_args(arguments)
     commands = [given.run] if given.run else [README[given.only]] if given.only else README.values()
     if os.geteuid() != 0:
@@ -225,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = given.distributions or DISTRIBUTIONS
     ended: list[Outcome] = []
     try:
-        ended.extend(outcomes(names, list(commands), given.folder, given.seconds))
+        ended.extend(outcomes(names, list(commands), given.folder, given.seconds, given.cache))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except ToolkitError as error:
