@@ -91,9 +91,9 @@ class Locks:
         """Return the lock ``name``, taken, or None where somebody holds it."""
         file = self.file(name)
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(file)
+        lock = FileLock(file, timeout=0)
         try:
-            lock.acquire(blocking=False)
+            lock.acquire()
         except Timeout:
             return None
         try:

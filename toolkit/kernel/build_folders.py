@@ -27,7 +27,7 @@ Materialise = Callable[[PatchedTree, Path, Deadline], object]
 NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
 STEPS = ".toolkit-steps"  # in a build folder that had a whole build: how many steps that took
 # How many folders stay in a work folder, by how their names begin.
-_KEPT = {("out", "gcov"): 6, ("suite",): 12}
+_KEPT = {("out", "gcov"): 10, ("suite",): 12}
 
 
 @dataclass(slots=True)

@@ -158,6 +158,23 @@ def test_prune_leaves_what_is_in_use(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_every_work_folder_of_a_name_is_listed_and_pruned(tmp_path: Path) -> None:
+    one, other = Cache(tmp_path), Cache(tmp_path)
+    with (
+        one.work("kernel", "key", deadline=soon()) as first,
+        other.work("kernel", "key", deadline=soon()) as second,
+    ):
+        assert first != second
+        listed = [f"{entry.kind}/{entry.key}" for entry in one.entries()]
+        assert sorted(listed) == ["work/kernel/key", "work/kernel/key.1"]
+        assert Cache(tmp_path).prune(0) == []
+        for folder in (first, second):
+            (folder / "file").write_text("x" * 10_000)
+    assert len(Cache(tmp_path).prune(0)) == 2
+    assert not first.exists()
+    assert not second.exists()
+
+
 def test_trim_removes_old_entries_of_one_kind_alone(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     for kind in ("snapshot", "build"):
