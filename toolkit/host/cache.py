@@ -227,13 +227,13 @@ class Cache:
         What several share by hard links counts for the one that was used last: removing the
         others does not free it.
         """
-        found: list[tuple[float, Path, str, str]] = []
+        stored: list[tuple[float, Path, str, str]] = []
         for seal in self.root.glob(f"{kind}/*/{_SEAL}"):
             with contextlib.suppress(OSError, ValueError):
                 label = str(json.loads(seal.read_text()).get("label", ""))
                 path = seal.parent
-                found.append((seal.stat().st_mtime, path, path.parent.name, label))
-        found += [
+                stored.append((seal.stat().st_mtime, path, path.parent.name, label))
+        stored += [
             (path.stat().st_mtime, path, f"work/{path.parent.name}", "")
             for path in self.root.glob("work/*/*")
             if kind == "*" and path.is_dir() and not path.name.startswith(".")
@@ -241,7 +241,7 @@ class Cache:
         seen: set[tuple[int, int]] = set()
         entries = [
             CacheEntry(its_kind, path.name, label, folders.size(path, seen), used, path)
-            for used, path, its_kind, label in sorted(found, reverse=True)
+            for used, path, its_kind, label in sorted(stored, reverse=True)
         ]
         return entries[::-1]
 
