@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -79,6 +79,8 @@ def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...])
         values["isolation"] = Isolation(values["isolation"])
     if "profile" in values:
         values["profile"] = profile.load(values["profile"])
+    # Makefiles of the tree spell some with their folder, x86_64/NAME, and install NAME.
+    values["tests"] = tuple(PurePosixPath(glob).name for glob in values.get("tests", ()))
     values["coverage"] = values.get("coverage", False) or "coverage_fail_under" in values
     if values["coverage"] and patch is None:
         raise UserError("--coverage counts the lines of a series", hint="name one with --patch")

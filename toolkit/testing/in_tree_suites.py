@@ -11,7 +11,7 @@ import difflib
 import re
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
@@ -70,6 +70,18 @@ def targets(tree: PatchedTree) -> list[str]:
         if path.name == _MAKEFILE and name.startswith(f"{FOLDER}/"):
             exists[str(path.parent.relative_to(FOLDER))] = file.content is not None
     return sorted(name for name, there in exists.items() if there and name != ".")
+
+
+def touched(tree: PatchedTree) -> tuple[str, ...]:
+    """Return the targets that a series changes as suites, the innermost of nested ones."""
+    folders = [PurePosixPath(name).parents for name in tree.files]
+    existing = targets(tree)
+    inner = {
+        max(fitting, key=len)
+        for above in folders
+        if (fitting := [t for t in existing if PurePosixPath(FOLDER, t) in above])
+    }
+    return tuple(f"{PREFIX}{target}" for target in sorted(inner))
 
 
 def resolve(tree: PatchedTree, wanted: str) -> str:

@@ -274,16 +274,16 @@ class Runner:
     def _longest_first(self, programs: Sequence[TestProgram]) -> tuple[TestProgram, ...]:
         """Return the programs in the order in which machines take them.
 
-        Longest first, so that no machine works alone in the end; a program without a time may be
-        long. Those that share a machine keep their order.
+        What the series changes is first. Then the longest, so that no machine works alone in the
+        end; a program without a time may be long. Those that share a machine keep their order.
         """
         if self.isolation is Isolation.SUITE:
             return tuple(programs)
 
-        def seconds(program: TestProgram) -> float:
-            return self.took.get(f"{program.suite}/{program.name}", math.inf)
+        def key(program: TestProgram) -> tuple[bool, float]:
+            return program.touched, self.took.get(f"{program.suite}/{program.name}", math.inf)
 
-        return tuple(sorted(programs, key=seconds, reverse=True))
+        return tuple(sorted(programs, key=key, reverse=True))
 
     def _split_into_cases(self, programs: Sequence[TestProgram]) -> list[TestProgram]:
         """Return each case of the programs as a program of its own, where one alone can be run."""

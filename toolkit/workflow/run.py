@@ -28,7 +28,7 @@ from toolkit.host.cache import Cache
 from toolkit.kernel import gcov_build, worktree
 from toolkit.kernel.kbuild import Builder
 from toolkit.series import catalog
-from toolkit.testing import in_tree_suites, program_names, suites, verdicts
+from toolkit.testing import in_tree_suites, suites, verdicts
 from toolkit.testing.gcda import Counters
 from toolkit.testing.machines import Machines, MakeMachines
 from toolkit.testing.pace import Pace
@@ -151,14 +151,10 @@ class Run:
 
     @functools.cached_property
     def wanted_suites(self) -> tuple[suites.Suite, ...]:
-        """The suites asked for, else those that the series names.
-
-        Raises :class:`UserError`, before anything is built, for a --test that names no program.
-        """
-        names = self.request.suites or (self.series.suites if self.series else ())
-        wanted = tuple(suites.find(self.paths.suites, name, lambda: self.tree) for name in names)
-        program_names.check(self.request.tests, wanted, lambda: self.tree)
-        return wanted
+        """The suites asked for, or those of the series; see :func:`stage_work.wanted_suites`."""
+        return stage_work.wanted_suites(
+            self.request, self.series, self.paths, lambda: self.tree, self.observer
+        )
 
     @property
     def fragments(self) -> tuple[Fragment, ...]:

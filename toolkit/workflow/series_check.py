@@ -135,19 +135,7 @@ def fit(series: PatchSeries, base: str, cache: Path) -> Fit:
         tree = patching.apply(tree_base, series, Deadline.after(60))
     except UserError as error:
         return Fit((f"it does not apply to Linux {tree_base.release}: {error.what}",))
-    return Fit((f"it applies to Linux {tree_base.release}",), tuple(_touched_suites(tree)))
-
-
-def _touched_suites(tree: PatchedTree) -> list[str]:
-    """Return the tree's own suites that a series changes, the innermost of nested ones."""
-    folders = [PurePosixPath(name).parents for name in tree.files]
-    targets = in_tree_suites.targets(tree)
-    inner = {
-        max(fitting, key=len)
-        for above in folders
-        if (fitting := [t for t in targets if PurePosixPath(in_tree_suites.FOLDER, t) in above])
-    }
-    return [f"{in_tree_suites.PREFIX}{target}" for target in sorted(inner)]
+    return Fit((f"it applies to Linux {tree_base.release}",), in_tree_suites.touched(tree))
 
 
 def _cached_base(base: str, cache: Path) -> KernelBase | None:

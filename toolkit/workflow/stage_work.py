@@ -7,7 +7,7 @@ Each returns its result, whether all of it came from the cache, and a detail for
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from toolkit.kernel import kconfig, profile, source
 from toolkit.kernel.kbuild import Builder
 from toolkit.report import history
 from toolkit.series import patching
-from toolkit.testing import suites
+from toolkit.testing import in_tree_suites, program_names, suites
 from toolkit.vm import accelerator, image, qemu_argv
 from toolkit.workflow import base_choice
 from toolkit.workflow.base_choice import Asked
@@ -72,6 +72,26 @@ def patch(
     if series is None:
         return tree, False, "no patches"
     return tree, False, f"{series.name}, {len(series.patches)} patches, {len(tree.files)} files"
+
+
+def wanted_suites(
+    request: Request,
+    series: PatchSeries | None,
+    paths: Paths,
+    tree: Callable[[], PatchedTree],
+    observer: Observer,
+) -> tuple[suites.Suite, ...]:
+    """Return the suites asked for, else those that the series names, else those that it changes.
+
+    ``tree`` is asked for only where it is needed. Raises :class:`UserError`, before anything is
+    built, for a --test that names no program.
+    """
+    names = request.suites or (series.suites if series else ())
+    if not names and series and (names := in_tree_suites.touched(tree())):
+        observer.notice(f"the series changes tests of the kernel tree: running {', '.join(names)}")
+    wanted = tuple(suites.find(paths.suites, name, tree) for name in names)
+    program_names.check(request.tests, wanted, tree)
+    return wanted
 
 
 def fragments(

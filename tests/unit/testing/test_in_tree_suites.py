@@ -42,6 +42,20 @@ def test_a_target_is_a_folder_with_a_makefile_once_the_series_is_applied(tmp_pat
     assert in_tree_suites.targets(changed) == sorted({*TARGETS, "new"} - {"timers"})
 
 
+def test_a_series_own_tests_are_the_innermost_targets_that_it_changes(tmp_path: Path) -> None:
+    changed = tree(
+        tmp_path / "a",
+        **{
+            f"{SELFTESTS}/filesystems/eventfd/eventfd_test.c": "int a;\n",
+            f"{SELFTESTS}/kvm/x86_64/new_test.c": "int a;\n",
+            f"{SELFTESTS}/kselftest.h": "int a;\n",  # every target's, and so nobody's own
+            "virt/kvm/eventfd.c": "int a;\n",
+        },
+    )
+    assert in_tree_suites.touched(changed) == ("upstream:filesystems/eventfd", "upstream:kvm")
+    assert in_tree_suites.touched(tree(tmp_path / "b")) == ()
+
+
 def test_the_end_of_a_path_names_a_target_where_it_is_the_only_one(tmp_path: Path) -> None:
     plain = tree(tmp_path / "a")
     assert in_tree_suites.resolve(plain, "filesystems") == "filesystems"

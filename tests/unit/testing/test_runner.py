@@ -160,6 +160,15 @@ def test_what_takes_longest_begins_first_and_the_unknown_before_it(bench: Bench)
     assert ids(tested.leaves) == [f"kvm/{name}/fine" for name in NAMES]
 
 
+def test_what_the_series_changes_begins_first(bench: Bench) -> None:
+    made = bench.runner()
+    made.machines = 1
+    made.took = {"kvm/a_test": 0.5, "kvm/b_test": 2.0, "kvm/c_test": 3.0}
+    programs = [replace(each, touched=each.name == "a_test") for each in made.select(())]
+    made.run(programs)
+    assert bench.ran == ["a_test", "c_test", "b_test"]
+
+
 def test_each_case_has_a_machine_and_the_program_its_leaves(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
