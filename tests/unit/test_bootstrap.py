@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,37 @@ def test_a_command_gets_the_packages_that_it_needs_and_once(environment: Path) -
 def test_what_a_developer_has_does_for_toolkit_and_tox(environment: Path) -> None:
     assert len(asked(environment, "sh", "-c", "true")) == 2
     assert asked(environment, "tox") == asked(environment, "toolkit", "build") == []
+
+
+def test_what_pip_builds_finds_a_home_where_there_is_none(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Setuptools fails for a user whom the password database does not know, without HOME."""
+    pip = environment / ".venv/bin/pip"
+    pip.write_text(f'#!/bin/sh\necho "$HOME" >>{environment}/asked\n')
+    monkeypatch.delenv("HOME")
+    assert asked(environment, "tox") == [f"{environment}/.venv"]
+    monkeypatch.setenv("HOME", "/home/me")
+    assert asked(environment, "toolkit") == ["/home/me"]
+
+
+@pytest.mark.skipif(
+    not re.search(r"^ID(_LIKE)?=.*(debian|ubuntu)", Path("/etc/os-release").read_text(), re.M),
+    reason="no Debian or Ubuntu",
+)
+def test_who_is_not_root_and_has_no_sudo_is_told_what_root_has_to_install(
+    checkout: Path,
+) -> None:
+    programs = "sh  dash  is there\nqemu-x  qemu-system-x86  is not\n"
+    others = checkout / "others"
+    others.mkdir()
+    for name, text in (("id", "echo 1000"), ("apt-get", f"touch {checkout}/called")):
+        (others / name).write_text(f"#!/bin/sh\n{text}\n")
+        (others / name).chmod(0o755)
+    done = call(checkout, programs, "true", path=f"{others}:{checkout / 'bin'}")
+    assert done.returncode == 3
+    assert "not root and no sudo: let root run: apt-get install qemu-system-x86" in done.stderr
+    assert not (checkout / "called").exists()
 
 
 def test_packages_that_pip_could_not_install_are_tried_again(environment: Path) -> None:

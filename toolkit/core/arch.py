@@ -21,6 +21,7 @@ class Arch:
     qemu_package: str
     tcg_cpu: str
     kvm_cpu: str
+    kvm_cpu_unnested: str  # the same without what a KVM in the guest would need
 
 
 X86_64 = Arch(
@@ -39,6 +40,8 @@ X86_64 = Arch(
     # its own: 9 to 18 percent of the CPU time of four of iosignalfd's test programs.
     tcg_cpu="max,-erms",
     kvm_cpu="host",
+    # A feature that the host lacks may be switched off as well.
+    kvm_cpu_unnested="host,-svm,-vmx",
 )
 
 _KNOWN = {X86_64.machine: X86_64, "amd64": X86_64}

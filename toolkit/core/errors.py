@@ -130,7 +130,8 @@ class InternalError(InfrastructureError):
 _OS_HINTS = {
     errno.ENOSPC: "free some disk space (toolkit cache prune) and run again",
     errno.EDQUOT: "free some of your disk quota (toolkit cache prune) and run again",
-    errno.EACCES: "check who owns it, or set XDG_CACHE_HOME to a folder that you may write",
+    errno.EACCES: "check who owns it, or set XDG_CACHE_HOME and XDG_STATE_HOME to folders that you "
+    "may write",
     errno.EROFS: "set XDG_CACHE_HOME and XDG_STATE_HOME to folders that you may write",
     errno.EFBIG: "raise the limit of a file's size (ulimit -f) and run again",
 }

@@ -95,6 +95,14 @@ def expand(name: str) -> Path:
         ) from error
 
 
+def home() -> Path | None:
+    """Return the caller's home folder; None where HOME and the password database name none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def new_run_dir(runs: Path, name: str) -> Path:
     """Make and return a fresh run folder whose name sorts by time."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())

@@ -57,6 +57,14 @@ def available_mib(root: Path = _ROOT) -> int:
     return max(0, min([available, *(rest for rest in left if rest is not None)])) >> 20
 
 
+def memory_mib(root: Path = _ROOT) -> int:
+    """Return how much memory this process could have if nobody else had any, in MiB; 0: unknown."""
+    limits = [_limit(folder / "memory.max") for folder in _folders(root, _V2)]
+    limits += [_limit(folder / "memory.limit_in_bytes") for folder in _folders(root, "memory")]
+    total = _named(root / "proc/meminfo", "MemTotal:") << 10
+    return min([total, *(each for each in limits if each is not None)]) >> 20
+
+
 def _quota_v2(file: Path) -> float | None:
     match _read(file).split():
         case [quota, period] if quota.isdecimal() and period.isdecimal() and int(period):
@@ -72,10 +80,16 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def _left(folder: Path, limit: str, usage: str, reclaimable: str) -> int | None:
-    most, used = _read(folder / limit), _read(folder / usage)
-    if not (most.isdecimal() and used.isdecimal()) or int(most) >= _UNLIMITED_V1:
+    most, used = _limit(folder / limit), _read(folder / usage)
+    if most is None or not used.isdecimal():
         return None
-    return int(most) - int(used) + _named(folder / "memory.stat", reclaimable)
+    return most - int(used) + _named(folder / "memory.stat", reclaimable)
+
+
+def _limit(file: Path) -> int | None:
+    """Return a limit of memory in bytes; None where there is none."""
+    most = _read(file)
+    return int(most) if most.isdecimal() and int(most) < _UNLIMITED_V1 else None
 
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.core import paths
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, ToolMissingError
 from toolkit.host import process
@@ -110,7 +111,7 @@ def confine(
     if support.options is None:
         return ()
     program = process.find(PROGRAM, PACKAGE)
-    tools = toolchains(path or os.environ.get("PATH", os.defpath), Path.home())
+    tools = toolchains(path or os.environ.get("PATH", os.defpath), paths.home())
     readable = (*tools, *readonly)
     return tuple(_words(program, support.options, writable, readable, network=network))
 
@@ -228,11 +229,11 @@ def _passed_on(name: str) -> bool:
     )
 
 
-def toolchains(path: str, home: Path) -> list[Path]:
+def toolchains(path: str, home: Path | None) -> list[Path]:
     """Return the folders of a PATH with compilers and their like that are not the system's.
 
     A compiler in PREFIX/bin comes with PREFIX, but never with a whole home or a hidden folder in
-    one: of ``~/.local/bin`` there is that folder alone.
+    one: of ``~/.local/bin`` there is that folder alone. ``home`` is None where nobody knows one.
     """
     folders = {}
     for folder in map(Path, path.split(os.pathsep)):
@@ -240,8 +241,7 @@ def toolchains(path: str, home: Path) -> list[Path]:
             continue
         if any(os.access(folder / name, os.X_OK) for name in _TOOLS):
             prefix = folder.parent
-            private = home.is_relative_to(prefix) or any(
-                part.startswith(".") for part in prefix.parts
-            )
+            above = home is not None and home.is_relative_to(prefix)
+            private = above or any(part.startswith(".") for part in prefix.parts)
             folders[folder if private or folder.name != "bin" else prefix] = True
     return list(folders)

@@ -55,6 +55,11 @@ class Suite:
     memory_mib: int = 0  # what a machine needs where its image gives less
     limit_of_tree: bool = False  # the timeout is the kernel tree's, which is for hardware
 
+    @property
+    def kvm(self) -> bool:
+        """Whether its programs use KVM in the guest."""
+        return any(each.options.get("CONFIG_KVM") in ("y", "m") for each in self.fragments)
+
 
 def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
     """Return the suite called ``name``, or ``upstream:TARGET`` for one of the kernel's own.
@@ -206,7 +211,7 @@ def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree
         for name, timeout in own.items()
     )
     touched = bool(part_of(tree, in_tree_suites.READS))
-    return BuiltSuite(suite.name, path, programs, suite.allowed, touched)
+    return BuiltSuite(suite.name, path, programs, suite.allowed, touched, suite.kvm)
 
 
 class _Places(NamedTuple):

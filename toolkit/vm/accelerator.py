@@ -3,6 +3,10 @@
 That /dev/kvm exists proves little. On some machines it opens and even runs a 16-bit program, and
 yet a kernel hangs before its first line, or QEMU gives up on a register that the host does not let
 it set. So a real kernel is booted, once for each boot of the host.
+
+There are two jobs. A suite of KVM's needs KVM in the guest as well, so *nested*; TCG can emulate
+that. Everything else runs under any KVM, and its guests are not even offered nesting: what is wrong
+with that alone is then no obstacle.
 """
 
 from __future__ import annotations
@@ -39,6 +43,9 @@ _STARTED = b"Linux version"
 _ENDED = (b"Unable to mount root fs", b"No working init found", b"Cannot open root device")
 _EXTENSIONS = {"kvm_amd": "svm", "kvm_intel": "vmx"}
 
+# linux/kvm.h: _IO(KVMIO, 0x00), which has answered the same since 2007.
+_GET_API_VERSION = 0xAE00
+_API_VERSION = 12
 # linux/kvm.h: _IOWR(KVMIO, 0x05, struct kvm_cpuid2), whose fixed part is 8 bytes long.
 _GET_SUPPORTED_CPUID = 0xC008AE05
 _CPUID_ENTRIES = 256
@@ -49,10 +56,14 @@ _NESTED_BITS = {"svm": (0x80000001, 2), "vmx": (0x1, 5)}
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What can be seen of KVM without running anything. ``fault`` is "" when all is well."""
+    """What can be seen of KVM without running anything.
+
+    ``fault`` is "" when there is a KVM, and ``unnested`` when its guests may have one of their own.
+    """
 
     fault: str
     detail: str = ""
+    unnested: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +87,45 @@ def look(device: Path = DEVICE, modules: Path = MODULES) -> Facts:
     except OSError as error:
         return Facts(f"{device} cannot be opened ({error.strerror})")
     try:
-        parameters = nested_parameters(modules)
-        if not parameters:
-            return Facts("neither kvm_amd nor kvm_intel shows a `nested` parameter under /sys")
-        on = [name for name, value in parameters.items() if value in ("1", "Y")]
-        if not on:
-            settings = ", ".join(f"{name}.nested={value}" for name, value in parameters.items())
-            return Facts(f"nested virtualisation is off ({settings})")
-        extension = _EXTENSIONS[on[0]]
-        try:
-            offered = nested_extension(descriptor)
-        except OSError as error:
-            return Facts(f"{device} does not report its CPU features ({error.strerror})")
-        if offered != extension:
-            return Facts(f"KVM offers its guests no {extension} though {on[0]}.nested is on")
-        return Facts("", f"{on[0]} with nested {extension.upper()}")
+        version = api_version(descriptor)
+    except OSError as error:
+        version = 0
+        reason = f"{device} is no KVM ({error.strerror})"
+    else:
+        reason = f"{device} has version {version} of KVM's interface, not {_API_VERSION}"
+    try:
+        if version != _API_VERSION:
+            return Facts(reason)
+        return _look_for_nesting(descriptor, device, modules)
     finally:
         os.close(descriptor)
+
+
+def _look_for_nesting(descriptor: int, device: Path, modules: Path) -> Facts:
+    parameters = nested_parameters(modules)
+    name = next(iter(parameters), "KVM")
+    if not parameters:
+        fault = "neither kvm_amd nor kvm_intel shows a `nested` parameter under /sys"
+        return Facts("", name, fault)
+    on = [module for module, value in parameters.items() if value in ("1", "Y")]
+    if not on:
+        settings = ", ".join(f"{module}.nested={value}" for module, value in parameters.items())
+        return Facts("", name, f"nested virtualisation is off ({settings})")
+    extension = _EXTENSIONS[on[0]]
+    try:
+        offered = nested_extension(descriptor)
+    except OSError as error:
+        fault = f"{device} does not report its CPU features ({error.strerror})"
+        return Facts("", on[0], fault)
+    if offered != extension:
+        fault = f"KVM offers its guests no {extension} though {on[0]}.nested is on"
+        return Facts("", on[0], fault)
+    return Facts("", f"{on[0]} with nested {extension.upper()}")
+
+
+def api_version(descriptor: int) -> int:
+    """Return the version of KVM's interface; raise :class:`OSError` where it is no KVM."""
+    return fcntl.ioctl(descriptor, _GET_API_VERSION, 0)
 
 
 def nested_parameters(modules: Path) -> dict[str, str]:
@@ -197,24 +230,47 @@ def judge_silence(console: bytes, seconds: float) -> Proof:
 # --- deciding ----------------------------------------------------------------------------
 
 
-def decide(want: str, facts: Facts, proof: Proof | None, arch: Arch) -> Accelerator:
+def decide(
+    want: str, facts: Facts, proof: Proof | None, arch: Arch, *, nested: bool
+) -> Accelerator:
     """Return the accelerator, given the facts; ``proof`` None means that no kernel was booted.
 
-    ``want`` is auto, kvm or tcg. Raises :class:`InfrastructureError` for a KVM that was asked for
-    and cannot do the job.
+    ``want`` is auto, kvm or tcg; ``nested``: the guest needs a KVM of its own. Raises
+    :class:`InfrastructureError` for a KVM that was asked for and cannot do the job.
     """
     if want == "tcg":
         return Accelerator("tcg", arch.tcg_cpu, "asked for")
-    if not facts.fault and proof and not proof.fault:
-        return Accelerator("kvm", arch.kvm_cpu, f"{facts.detail}; a kernel boots under it")
-    fault = facts.fault or (proof.fault if proof else "no kernel was at hand to prove it")
+    fault = visible_fault(facts, nested=nested)
+    if not fault and proof and not proof.fault:
+        alone = "" if nested else ", and nothing needs KVM in the guest"
+        cpu = kvm_cpu(arch, nested=nested)
+        return Accelerator("kvm", cpu, f"{facts.detail}; a kernel boots under it{alone}")
+    fault = fault or (proof.fault if proof else "no kernel was at hand to prove it")
     if want == "kvm":
-        raise InfrastructureError(
-            f"KVM cannot be used on this host: {fault}",
-            hint="use --accel auto or --accel tcg, or a host with nested virtualisation "
-            "(kvm_amd.nested=1 or kvm_intel.nested=1) whose /dev/kvm you may open",
-        )
+        raise InfrastructureError(f"KVM cannot be used on this host: {fault}", hint=_hint(facts))
     return Accelerator("tcg", arch.tcg_cpu, f"KVM cannot be used: {fault}")
+
+
+def visible_fault(facts: Facts, *, nested: bool) -> str:
+    """Return what can be seen to keep KVM from the job, or ""."""
+    if facts.fault or not nested:
+        return facts.fault
+    return facts.unnested and f"a suite needs KVM in the guest, and {facts.unnested}"
+
+
+def kvm_cpu(arch: Arch, *, nested: bool) -> str:
+    """Return QEMU's -cpu for guests under KVM."""
+    return arch.kvm_cpu if nested else arch.kvm_cpu_unnested
+
+
+def _hint(facts: Facts) -> str:
+    others = "use --accel auto or --accel tcg, or a host"
+    if facts.fault:
+        return f"{others} whose /dev/kvm you may open"
+    return (
+        f"{others} with nested virtualisation (kvm_amd.nested=1 or kvm_intel.nested=1) whose "
+        "/dev/kvm you may open"
+    )
 
 
 def probe(
@@ -224,33 +280,36 @@ def probe(
     cache: Cache,
     deadline: Deadline,
     *,
+    nested: bool,
     again: bool = False,
     facts: Facts | None = None,
 ) -> tuple[Accelerator, bool]:
     """Return the accelerator to use, and whether its proof was remembered.
 
-    The trial boot happens at most once for each boot of the host, QEMU and host kernel; ``again``
-    forgets the last one. ``kernel`` is what to boot; without one only a remembered proof counts.
-    Raises :class:`InfrastructureError` when ``want`` is kvm and KVM cannot do the job.
+    The trial boot happens at most once for each boot of the host, QEMU, host kernel and job, which
+    ``nested`` says; ``again`` forgets the last one. ``kernel`` is what to boot; without one only a
+    remembered proof counts. Raises :class:`InfrastructureError` when ``want`` is kvm and KVM cannot
+    do the job.
     """
     arch = host_arch()
     if want == "tcg":
-        return decide(want, Facts(""), None, arch), True
+        return decide(want, Facts(""), None, arch, nested=nested), True
     facts = facts or look()
-    if facts.fault:
-        return decide(want, facts, None, arch), True
-    key = _key(binary, facts)
+    if visible_fault(facts, nested=nested):
+        return decide(want, facts, None, arch, nested=nested), True
+    cpu = kvm_cpu(arch, nested=nested)
+    key = _key(binary, facts, cpu)
     if again:
         cache.discard("probe", key)
     proof, remembered = _remembered(cache, key), True
     if proof is None and kernel:
-        proof, remembered = boot(binary, arch.kvm_cpu, kernel, deadline), False
+        proof, remembered = boot(binary, cpu, kernel, deadline), False
         if proof.certain:
             _remember(cache, key, proof, deadline)
-    return decide(want, facts, proof, arch), remembered
+    return decide(want, facts, proof, arch, nested=nested), remembered
 
 
-def _key(binary: str, facts: Facts) -> str:
+def _key(binary: str, facts: Facts, cpu: str) -> str:
     program = Path(binary).resolve()
     info = program.stat()
     return digest(
@@ -258,6 +317,7 @@ def _key(binary: str, facts: Facts) -> str:
         platform.release(),
         [str(program), info.st_size, info.st_mtime_ns],
         asdict(facts),
+        cpu,
     )
 
 

@@ -63,7 +63,8 @@ def _program(line: str) -> Program:
 def examine_accelerator(cache: Cache, deadline: Deadline, *, again: bool) -> Iterator[Finding]:
     """Yield which accelerator `--accel auto` would take, and why.
 
-    The proof that KVM can do the job needs a kernel to boot: the newest one that was built.
+    Where KVM can run machines, but none with a KVM of their own, there are two. The proof that KVM
+    can do the job needs a kernel to boot: the newest one that was built.
     """
     arch = host_arch()
     try:
@@ -73,9 +74,17 @@ def examine_accelerator(cache: Cache, deadline: Deadline, *, again: bool) -> Ite
         return
     newest = cache.newest("build")
     kernel = newest / KERNEL if newest else None
-    chosen, remembered = accelerator.probe("auto", binary, kernel, cache, deadline, again=again)
-    when = "remembered" if remembered else "tried just now"
-    yield Finding(None, f"accelerator: {chosen.name} ({chosen.reason}; {when})")
+    facts = accelerator.look()
+    for nested in (True, False):
+        chosen, remembered = accelerator.probe(
+            "auto", binary, kernel, cache, deadline, nested=nested, again=again, facts=facts
+        )
+        when = "remembered" if remembered else "tried just now"
+        one = nested and (chosen.name == "kvm" or bool(facts.fault))
+        job = "" if one else " with KVM in the guest" if nested else " without KVM in the guest"
+        yield Finding(None, f"accelerator{job}: {chosen.name} ({chosen.reason}; {when})")
+        if one:
+            return
 
 
 def examine_host(places: Paths) -> Iterator[Finding]:

@@ -6,7 +6,6 @@ Nothing here identifies the host: no host name, no address, no user.
 from __future__ import annotations
 
 import functools
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from toolkit.core.model.machine import GuestImage
 from toolkit.core.model.provenance import Environment
-from toolkit.host import sandbox
+from toolkit.host import limits, sandbox
 from toolkit.workflow.reached import Reached
 
 
@@ -60,8 +59,8 @@ def gather(root: Path = Path("/")) -> HostFacts:
     return HostFacts(
         system=", ".join(filter(None, (_distribution(root), f"Linux {platform.release()}"))),
         processor=_field(root / "proc/cpuinfo", "model name"),
-        cpus=len(os.sched_getaffinity(0)),
-        memory_mib=_memory(root),
+        cpus=limits.cpus(root),
+        memory_mib=limits.memory_mib(root),
         python=platform.python_version(),
     )
 
@@ -71,11 +70,6 @@ def _distribution(root: Path) -> str:
         if named := _field(root / name, "PRETTY_NAME", "="):
             return named.strip("\"'")
     return ""
-
-
-def _memory(root: Path) -> int:
-    words = _field(root / "proc/meminfo", "MemTotal").split()
-    return int(words[0]) // 1024 if words and words[0].isdecimal() else 0
 
 
 def _field(path: Path, name: str, separator: str = ":") -> str:

@@ -246,13 +246,11 @@ class Run:
         return chosen
 
     def _choose_accelerator(self) -> tuple[Accelerator, str]:
-        kernel = self.kernel
-        chosen, version = self.stages.run(
-            "accelerator",
-            lambda: stage_work.choose_accelerator(
-                self.request.accel, self.arch, kernel, self.cache, self.deadline
-            ),
-        )
+        kernel, built = self.kernel, self._reached.built_suites
+        nested = any(suite.kvm for suite in (self.wanted_suites if built is None else built))
+        words = self.request.accel, self.arch, kernel, self.cache, self.deadline
+        work = partial(stage_work.choose_accelerator, *words, nested=nested)
+        chosen, version = self.stages.run("accelerator", work)
         self.observer.notice(f"accelerator: {chosen.name} ({chosen.reason})")
         return chosen, version
 

@@ -177,14 +177,17 @@ def make_image(
 
 
 def choose_accelerator(
-    name: str, arch: Arch, kernel: KernelBuild, cache: Cache, deadline: Deadline
+    name: str, arch: Arch, kernel: KernelBuild, cache: Cache, deadline: Deadline, *, nested: bool
 ) -> tuple[tuple[Accelerator, str], bool, str]:
-    """Choose what runs the machines; the result has QEMU's version beside it."""
+    """Choose what runs the machines; the result has QEMU's version beside it.
+
+    ``nested``: the guests need a KVM of their own.
+    """
     binary = process.find(arch.qemu, arch.qemu_package)
     asking = deadline.sooner(_VERSION_SECONDS)
     version = qemu_argv.parse_version(process.run([binary, "--version"], deadline=asking).text)
     limit = deadline.sooner(PROBE_SECONDS)
-    chosen, cached = accelerator.probe(name, binary, kernel.image, cache, limit)
+    chosen, cached = accelerator.probe(name, binary, kernel.image, cache, limit, nested=nested)
     return (chosen, version), cached, chosen.name
 
 

@@ -40,8 +40,9 @@ def host(root: Path, mounts: str, groups: str, **files: str) -> Path:
 def test_without_a_cgroup_the_host_and_the_affinity_count(tmp_path: Path) -> None:
     root = host(tmp_path, "", "")
     assert (limits.cpus(root), limits.available_mib(root)) == (8, 4000)
+    assert limits.memory_mib(root) == 9999999 >> 10
     (root / "proc/meminfo").unlink()
-    assert limits.available_mib(root) == 0
+    assert (limits.available_mib(root), limits.memory_mib(root)) == (0, 0)
 
 
 def test_this_host_has_limits() -> None:
@@ -70,6 +71,7 @@ def test_a_parent_s_limit_counts(tmp_path: Path) -> None:
     }
     root = host(tmp_path, V2, "0::/a/b\n", **files)
     assert (limits.cpus(root), limits.available_mib(root)) == (2, 500)
+    assert limits.memory_mib(root) == 1000
 
 
 def test_the_cgroup_at_the_top_of_a_container_s_mount(tmp_path: Path) -> None:
@@ -92,6 +94,7 @@ def test_version_1(tmp_path: Path, quota: str, cpus: int) -> None:
     }
     root = host(tmp_path, V1, groups, **files)
     assert (limits.cpus(root), limits.available_mib(root)) == (cpus, 0)
+    assert limits.memory_mib(root) == 512
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=20))

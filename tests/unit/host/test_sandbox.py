@@ -204,6 +204,19 @@ def test_a_compiler_elsewhere_can_be_seen_but_no_home(tmp_path: Path) -> None:
     ]
 
 
+def test_who_has_no_home_can_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HOME is not set, and the password database does not know the user."""
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    assert bool(sandbox.confine()) == (sandbox.probe().options is not None)
+    (tmp_path / "opt/bin").mkdir(parents=True)
+    (tmp_path / "opt/bin/gcc").touch(0o755)
+    assert sandbox.toolchains(str(tmp_path / "opt/bin"), None) == [tmp_path / "opt"]
+
+
 def test_without_bubblewrap_it_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "PROGRAM", "no-such-bwrap")
     monkeypatch.setattr(sandbox, "_said", False)

@@ -75,6 +75,8 @@ def test_reads_config_and_settings(folder: Path) -> None:
     assert fragment.options == {"CONFIG_KVM": "m"}
     assert fragment.origin == "kselftests/kvm/config"
     assert not fragment.soft
+    assert suite.kvm
+    assert not suites.find(folder, "net", no_tree).kvm
 
 
 def test_a_suite_without_them_has_the_kernels_timeout(folder: Path) -> None:

@@ -12,6 +12,7 @@ from toolkit.vm import accelerator
 from toolkit.vm.accelerator import Facts, Proof, boot, decide, look, probe
 
 GOOD = Facts("", "kvm_amd with nested SVM")
+PLAIN = Facts("", "kvm_amd", "nested virtualisation is off (kvm_amd.nested=0)")
 PANIC = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"
 
 
@@ -39,7 +40,7 @@ def runs(folder: Path) -> int:
 
 
 def test_auto_takes_kvm_when_a_kernel_booted() -> None:
-    chosen = decide("auto", GOOD, Proof(""), X86_64)
+    chosen = decide("auto", GOOD, Proof(""), X86_64, nested=True)
     assert (chosen.name, chosen.cpu) == ("kvm", "host")
     assert "kvm_amd with nested SVM" in chosen.reason
 
@@ -50,23 +51,40 @@ def test_auto_takes_kvm_when_a_kernel_booted() -> None:
         (Facts("/dev/kvm cannot be opened (Permission denied)"), None, "Permission denied"),
         (GOOD, Proof("a kernel printed nothing within 15 s"), "printed nothing"),
         (GOOD, None, "no kernel was at hand"),
-        (Facts("nested is off"), Proof(""), "nested is off"),
+        (PLAIN, Proof(""), "a suite needs KVM in the guest, and nested virtualisation is off"),
     ],
 )
 def test_without_proof_auto_is_tcg_and_kvm_an_error(
     facts: Facts, proof: Proof | None, reason: str
 ) -> None:
-    chosen = decide("auto", facts, proof, X86_64)
+    chosen = decide("auto", facts, proof, X86_64, nested=True)
     assert (chosen.name, chosen.cpu) == ("tcg", "max,-erms")
     assert reason in chosen.reason
     with pytest.raises(InfrastructureError, match="KVM cannot be used") as caught:
-        decide("kvm", facts, proof, X86_64)
+        decide("kvm", facts, proof, X86_64, nested=True)
     assert reason in caught.value.what
     assert "--accel" in caught.value.hint
 
 
 def test_tcg_needs_no_proof() -> None:
-    assert decide("tcg", Facts("no KVM"), None, X86_64).reason == "asked for"
+    assert decide("tcg", Facts("no KVM"), None, X86_64, nested=True).reason == "asked for"
+
+
+@pytest.mark.parametrize("facts", [GOOD, PLAIN])
+def test_any_kvm_does_where_nothing_needs_it_in_the_guest(facts: Facts) -> None:
+    chosen = decide("kvm", facts, Proof(""), X86_64, nested=False)
+    assert (chosen.name, chosen.cpu) == ("kvm", "host,-svm,-vmx")
+    assert "nothing needs KVM in the guest" in chosen.reason
+    with pytest.raises(InfrastructureError, match="printed nothing") as caught:
+        decide("kvm", facts, Proof("a kernel printed nothing"), X86_64, nested=False)
+    assert "whose /dev/kvm you may open" in caught.value.hint
+
+
+def test_the_hint_is_about_what_is_missing() -> None:
+    for facts, nested in ((PLAIN, True), (Facts("no device"), False)):
+        with pytest.raises(InfrastructureError) as caught:
+            decide("kvm", facts, None, X86_64, nested=nested)
+        assert ("kvm_amd.nested=1" in caught.value.hint) == nested
 
 
 # --- looking -----------------------------------------------------------------------------
@@ -83,29 +101,52 @@ def test_no_device(tmp_path: Path) -> None:
     assert "No such file" in look(tmp_path / "kvm", tmp_path).fault
 
 
-def test_device_without_module_parameters(tmp_path: Path) -> None:
-    assert "`nested` parameter" in look(Path("/dev/null"), tmp_path).fault
+def test_a_device_that_is_no_kvm(tmp_path: Path) -> None:
+    facts = look(Path("/dev/null"), sysfs(tmp_path, "kvm_amd", "1"))
+    assert facts.fault == "/dev/null is no KVM (Inappropriate ioctl for device)"
+
+
+@pytest.fixture
+def some_kvm(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A device that answers as KVM does, but does not report its CPU features."""
+    monkeypatch.setattr(accelerator, "api_version", lambda descriptor: 12)
+    return Path("/dev/null")
+
+
+def test_another_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "api_version", lambda descriptor: 11)
+    assert "has version 11 of KVM's interface" in look(Path("/dev/null"), tmp_path).fault
+
+
+def test_device_without_module_parameters(some_kvm: Path, tmp_path: Path) -> None:
+    facts = look(some_kvm, tmp_path)
+    assert (facts.fault, facts.detail) == ("", "KVM")
+    assert "`nested` parameter" in facts.unnested
 
 
 @pytest.mark.parametrize(("module", "value"), [("kvm_amd", "0"), ("kvm_intel", "N")])
-def test_nested_off(tmp_path: Path, module: str, value: str) -> None:
-    fault = look(Path("/dev/null"), sysfs(tmp_path, module, value)).fault
-    assert fault == f"nested virtualisation is off ({module}.nested={value})"
+def test_nested_off(some_kvm: Path, tmp_path: Path, module: str, value: str) -> None:
+    facts = look(some_kvm, sysfs(tmp_path, module, value))
+    assert facts == Facts("", module, f"nested virtualisation is off ({module}.nested={value})")
 
 
-def test_a_device_that_is_no_kvm(tmp_path: Path) -> None:
-    facts = look(Path("/dev/null"), sysfs(tmp_path, "kvm_amd", "1"))
-    assert "does not report its CPU features" in facts.fault
+def test_features_that_are_not_reported(some_kvm: Path, tmp_path: Path) -> None:
+    facts = look(some_kvm, sysfs(tmp_path, "kvm_amd", "1"))
+    assert (facts.fault, facts.detail) == ("", "kvm_amd")
+    assert "does not report its CPU features" in facts.unnested
 
 
 def test_offered_extension_is_believed_only_if_it_fits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    some_kvm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modules = sysfs(tmp_path, "kvm_intel", "Y")
     monkeypatch.setattr(accelerator, "nested_extension", lambda descriptor: "vmx")
-    assert look(Path("/dev/null"), modules) == Facts("", "kvm_intel with nested VMX")
+    assert look(some_kvm, modules) == Facts("", "kvm_intel with nested VMX")
     monkeypatch.setattr(accelerator, "nested_extension", lambda descriptor: "")
-    assert "offers its guests no vmx" in look(Path("/dev/null"), modules).fault
+    facts = look(some_kvm, modules)
+    assert facts == Facts(
+        "", "kvm_intel", "KVM offers its guests no vmx though kvm_intel.nested is on"
+    )
 
 
 def cpuid(*entries: tuple[int, int]) -> bytes:
@@ -185,18 +226,18 @@ def test_commas_in_paths_survive() -> None:
 def test_the_proof_is_remembered_until_it_is_wanted_again(tmp_path: Path) -> None:
     binary = fake_qemu(tmp_path, f'echo "{PANIC}" >"$serial"; sleep 60\n')
     cache, kernel = Cache(tmp_path / "cache"), tmp_path / "kernel"
-    first = probe("auto", binary, kernel, cache, soon(), facts=GOOD)
-    second = probe("auto", binary, None, cache, soon(), facts=GOOD)
+    first = probe("auto", binary, kernel, cache, soon(), nested=True, facts=GOOD)
+    second = probe("auto", binary, None, cache, soon(), nested=True, facts=GOOD)
     assert first[0].name == second[0].name == "kvm"
     assert (first[1], second[1], runs(tmp_path)) == (False, True, 1)
-    probe("auto", binary, kernel, cache, soon(), facts=GOOD, again=True)
+    probe("auto", binary, kernel, cache, soon(), nested=True, facts=GOOD, again=True)
     assert runs(tmp_path) == 2
 
 
 def test_another_qemu_is_tried_anew(tmp_path: Path) -> None:
     cache, kernel = Cache(tmp_path / "cache"), tmp_path / "kernel"
-    probe("auto", fake_qemu(tmp_path, "exit 1\n"), kernel, cache, soon(), facts=GOOD)
-    probe("auto", fake_qemu(tmp_path, "exit  1\n"), kernel, cache, soon(), facts=GOOD)
+    probe("auto", fake_qemu(tmp_path, "exit 1\n"), kernel, cache, soon(), nested=True, facts=GOOD)
+    probe("auto", fake_qemu(tmp_path, "exit  1\n"), kernel, cache, soon(), nested=True, facts=GOOD)
     assert runs(tmp_path) == 2
 
 
@@ -204,7 +245,9 @@ def test_what_the_kernel_may_have_caused_is_not_remembered(tmp_path: Path) -> No
     binary = fake_qemu(tmp_path, 'echo "Linux version 6.12" >"$serial"\n')
     cache = Cache(tmp_path / "cache")
     for _ in range(2):
-        chosen, found = probe("auto", binary, tmp_path / "k", cache, soon(), facts=GOOD)
+        chosen, found = probe(
+            "auto", binary, tmp_path / "k", cache, soon(), nested=True, facts=GOOD
+        )
         assert (chosen.name, found) == ("tcg", False)
     assert runs(tmp_path) == 2
 
@@ -212,7 +255,33 @@ def test_what_the_kernel_may_have_caused_is_not_remembered(tmp_path: Path) -> No
 def test_nothing_is_booted_where_it_cannot_matter(tmp_path: Path) -> None:
     binary = fake_qemu(tmp_path, "exit 1\n")
     cache = Cache(tmp_path / "cache")
-    probe("tcg", binary, tmp_path / "k", cache, soon(), facts=GOOD)
-    probe("auto", binary, tmp_path / "k", cache, soon(), facts=Facts("no device"))
-    probe("auto", binary, None, cache, soon(), facts=GOOD)
+    probe("tcg", binary, tmp_path / "k", cache, soon(), nested=True, facts=GOOD)
+    probe("auto", binary, tmp_path / "k", cache, soon(), nested=True, facts=Facts("no device"))
+    probe("auto", binary, None, cache, soon(), nested=True, facts=GOOD)
     assert runs(tmp_path) == 0
+
+
+def test_each_job_has_a_proof_of_its_own(tmp_path: Path) -> None:
+    """What is wrong with nesting alone does not keep other suites from KVM."""
+    body = (
+        'case "$*" in *host,-svm,-vmx*) '
+        f'echo "{PANIC}" >"$serial"; sleep 60;; esac\n'
+        "echo 'qemu: error: failed to set MSR 0x480' >&2\nexit 134\n"
+    )
+    binary, cache, kernel = fake_qemu(tmp_path, body), Cache(tmp_path / "cache"), tmp_path / "k"
+    with pytest.raises(InfrastructureError, match="failed to set MSR 0x480"):
+        probe("kvm", binary, kernel, cache, soon(), nested=True, facts=GOOD)
+    chosen, _ = probe("kvm", binary, kernel, cache, soon(), nested=False, facts=GOOD)
+    assert chosen.name == "kvm"
+    assert probe("auto", binary, None, cache, soon(), nested=True, facts=GOOD)[0].name == "tcg"
+    assert probe("auto", binary, None, cache, soon(), nested=False, facts=GOOD)[1]
+    assert runs(tmp_path) == 2
+
+
+def test_without_nesting_a_kernel_is_booted_only_for_what_does_without(tmp_path: Path) -> None:
+    binary = fake_qemu(tmp_path, f'echo "{PANIC}" >"$serial"; sleep 60\n')
+    cache, kernel = Cache(tmp_path / "cache"), tmp_path / "k"
+    for nested, wanted in ((True, "tcg"), (False, "kvm")):
+        chosen, _ = probe("auto", binary, kernel, cache, soon(), nested=nested, facts=PLAIN)
+        assert chosen.name == wanted
+    assert runs(tmp_path) == 1

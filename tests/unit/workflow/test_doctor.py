@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.core.deadline import Deadline
 from toolkit.core.paths import Paths
+from toolkit.host import process
+from toolkit.host.cache import Cache
+from toolkit.vm import accelerator
+from toolkit.vm.accelerator import Facts, Proof
 from toolkit.workflow import doctor
 from toolkit.workflow.doctor import Program
 
@@ -93,3 +98,32 @@ def test_the_list_tells_the_optional_from_the_needed() -> None:
     optional = {program.name: program.package for program in doctor.programs() if program.optional}
     assert optional == {"spatch": "coccinelle"}
     assert all(not program.name.startswith("?") for program in doctor.programs())
+
+
+def accelerators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: Facts) -> list[str]:
+    """Return what is said on a host with this KVM, under which a kernel boots."""
+    qemu = tmp_path / "qemu"
+    qemu.touch()
+    monkeypatch.setattr(process, "find", lambda *_: str(qemu))
+    monkeypatch.setattr(accelerator, "look", lambda: facts)
+    monkeypatch.setattr(accelerator, "_remembered", lambda *_: Proof(""))
+    cache = Cache(tmp_path / "cache")
+    found = doctor.examine_accelerator(cache, Deadline.after(30), again=False)
+    return [each.text for each in found]
+
+
+def test_a_kvm_without_nesting_is_half_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = Facts("", "kvm_amd", "nested virtualisation is off (kvm_amd.nested=0)")
+    inner, others = accelerators(tmp_path, monkeypatch, facts)
+    assert inner.startswith("accelerator with KVM in the guest: tcg (KVM cannot be used: a suite")
+    assert others.startswith("accelerator without KVM in the guest: kvm (kvm_amd; a kernel boots")
+
+
+@pytest.mark.parametrize("facts", [Facts("", "kvm_amd with nested SVM"), Facts("no device")])
+def test_one_accelerator_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: Facts
+) -> None:
+    (text,) = accelerators(tmp_path, monkeypatch, facts)
+    assert text.startswith(f"accelerator: {'tcg' if facts.fault else 'kvm'} (")

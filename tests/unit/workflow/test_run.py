@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,9 @@ from tests.unit.fake_kernels import Laboratory, patches
 from toolkit.core import paths
 from toolkit.core.errors import BootError, BuildError, InfrastructureError, KernelError, UserError
 from toolkit.core.model.kernel import Fragment
-from toolkit.core.model.machine import GuestImage
+from toolkit.core.model.machine import Accelerator, GuestImage
 from toolkit.core.model.result import Verdict
-from toolkit.core.model.testing import Leaf
+from toolkit.core.model.testing import BuiltSuite, Leaf
 from toolkit.core.observer import Silent
 from toolkit.kernel import kconfig, profile
 from toolkit.testing.suites import Suite
@@ -115,6 +116,29 @@ def test_a_run_that_did_nothing_has_a_result_all_the_same(tmp_path: Path) -> Non
 )
 def test_a_compiler_s_line_names_the_tree_and_not_the_host(line: str, tidy: str) -> None:
     assert within_tree(line).removeprefix("/x ") == tidy
+
+
+@pytest.mark.parametrize(("options", "nested"), [({"CONFIG_KVM": "m"}, True), ({}, False)])
+def test_kvm_in_the_guest_is_asked_for_by_the_suites(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], nested: bool
+) -> None:
+    asked = []
+
+    def choose(*_: object, nested: bool) -> tuple[tuple[Accelerator, str], bool, str]:
+        asked.append(nested)
+        return (Accelerator("kvm", "host", "it does"), "8.2"), False, "kvm"
+
+    monkeypatch.setattr(stage_work, "choose_accelerator", choose)
+    run = Laboratory(tmp_path, monkeypatch).run(patches("comment"))
+    suite = Suite("it", None, 45, (Fragment("it", options),))
+    monkeypatch.setattr(Run, "wanted_suites", (suite,))
+    run._reached = dataclasses.replace(run.reached, accelerator=None, built_suites=None)
+    assert run.accelerator.name == "kvm"
+    built = BuiltSuite("it", tmp_path, (), kvm=nested)
+    monkeypatch.setattr(Run, "wanted_suites", ())  # a saved build has no others
+    run._reached = dataclasses.replace(run.reached, accelerator=None, built_suites=(built,))
+    assert run.accelerator.name == "kvm"
+    assert asked == [nested, nested]
 
 
 # --- another kernel's run ------------------------------------------------------------------

@@ -70,6 +70,7 @@ class BuiltSuite:
     programs: tuple[TestProgram, ...]
     allowed: tuple[KnownFailure, ...] = ()  # what cannot work everywhere; tests are globs over ids
     touched: bool = False  # the series changes what it is built from
+    kvm: bool = True  # its programs use KVM in the guest; so it may be with what was saved before
 
     @property
     def changed(self) -> tuple[str, ...]:
