@@ -8,6 +8,9 @@ was seen, a line without one is no line of the kernel's, so what a program print
 if it *begins* like a report, so ``init: Kernel panic`` does not, and a program that imitates
 the kernel to the letter is believed: a false alarm is cheaper than a missed panic.
 
+The kernel also says, without a stamp, how many messages its console has dropped. What was in them
+nobody knows, so that is a splat of the kind :data:`LOST`, whoever else may have written the line.
+
 Several CPUs write at once, and nothing keeps the lines of one report together. So a line between
 a rule and its title hides neither, and two reports that begin in one another are two.
 """
@@ -20,6 +23,8 @@ from dataclasses import dataclass, field
 from toolkit.core.model.machine import Splat
 from toolkit.formats.kernel_log_kinds import (
     CUT_HERE,
+    DROPPED,
+    LOST,
     MAX_TITLE_LINES,
     OOM_KILL,
     RULE,
@@ -34,6 +39,7 @@ MARK = "toolkit: mark"
 MAX_LINES = 250  # of one report; KASAN's and lockdep's stay below it
 MAX_CHARS = 1000  # of one line
 MAX_SPLATS = 1000  # kept of one console; only a panic comes in beyond them
+MAX_LOST = 10  # of these that stand for dropped messages: a flood has thousands of such lines
 MAX_TEXT = 4 << 20  # characters of all reports together; beyond it a report is its title alone
 PAUSE = 5.0  # a report is printed in one go; this many seconds of guest time end it
 _UNTITLED_LINES = 40  # a WARN's own message may have several lines before "WARNING:"
@@ -113,6 +119,7 @@ class ConsoleScanner:
         self._splats: list[Splat] = []
         self._new: list[Splat] = []
         self._text_left = MAX_TEXT
+        self._lost = 0
 
     @property
     def splats(self) -> tuple[Splat, ...]:
@@ -160,9 +167,12 @@ class ConsoleScanner:
             self._stamped = True
             text = text[stamp.end() :]
             self._pause(float(stamp[1]))
-        elif self._stamped:
-            return
         text = text.rstrip()[:MAX_CHARS]
+        if DROPPED.search(text):
+            self._dropped(text)
+            return
+        if self._stamped and not stamp:
+            return
         was_open = self._report is not None
         self._take_text(text)
         # A rule that ended one report does not begin the next.
@@ -172,6 +182,12 @@ class ConsoleScanner:
             self._below_rule = [*self._below_rule, text][: _RULE_LINES + 1]
             if len(self._below_rule) > _RULE_LINES:
                 self._below_rule = []
+
+    def _dropped(self, text: str) -> None:
+        """Note that messages are missing here; the report that is open goes on below."""
+        if self._lost < MAX_LOST:
+            self._lost += 1
+            self._keep(Splat(LOST, text, text, fatal=False, line=self._number))
 
     def _pause(self, stamp: float) -> None:
         """End a report that the kernel has stopped writing a while ago."""

@@ -21,6 +21,11 @@ _END_PANIC = re.compile(r"-+\[ end Kernel panic|Rebooting in [0-9]+ seconds")
 _END_IRQ = re.compile(r"Disabling IRQ #[0-9]")
 _AT_ONCE = re.compile("")
 
+# console_prepend_dropped() of kernel/printk/printk.c, call_console_driver() before 6.2: the ring
+# buffer was overwritten before the console had read it. The line has no time stamp.
+DROPPED = re.compile(r"\*\* [1-9][0-9]{0,19} printk messages dropped \*\*")
+LOST = "lost-messages"  # the kind of a splat that stands for what nobody has read
+
 # mm/oom_kill.c: __oom_kill_process() and out_of_memory().
 OOM_KILL = re.compile(r".*[Oo]ut of memory.*: Killed process|Out of memory and no killable")
 _GLOBAL_OOM_KILL = re.compile(r"Out of memory(?: \([a-z_]+\))?: Killed process")

@@ -29,6 +29,7 @@ from toolkit.core.model.testing import (
     TestProgram,
 )
 from toolkit.formats import ktap
+from toolkit.formats.kernel_log_kinds import LOST
 from toolkit.formats.ktap_document import worst
 from toolkit.testing import exit_status
 from toolkit.testing.exit_status import Case
@@ -45,6 +46,7 @@ from toolkit.testing.leaf_text import (
 REASONS = 10  # shown of why tests were skipped
 # Begins the message of a program that lacks something of this host's; no fault of the kernel's.
 NOT_BUILT_HERE = "could not be built here: "
+_UNREAD = "the kernel may have complained in one of them"
 _OF_THE_WHOLE = ((), ("1",))  # what a document of one test calls that without its name
 
 # kselftest_harness.h on standard error: "# FILE:LINE:CASE:what was wanted" of __TH_LOG, and what
@@ -240,9 +242,15 @@ def _ending(run: RawRun) -> str:
 
 
 def _splat_status(splats: Sequence[Splat]) -> tuple[Status, str]:
-    """Return what the kernel's complaints make of a program: each title once, in order."""
+    """Return what the kernel's complaints make of a program: each title once, in order.
+
+    Where messages were dropped and nothing else is known, the program could not be judged.
+    """
     status = Status.CRASH if any(splat.fatal for splat in splats) else Status.FAIL
-    return status, "\n".join(dict.fromkeys(splat.title for splat in splats))
+    lines = list(dict.fromkeys(splat.title for splat in splats))
+    if all(splat.kind == LOST for splat in splats):
+        return Status.ERROR, "\n".join([*lines, _UNREAD])
+    return status, "\n".join(lines)
 
 
 def _durations(run: RawRun, tree: TestNode) -> Mapping[tuple[str, ...], float]:

@@ -224,3 +224,30 @@ def test_line_numbers_are_those_of_the_console() -> None:
     text = stamped("WARNING: CPU: 0 PID: 1 at a.c:1", CUT) + b"a program\n"
     text += stamped("WARNING: CPU: 1 PID: 2 at b.c:1")
     assert [s.line for s in scan(text)[1]] == [1, 2]
+
+
+DROPPED = b"** 12 printk messages dropped **\n"
+
+
+def test_messages_that_the_console_dropped_are_no_clean_log() -> None:
+    text = stamped("a") + DROPPED + stamped("b") + b"a prompt: " + DROPPED
+    assert [(s.kind, s.title, s.line) for s in scan(text)[1]] == [
+        ("lost-messages", "** 12 printk messages dropped **", 2),
+        ("lost-messages", "a prompt: ** 12 printk messages dropped **", 4),
+    ]
+
+
+def test_what_was_dropped_amid_a_report_neither_ends_nor_excuses_it() -> None:
+    first, *rest = WARNING.splitlines(keepends=True)
+    splats = scan(first + DROPPED + b"".join(rest))[0].splats
+    assert [(s.kind, s.line) for s in splats] == [("lost-messages", 2), ("warning", 1)]
+    assert len(splats[1].text.splitlines()) == 3
+    oom = stamped("x invoked oom-killer: y", "Memory cgroup out of memory: Killed process 1 (x)")
+    assert scan(oom)[1] == []
+    assert [s.kind for s in scan(oom.replace(b"\n", b"\n" + DROPPED, 1))[1]] == ["lost-messages"]
+
+
+def test_a_flood_of_dropped_messages_leaves_room_for_a_warning() -> None:
+    splats = scan(stamped("a") + DROPPED * 5000 + WARNING)[0].splats
+    assert len(splats) == kernel_log.MAX_LOST + 1
+    assert splats[-1].kind == "warning"

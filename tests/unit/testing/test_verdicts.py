@@ -145,6 +145,15 @@ def test_splat_outside_of_programs() -> None:
     assert verdicts.dmesg_leaf("boot", [WARN]).id == "boot/dmesg"
 
 
+def test_a_program_whose_kernel_log_has_gaps_could_not_be_judged() -> None:
+    lost = Splat("lost-messages", "** 3 printk messages dropped **", "…", fatal=False, line=9)
+    leaf = verdicts.judge(run("ok 1 a\n", splats=(lost,)))[-1]
+    assert leaf.status is Status.ERROR
+    assert leaf.message == f"{lost.title}\nthe kernel may have complained in one of them"
+    leaf = verdicts.judge(run("ok 1 a\n", splats=(lost, WARN)))[-1]
+    assert (leaf.status, leaf.message) == (Status.FAIL, f"{lost.title}\n{WARN.title}")
+
+
 def test_assertion_on_standard_error_reaches_its_case() -> None:
     stderr = "# a_test.c:12:case:Expected 1 (1) == n (0)\n# a_test.c:13:other:nothing\n"
     (leaf,) = verdicts.judge(run("1..1\nnot ok 1 f.v.case\n", exit_status=1, stderr=stderr))
