@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from toolkit.core.errors import DeadlineError
@@ -54,9 +55,13 @@ class Deadline:
         at = time.monotonic() + seconds
         return replace(self, at=at, budget=seconds) if at < self.at else self
 
-    def wait(self) -> Wait:
-        """Return what a loop asks whether to go on; see :class:`Wait`."""
-        return Wait(self)
+    def wait(self, lost: Callable[[], float] | None = None) -> Wait:
+        """Return what a loop asks whether to go on; see :class:`Wait`.
+
+        ``lost`` returns the seconds in which what is waited for could do nothing. They do not
+        count, up to the deadline's own budget.
+        """
+        return Wait(self, lost)
 
     def check(self, what: str) -> None:
         """Raise :class:`DeadlineError`, naming ``what``, if the time has run out."""
@@ -71,8 +76,9 @@ class Wait:
     and the time run out. So where nobody asked for a second, the loop gets another one to find it.
     """
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, lost: Callable[[], float] | None = None) -> None:
         self._deadline = deadline
+        self._lost = lost
         self._asked = time.monotonic()
         self._until = 0.0
 
@@ -82,7 +88,10 @@ class Wait:
         if now - self._asked > _STOPPED:
             self._until = now + _LAST_LOOK
         self._asked = now
-        return self._deadline.expired() and (self._deadline.cancelled() or now >= self._until)
+        if self._deadline.cancelled() or not self._deadline.expired():
+            return self._deadline.cancelled()
+        lost = min(self._lost(), self._deadline.budget) if self._lost else 0.0
+        return now >= max(self._until, self._deadline.at + lost)
 
     def check(self, what: str) -> None:
         """Raise :class:`DeadlineError`, naming ``what``, if the time has run out."""

@@ -242,12 +242,16 @@ def wait(child: Child, seconds: float) -> bool:
     return True
 
 
-def was_stopped(child: Child) -> bool:
-    """Return whether a child is stopped (SIGSTOP), or was since this was asked before."""
+def stopped(child: Child) -> bool | None:
+    """Return whether a child was stopped (SIGSTOP) since this was asked before, or goes on (False).
+
+    None where neither has happened, or it has ended.
+    """
     with contextlib.suppress(ChildProcessError):
-        events = os.WSTOPPED | os.WCONTINUED | os.WNOHANG
-        return os.waitid(os.P_PID, child.pid, events) is not None
-    return False
+        event = os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+        if event is not None:
+            return event.si_code != os.CLD_CONTINUED
+    return None
 
 
 def stop(child: Child, grace: Grace | None = None) -> int:

@@ -29,6 +29,10 @@ _KMEMLEAK = (
     "cd /sys/kernel/debug && sleep 6 && echo scan >kmemleak && echo scan >kmemleak && cat kmemleak"
 )
 _NO_SSH = "it ended the guest's SSH server or network; the machine still ran"
+# What a kernel reports whose clock went on while it could not run; soft lockups take it 20 s at
+# least (kernel/watchdog.c), and some configurations less.
+_STALLS = frozenset({"soft-lockup", "hard-lockup", "rcu-stall", "hung-task"})
+_STOPPED_SECONDS = 5.0
 _LEAKS_LIMIT = 64 << 10  # characters
 _STREAM_LIMIT = 4 << 20  # bytes of output kept from one program
 _LINE_LIMIT = 4 << 10  # bytes of a line that are shown while it runs
@@ -122,7 +126,7 @@ def run_program(
     behind; a ``witness`` looks before and after. Raises :class:`MachineLostError` when the
     machine goes away and the kernel did not say why.
     """
-    start = machine.console_size()
+    start, stopped = machine.console_size(), machine.stopped()
     if witness:
         witness.before(session, deadline)
     began = time.monotonic()
@@ -137,6 +141,10 @@ def run_program(
         leaks=leaks,
         witness=witness,
     )
+    splats = tuple(_explained(splat, ended.leaks) for splat in machine.splats())
+    stopped = machine.stopped() - stopped
+    if stopped > _STOPPED_SECONDS and (ended.unseen or any(s.kind in _STALLS for s in splats)):
+        raise _stopped(program, stopped)
     return RawRun(
         suite=program.suite,
         program=program.name,
@@ -146,7 +154,7 @@ def run_program(
         stdout=output.text(output.out),
         stderr=output.text(output.err),
         seconds=time.monotonic() - began,
-        splats=tuple(_explained(splat, ended.leaks) for splat in machine.splats()),
+        splats=splats,
         marks=tuple(output.marks),
         note=ended.note,
         console=machine.console(start),
@@ -157,13 +165,17 @@ def run_program(
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """How a program ended, and what kmemleak reported then."""
+    """How a program ended, and what kmemleak reported then.
+
+    ``unseen``: the guest could not be asked what its kernel logged; ``note`` says why.
+    """
 
     outcome: Outcome
     status: int | None = None
     signal: str | None = None
     note: str = ""
     leaks: str = ""
+    unseen: bool = False
 
 
 def _run(
@@ -178,21 +190,27 @@ def _run(
     witness: Witness | None,
 ) -> _Ending:
     """Run the command to its end, and see to what is to be looked at while the machine is there."""
-    limit = _limit(program, deadline)
+    limit, before = _limit(program, deadline), machine.stopped()
+
+    def lost() -> float:
+        return machine.stopped() - before
+
     try:
         result = session.run(
-            command, deadline=limit, on_stdout=output.stdout, on_stderr=output.stderr, keep=0
+            command,
+            deadline=limit,
+            on_stdout=output.stdout,
+            on_stderr=output.stderr,
+            keep=0,
+            lost=lost,
         )
         if witness:
             witness.after(session, program, deadline)
         report = _leaks(session, deadline) if leaks else ""
         unseen = coldplug.synchronise(machine, session, deadline)
     except DeadlineError:
-        if machine.was_stopped():
-            raise MachineLostError(
-                f"QEMU was stopped (SIGSTOP) while {program.name} ran",
-                hint="run again; the time that it was given has passed without it",
-            ) from None
+        if lost() >= limit.budget:
+            raise _stopped(program, lost()) from None
         _evidence(session)
         if witness:
             witness.after(session, program, deadline, late=True)
@@ -207,9 +225,19 @@ def _run(
         return _Ending(Outcome.PANICKED if machine.dead() else Outcome.LOST, note=note)
     except InfrastructureError as error:
         note = f"after the program, {error.what}"
-        return _Ending(Outcome.COMPLETED, result.status, result.signal, note=note)
+        return _Ending(Outcome.COMPLETED, result.status, result.signal, note=note, unseen=True)
     note = unseen and f"after the program, {unseen}"
-    return _Ending(Outcome.COMPLETED, result.status, result.signal, note=note, leaks=report)
+    return _Ending(
+        Outcome.COMPLETED, result.status, result.signal, note, leaks=report, unseen=bool(unseen)
+    )
+
+
+def _stopped(program: TestProgram, seconds: float) -> MachineLostError:
+    """Return the error for a program whose guest lost so much time that nothing can be said."""
+    return MachineLostError(
+        f"QEMU was stopped (SIGSTOP) for {seconds:.0f} s while {program.name} ran",
+        hint="run again; a guest cannot tell that time from a kernel that hangs",
+    )
 
 
 def _command(program: TestProgram, environment: Mapping[str, str]) -> str:

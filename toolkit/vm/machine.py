@@ -79,6 +79,8 @@ class Machine:
         self._flooded = threading.Event()
         self._stop = threading.Event()
         self._offset = 0
+        self._stopped_since: float | None = None
+        self._stopped_before = 0.0  # seconds, until it went on the last time
         self._thread = threading.Thread(target=self._follow, name="console", daemon=True)
         self._thread.start()
 
@@ -88,6 +90,7 @@ class Machine:
         while not self._stop.is_set():
             # Whether QEMU has ended must be asked before the last read, not after it.
             ended = self._child.poll() is not None
+            self._note_stop()
             if not self._read_console() and ended:
                 break
             self._stop.wait(_EAGER if self._expected else _POLL)
@@ -177,9 +180,20 @@ class Machine:
         endings = (_TERMINATED.search(line) for line in reversed(_stderr(self.spec)))
         return next((f"was ended by {match[1]}" for match in endings if match), "")
 
-    def was_stopped(self) -> bool:
-        """Return whether somebody stopped QEMU (SIGSTOP), so that its guest lost time."""
-        return process.was_stopped(self._child)
+    def _note_stop(self) -> None:
+        stopped, now = process.stopped(self._child), time.monotonic()
+        if stopped is None:
+            return
+        with self._lock:
+            if self._stopped_since is not None:
+                self._stopped_before += now - self._stopped_since
+            self._stopped_since = now if stopped else None
+
+    def stopped(self) -> float:
+        """Return for how many seconds QEMU has been stopped (SIGSTOP), which its guest has lost."""
+        with self._lock:
+            since = self._stopped_since
+            return self._stopped_before + (0.0 if since is None else time.monotonic() - since)
 
     def kernel_ended(self) -> bool:
         """Return whether what ran in the machine ended it: a panic, a reset, a power-off, a flood.

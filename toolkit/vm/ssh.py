@@ -243,10 +243,12 @@ class GuestSession:
         on_stdout: Sink | None = None,
         on_stderr: Sink | None = None,
         keep: int = MAX_OUTPUT,
+        lost: Callable[[], float] | None = None,
     ) -> CommandResult:
         """Run a shell command in the guest and return how it ended and what it wrote.
 
-        Of each stream the first ``keep`` bytes are returned; the sinks get all of it.
+        Of each stream the first ``keep`` bytes are returned; the sinks get all of it. ``lost`` is
+        as in :meth:`Deadline.wait`.
 
         The two sinks get each stream as it comes, so that a caller has the output even
         when this raises: :class:`DeadlineError` with the command still running, or
@@ -257,7 +259,7 @@ class GuestSession:
         streams = _Streams(memoryview(input), on_stdout, on_stderr, keep)
         with self._channel(deadline) as channel:
             channel.settimeout(_POLL)
-            wait = deadline.wait()
+            wait = deadline.wait(lost)
             try:
                 channel.exec_command(self._on_time(command))
                 while not streams.pump(channel):

@@ -60,6 +60,29 @@ def test_a_wait_that_goes_on_ends_in_time(clock: list[float]) -> None:
     assert wait.expired()
 
 
+def test_what_is_waited_for_gets_the_time_that_it_lost_but_not_for_ever(
+    clock: list[float],
+) -> None:
+    lost = [0.0]
+    limit = Deadline.after(10)
+    wait = limit.wait(lambda: lost[0])
+    while clock[0] < 104:
+        clock[0] += 0.5
+        lost[0] += 0.5
+        assert not wait.expired()
+    while clock[0] < 113.5:
+        clock[0] += 0.5
+        assert not wait.expired()
+    clock[0] += 0.5
+    assert wait.expired()
+    wait = limit.wait(lambda: clock[0] - 100)  # it is stopped all the time
+    while clock[0] < 119.5:
+        clock[0] += 0.5
+        assert not wait.expired()
+    clock[0] += 0.5
+    assert wait.expired()
+
+
 def test_a_cancelled_wait_ends_at_once(clock: list[float]) -> None:
     limit = Deadline.after(10).cancellable()
     wait = limit.wait()

@@ -36,18 +36,18 @@ def gone(pid: int) -> bool:
 def test_whether_a_child_was_stopped() -> None:
     child = process.start(["sleep", "60"])
     try:
-        assert not process.was_stopped(child)
-        for number in (signal.SIGSTOP, signal.SIGCONT):
+        assert process.stopped(child) is None
+        for number, stopped in ((signal.SIGSTOP, True), (signal.SIGCONT, False)):
             os.kill(child.pid, number)
-            seen = False
+            seen = None
             for _ in range(200):
-                seen = seen or process.was_stopped(child)
-                time.sleep(0 if seen else 0.02)
-            assert seen
-            assert not process.was_stopped(child)
+                seen = process.stopped(child) if seen is None else seen
+                time.sleep(0 if seen is not None else 0.02)
+            assert seen is stopped
+            assert process.stopped(child) is None
     finally:
         process.stop(child)
-    assert not process.was_stopped(child)
+    assert process.stopped(child) is None
 
 
 def test_keeps_the_streams_apart() -> None:

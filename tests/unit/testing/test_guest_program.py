@@ -29,10 +29,10 @@ class FakeMachine:
         self.complaints: list[Splat] = []
         self.ended = False
         self.killed = False
-        self.stopped = False
+        self.stopped_for = 0.0
 
-    def was_stopped(self) -> bool:
-        return self.stopped
+    def stopped(self) -> float:
+        return self.stopped_for
 
     def splats(self) -> tuple[Splat, ...]:
         return tuple(self.complaints)
@@ -250,13 +250,46 @@ def test_a_guest_whose_files_a_program_broke_costs_that_program(
     assert raw.note == "after the program, `cat` failed in the guest with exit status 127"
 
 
-def test_a_program_whose_machine_stood_still_is_not_called_hung() -> None:
-    def stood_still(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
-        machine.stopped = True
-        return hang(machine, out)
+def stands_still(seconds: float, then: Act, *complaints: Splat) -> Act:
+    """Return a program whose machine is stopped before it does as ``then`` does."""
 
+    def act(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+        machine.stopped_for += seconds
+        machine.complaints += complaints
+        return then(machine, out)
+
+    return act
+
+
+def test_a_program_whose_machine_stood_still_is_not_called_hung() -> None:
+    with pytest.raises(MachineLostError, match=r"was stopped \(SIGSTOP\) for 30 s while bad ran"):
+        run(stands_still(30, hang))
+
+
+def test_a_program_that_hangs_after_its_machine_stood_still_is() -> None:
+    assert run(stands_still(29, hang)).outcome is Outcome.TIMED_OUT
+
+
+STALL = Splat("soft-lockup", "watchdog: BUG: soft lockup", "…", fatal=False, line=9)
+
+
+@pytest.mark.parametrize("complaint", [STALL, OOPS])
+def test_a_stall_of_a_machine_that_stood_still_is_nobodys_fault(complaint: Splat) -> None:
+    assert run(stands_still(1, good, complaint)).splats == (complaint,)
+    if complaint is OOPS:
+        assert run(stands_still(25, good, complaint)).splats == (complaint,)
+    else:
+        with pytest.raises(MachineLostError, match="was stopped"):
+            run(stands_still(25, good, complaint))
+
+
+def test_a_log_that_nobody_saw_because_the_machine_stood_still_is_nobodys_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(coldplug, "synchronise", lambda *_: "the guest did not run a command")
+    assert run(stands_still(1, good)).note == "after the program, the guest did not run a command"
     with pytest.raises(MachineLostError, match="was stopped"):
-        run(stood_still)
+        run(stands_still(25, good))
 
 
 def test_a_leak_comes_with_its_report() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ class FakeChild:
     """A child process that runs until the test says how it ended."""
 
     def __init__(self) -> None:
-        self.pid = 0
+        self.pid = 1  # no child of the tests
         self.status: int | None = None
 
     def poll(self) -> int | None:
@@ -78,6 +80,21 @@ def test_a_machine_is_ready_once_its_image_says_so(qemu: Qemu) -> None:
     qemu.prints(BOOT)
     qemu.machine.wait_ready(Deadline.after(20))
     assert qemu.machine.dead() == ""
+
+
+def test_the_time_that_qemu_was_stopped_is_known(qemu: Qemu) -> None:
+    assert qemu.machine.stopped() == 0.0
+    child = subprocess.Popen(["sleep", "60"])
+    qemu.child.pid = child.pid
+    for _ in range(2):
+        before = qemu.machine.stopped()
+        child.send_signal(signal.SIGSTOP)
+        until(lambda before=before: qemu.machine.stopped() > before + 0.2)  # type: ignore[misc]
+        child.send_signal(signal.SIGCONT)
+        until(lambda: qemu.machine.stopped() == qemu.machine.stopped())
+    child.kill()
+    child.wait()
+    assert qemu.machine.stopped() == qemu.machine.stopped() > 0.4
 
 
 def test_a_console_without_the_kernels_messages_is_not_trusted(qemu: Qemu) -> None:
