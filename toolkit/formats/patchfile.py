@@ -37,8 +37,12 @@ _TIMESTAMP = re.compile(
     rb"(?:\t| +)(?:\d\d)?\d\d-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d+)?)?(?: [+-]\d\d:?\d\d)?\r?$"
 )
 _BINARY = re.compile(rb"(literal|delta) (\d{1,12})\r?$")
+# What diff prints in the place of a binary file's content: apply.c, parse_chunk().
+_DIFFER = re.compile(rb"(?:Binary files|Files) .* differ\r?$")
+_WHOLE_INDEX = re.compile(rb"index (?:[0-9a-f]{40}|[0-9a-f]{64})\.\.")
 _DIFF = re.compile(rb"^diff --git |^--- .*\n\+\+\+ .*\n@@ -|^GIT binary patch", re.MULTILINE)
 _FORM_HINT = "make patches with `git format-patch`, and save mails unchanged"
+_BINARY_HINT = "make the patch with `git format-patch --binary`, which puts it in"
 _GIT_HEAD = re.compile(
     rb"^diff --git (.*)\n(?=old mode|new |deleted|similar|dissim|index|---)", re.M
 )
@@ -83,6 +87,9 @@ def sections(patch: Patch) -> list[Section]:
             f"{patch.name} changes more than {MAX_SECTIONS:,} files", hint="split the patch"
         )
     if not any(section.effective for section in parts):
+        if any(_DIFFER.match(line) for line in patch.diff.split(b"\n")):
+            what = f"{patch.name} changes binary files, and does not have their content"
+            raise UserError(what, hint=_BINARY_HINT)
         raise UserError(f"{patch.name} changes no file", hint=_FORM_HINT)
     return parts
 
@@ -146,7 +153,7 @@ class _Reader:
     def _git_section(self) -> Section:
         first, start = self.number(), self.at
         paths: list[str] = []
-        effective = False
+        effective = removed = identified = False
         self.at += 1
         while self.at < len(self.lines) and _EXTENDED.match(self.lines[self.at]):
             line = self.lines[self.at]
@@ -159,10 +166,17 @@ class _Reader:
             elif mode := _MODE.match(line):
                 self._check_mode(mode[1])
                 effective = effective or not line.startswith(b"index ")
+            removed = removed or line.startswith(b"deleted file mode ")
+            identified = identified or _WHOLE_INDEX.match(line) is not None
             self.at += 1
         hunks = tuple(self._hunks())
         inflated = self._binary() if not hunks and self.line() == b"GIT binary patch" else None
         names = dict.fromkeys(paths or [self._only_name(start)])
+        # What is removed git compares with a whole index line, and needs no content for that.
+        absent = not hunks and _DIFFER.match(self.line()) and not (removed and identified)
+        if absent:
+            problem = f"{next(reversed(names))!r} is binary, and its content is not in the patch"
+            raise self.error(problem, hint=_BINARY_HINT)
         effective = effective or bool(hunks) or inflated is not None
         return Section(tuple(names), hunks, first, effective, inflated or 0, self.strip)
 

@@ -11,6 +11,7 @@ import re
 import shutil
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from toolkit.host.cache import digest
 from toolkit.series import scratch
 
 HUNK_LINES = 30  # how much of a rejected hunk an error shows
+_SAME_LINES = 8  # of a hunk, that are looked for everywhere
 
 _Plan = Sequence[tuple[Patch, Sequence[Section]]]  # what each patch does
 _FAILED = re.compile(r"^error: patch failed: (?P<path>.+):(?P<start>\d+)$", re.MULTILINE)
@@ -232,19 +234,53 @@ def _rejected(
 
 
 def _show(file: Path, path: str, hunk: Hunk) -> list[str]:
-    """Return the rejected hunk, and beside it what the file has in that place."""
+    """Return the rejected hunk, and what the file has in the place that nearly fits.
+
+    A line of the file that the hunk does not have is marked with ">".
+    """
     wanted = [line.decode(errors="replace") for line in hunk.text[:HUNK_LINES]]
     lines = file.read_bytes().decode(errors="replace").split("\n") if file.is_file() else []
-    old = sum(line[:1] in (b" ", b"-", b"") for line in hunk.text[1:])
-    first = max(hunk.start - 1, 0)
-    here = lines[first : first + min(old, HUNK_LINES)]
-    there = [f"{first + number:6} {line}" for number, line in enumerate(here, 1)]
+    old = [
+        line[1:].decode(errors="replace") for line in hunk.text[1:] if line[:1] in (b" ", b"-", b"")
+    ]
+    expected = max(hunk.start - 1, 0)
+    first = _nearest(lines, old, expected)
+    if first is None:
+        heading, first = f"{path} has nothing like it, and there:", expected
+    elif first == expected:
+        heading = f"{path} has there:"
+    else:
+        heading = f"{path} has at line {first + 1}, which nearly fits:"
+    here = lines[first : first + min(len(old), HUNK_LINES)]
+    there = [
+        f"{first + number:6}{' ' if line in old else '>'}{line}"
+        for number, line in enumerate(here, 1)
+    ]
     return [
         "the hunk:",
         *(f"    {line}" for line in wanted),
-        f"{path} has there:",
+        heading,
         *(there or ["    nothing: the file ends before"]),
     ]
+
+
+def _nearest(lines: Sequence[str], old: Sequence[str], expected: int) -> int | None:
+    """Return where most of a hunk's old lines are in ``lines``, the nearest such place.
+
+    That is an index, or None where not one of them is there. Blanks do not count, and lines
+    without a word say nothing of a place.
+    """
+    places: dict[str, list[int]] = {}
+    for at, line in enumerate(old):
+        text = "".join(line.split())
+        if any(map(str.isalnum, text)) and len(places.setdefault(text, [])) < _SAME_LINES:
+            places[text].append(at)
+    votes: Counter[int] = Counter()
+    for number, line in enumerate(lines):
+        votes.update(max(number - at, 0) for at in places.get("".join(line.split()), ()))
+    if not votes:
+        return None
+    return min(votes, key=lambda at: (-votes[at], abs(at - expected)))
 
 
 def _advice(tree: Path, patch: Patch, parts: Sequence[Section], deadline: Deadline) -> str:

@@ -51,8 +51,8 @@ def adds_a_link(scene: Scene) -> Ended:
 
 @patch("it changes a binary file whose content it does not have", code=2)
 def binary(scene: Scene) -> Ended:
-    diff = "diff --git a/code.c b/code.c\nBinary files a/code.c and b/code.c differ\n"
-    return _patched(scene, diff=diff)
+    diff = "diff --git a/code.c b/code.c\nindex 1234567..89abcde 100644\n"
+    return _patched(scene, diff=f"{diff}Binary files a/code.c and b/code.c differ\n")
 
 
 @patch("it is cut off in the middle of a hunk", code=2)

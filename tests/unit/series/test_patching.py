@@ -124,6 +124,36 @@ def test_a_binary_patch(base: KernelBase, tmp_path: Path) -> None:
     assert tree.files["logo.bin"].content == bytes(range(256)) * 4
 
 
+def test_a_binary_file_whose_content_is_missing_is_refused_with_what_to_do(
+    base: KernelBase, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    git(work, "init", "-q")
+    (work / "logo.bin").write_bytes(bytes(range(256)) * 4)
+    git(work, "add", "-A")
+    for options in ((), ("--full-index",)):
+        new = git(work, "diff", "--cached", *options)
+        for patch in (mail(new), mail(edit(FILE).encode() + new)):
+            error = refused(base, patch)
+            assert "'logo.bin' is binary, and its content is not in the patch" in error.what
+            assert "git format-patch --binary" in error.hint
+    error = refused(base, mail("Only in b: x\nBinary files a/logo.bin and b/logo.bin differ\n"))
+    assert error.what == "0001-x.patch changes binary files, and does not have their content"
+
+
+def test_a_binary_file_may_be_removed_without_its_content(base: KernelBase, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    git(work, "init", "-q")
+    for folder in (work, base.path):
+        (folder / "logo.bin").write_bytes(bytes(range(256)) * 4)
+    git(work, "add", "-A")
+    diff = git(work, "diff", "--cached", "-R", "--full-index")
+    assert b"Binary files" in diff
+    assert patching.apply(base, series(mail(diff)), soon()).files["logo.bin"].content is None
+
+
 # --- what does not apply -----------------------------------------------------------------
 
 
@@ -132,7 +162,38 @@ def test_a_hunk_that_does_not_fit_is_shown_with_what_is_there(base: KernelBase) 
     assert error.what == f"0002-x.patch:14 does not apply: hunk at line 27 of {FILE}"
     assert "    +changed" in error.detail
     assert "    27 line 27" in error.detail
+    assert f"{FILE} has there:" in error.detail
+    assert "    29>line 29" in error.detail
     assert "rebase the series" in error.hint
+
+
+def shown(error: UserError) -> list[str]:
+    """Return what an error shows of the file, with the heading."""
+    return list(error.detail[next(at for at, x in enumerate(error.detail) if " has " in x) :])
+
+
+def test_the_place_that_nearly_fits_is_shown_wherever_it_is(base: KernelBase) -> None:
+    lines = [f"\tcall({n});" if n % 3 else "\t}" for n in range(1, 200)]
+    (base.path / FILE).write_text("\n".join(lines) + "\n")
+    old = [lines[109], lines[110], "\tcall(112, 0);", "\t}", lines[113], lines[114]]
+    hunk = "\n".join([f" {line}" for line in old[:2]] + [f"-{old[2]}"] + [f" {x}" for x in old[3:]])
+    head = f"diff --git a/{FILE} b/{FILE}\n--- a/{FILE}\n+++ b/{FILE}\n"
+    detail = shown(refused(base, mail(f"{head}@@ -20,6 +20,5 @@\n{hunk}\n")))
+    assert detail == [
+        f"{FILE} has at line 110, which nearly fits:",
+        "   110 \tcall(110);",
+        "   111 \t}",
+        "   112>\tcall(112);",
+        "   113>\tcall(113);",
+        "   114 \t}",
+        "   115 \tcall(115);",
+    ]
+    spaces = hunk.replace("\t", "        ").replace("112, 0", "112")
+    error = refused(base, mail(f"{head}@@ -20,6 +20,5 @@\n{spaces}\n"))
+    assert shown(error)[0] == f"{FILE} has at line 110, which nearly fits:"
+    nothing = "\n".join(f" other {n}" for n in range(5)) + "\n-gone"
+    detail = shown(refused(base, mail(f"{head}@@ -20,6 +20,5 @@\n{nothing}\n")))
+    assert detail[:2] == [f"{FILE} has nothing like it, and there:", "    20>\tcall(20);"]
 
 
 def test_no_fuzz(base: KernelBase) -> None:
