@@ -14,7 +14,7 @@ from toolkit.core.arch import host_arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolMissingError, UserError
 from toolkit.core.paths import Paths
-from toolkit.host import process
+from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, check_path, why_unwritable
 from toolkit.kernel.kbuild import KERNEL
 from toolkit.vm import accelerator, qmp
@@ -101,6 +101,7 @@ def examine_host(places: Paths) -> Iterator[Finding]:
         yield Finding(bool(where), f"{program.name}: {where or 'missing'} ({program.purpose})")
     if lacking:
         yield Finding(False, f"install: apt-get install {' '.join(sorted(set(lacking)))}")
+    yield _examine_sandbox()
     yield from _examine_folder(places.cache, "XDG_CACHE_HOME", _NEEDED_BYTES)
     yield from _examine_folder(places.runs, "XDG_STATE_HOME")
     temporary = tempfile.gettempdir()
@@ -110,6 +111,17 @@ def examine_host(places: Paths) -> Iterator[Finding]:
             check()
         except UserError as error:
             yield Finding(False, f"{error.what}; {error.hint}")
+
+
+def _examine_sandbox() -> Finding:
+    """Return whether what a build runs is confined here; a build goes on where it is not."""
+    support = sandbox.probe()
+    if support.options is None:
+        return Finding(
+            None, f"sandbox: none, so what a build runs can do all that you can ({support.detail})"
+        )
+    kept = "" if "--unshare-user" in support.options else "; without user name spaces"
+    return Finding(True, f"sandbox: {support.detail}: what a build runs is confined{kept}")
 
 
 def _examine_folder(folder: Path, variable: str, needed: int = 0) -> Iterator[Finding]:

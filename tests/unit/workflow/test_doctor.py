@@ -8,12 +8,13 @@ import pytest
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.paths import Paths
-from toolkit.host import process
+from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache
+from toolkit.host.sandbox import Support
 from toolkit.vm import accelerator
 from toolkit.vm.accelerator import Facts, Proof
 from toolkit.workflow import doctor
-from toolkit.workflow.doctor import Program
+from toolkit.workflow.doctor import Finding, Program
 
 
 def places(folder: Path) -> Paths:
@@ -127,3 +128,31 @@ def test_one_accelerator_for_all(
 ) -> None:
     (text,) = accelerators(tmp_path, monkeypatch, facts)
     assert text.startswith(f"accelerator: {'tcg' if facts.fault else 'kvm'} (")
+
+
+def sandbox_line(places: Paths) -> Finding:
+    (line,) = [each for each in doctor.examine_host(places) if each.text.startswith("sandbox: ")]
+    return line
+
+
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize(
+    ("support", "good", "words"),
+    [
+        (Support(("--unshare-user",), "bubblewrap 0.8.0"), True, "bubblewrap 0.8.0: what a build"),
+        (Support((), "bubblewrap 0.8.0"), True, "without user name spaces"),
+        (Support(None, "bwrap is not installed"), None, "none, so what a build runs can do all"),
+    ],
+)
+def test_whether_a_build_is_confined_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    support: Support,
+    good: bool | None,
+    words: str,
+) -> None:
+    monkeypatch.setattr(sandbox, "probe", lambda: support)
+    line = sandbox_line(places(tmp_path))
+    assert line.good is good
+    assert words in line.text
+    assert support.detail in line.text
