@@ -31,10 +31,10 @@ from pathlib import Path
 from toolkit.core.errors import EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED, EXIT_OK
 from toolkit.core.paths import APP
 from toolkit.host import folders
+from tools import marked
 
 PROJECT = Path(__file__).parents[1]
 DATA = PROJECT / "tests/data"
-MARK = "TOOLKIT_SOAK_MARK"
 EXPECTED = {
     "selfcheck/pass_test.sh/first": "pass",
     "selfcheck/pass_test.sh/second": "skip",
@@ -60,17 +60,7 @@ class Ongoing:
 
     def processes(self, *names: str) -> list[int]:
         """Return its processes that still run; ``names``: only those called so."""
-        own = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                environment = (entry / "environ").read_bytes()
-                command = (entry / "comm").read_text().strip()
-            except OSError:
-                continue
-            wanted = not names or any(name in command for name in names)
-            if f"{MARK}={self.mark}".encode() in environment and wanted:
-                own.append(int(entry.name))
-        return own
+        return marked.processes(self.mark, *names)
 
     def alive(self) -> bool:
         return self.process.poll() is None
@@ -225,7 +215,7 @@ class Soak:
                 "XDG_CACHE_HOME": str(self.cache),
                 "XDG_STATE_HOME": str(self.home / "state"),
                 "TMPDIR": str(temporary),
-                MARK: mark,
+                marked.MARK: mark,
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -20,9 +20,10 @@ from typing import Any
 
 import pytest
 
+from tools import marked
+
 PROJECT = Path(__file__).parents[2]
 DATA = PROJECT / "tests/data"
-MARK = "TOOLKIT_TEST_MARK"
 PATIENCE = 45 * 60  # seconds: a cold build on a slow host
 
 
@@ -105,7 +106,7 @@ class Toolkit:
                 **os.environ,
                 "PYTHONPATH": str(PROJECT),
                 "XDG_STATE_HOME": str(self.tmp / "state"),  # the history is the user's
-                MARK: self.mark,
+                marked.MARK: self.mark,
                 **env,
             },
             stdin=stdin.open("rb"),
@@ -128,16 +129,7 @@ class Toolkit:
 
     def processes(self, name: str = "") -> list[int]:
         """Return the processes of this test that still run; ``name``: only those called so."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                environment = (entry / "environ").read_bytes()
-                command = (entry / "comm").read_text().strip()
-            except OSError:
-                continue
-            if f"{MARK}={self.mark}".encode() in environment and name in command:
-                found.append(int(entry.name))
-        return found
+        return marked.processes(self.mark, *filter(None, [name]))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.core.paths import APP
-from tools import soak
+from tools import marked
 from tools.soak import EXPECTED, Ongoing, Soak
 
 
@@ -73,7 +73,7 @@ def test_a_run_that_was_killed_may_have_half_a_result(made: Soak) -> None:
 def test_an_orphan_is_found_and_ended(made: Soak) -> None:
     run = ended(made)
     run.mark = "the mark of an orphan"
-    orphan = subprocess.Popen(["sleep", "60"], env={soak.MARK: run.mark})
+    orphan = subprocess.Popen(["sleep", "60"], env={marked.MARK: run.mark})
     made.finish(run)
     assert "left 1 processes" in made.wrong[0]
     assert orphan.wait(10) == -9
