@@ -24,7 +24,14 @@ from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
 from toolkit.host import process, sandbox, work_folders
 from toolkit.host.cache import Cache, check_path, digest
-from toolkit.kernel import build_folders, gcov_build, incremental, kconfig, kconfig_explain
+from toolkit.kernel import (
+    build_folders,
+    build_rules,
+    gcov_build,
+    incremental,
+    kconfig,
+    kconfig_explain,
+)
 from toolkit.kernel.build_folders import Materialise, WorkTree
 from toolkit.kernel.make import Make, Progress, ccache_environment
 
@@ -219,8 +226,10 @@ class Builder:
             (output / ".config").write_text(config.text)
         image = self._image(config)
         counting = gcov_build.wanted(work.tree, config.text)
+        reuse: dict[str, str] = {}
         # What the compiler writes beside an object that counts its lines names the build folder.
-        reuse = {} if gcov_build.is_on(config.text) else ccache_environment(self.cache)
+        if not gcov_build.is_on(config.text):
+            reuse = ccache_environment(self.cache, build_rules.rules(work.tree))
         make = replace(self.make(source, output, work.deadline, work.tree), log=log, env=reuse)
         self._bring_up_to_date(make, config, Path(image).name, gcov_build.words(counting))
         release = (output / "include/config/kernel.release").read_text().strip()

@@ -32,6 +32,16 @@ _STEP = re.compile(r"  ([A-Z][A-Z0-9_+ -]*?) (?:\[M\])? +(\S+)$")
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR")
 _COMPILER = "gcc"
 _CCACHE_LIMIT = "3G"  # what ccache keeps; a kernel of the minimal image takes about 20 MiB
+_OWN_STORE = "CCACHE_OF_SERIES"  # the sandbox lets names through that begin like that
+_OWN_STORES = "apart"  # the folder of these stores
+_STORES = 8  # that are kept of them
+_OWN_LIMIT = "500M"  # of one
+_OWN_SCRIPT = "ccache-of-series"
+# ccache sets CCACHE_DISABLE for what it runs, in case that is ccache.
+_NEXT_CCACHE = f"""#!/bin/sh
+exec env -u CCACHE_DISABLE -u CCACHE_READONLY -u CCACHE_NOSTATS -u CCACHE_PREFIX \\
+    CCACHE_DIR="${_OWN_STORE}" CCACHE_MAXSIZE={_OWN_LIMIT} ccache "$@"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +67,13 @@ class Make:
 
     def confined(self) -> tuple[str, ...]:
         """Return the sandbox that keeps all that make runs to its build folder."""
-        places = [self.output, *self.writable]
-        if store := self.env.get("CCACHE_DIR"):
-            Path(store).mkdir(parents=True, exist_ok=True)
-            places.append(Path(store))
-        return sandbox.confine(writable=places, readonly=[self.source], path=self.env.get("PATH"))
+        places, readable = [self.output, *self.writable], [self.source]
+        own, shared = self.env.get(_OWN_STORE), self.env.get("CCACHE_DIR")
+        for store, rights in ((own, places), (shared, readable if own else places)):
+            if store:
+                Path(store).mkdir(parents=True, exist_ok=True)
+                rights.append(Path(store))
+        return sandbox.confine(writable=places, readonly=readable, path=self.env.get("PATH"))
 
     def run(self, *words: str, on_line: Callable[[str], None] | None = None) -> None:
         """Run make with targets and settings; ``on_line`` gets each line that it prints.
@@ -104,7 +116,7 @@ class Make:
         refuse_strange(strange, self.log)
 
 
-def ccache_environment(cache: Cache) -> dict[str, str]:
+def ccache_environment(cache: Cache, rules: str = "") -> dict[str, str]:
     """Return what to set for a build so that ccache keeps what was compiled; maybe nothing.
 
     kbuild keeps what is up to date, and no more: a series that is removed and applied again
@@ -112,7 +124,12 @@ def ccache_environment(cache: Cache) -> dict[str, str]:
     stands before the compiler under the compiler's own name, so that no command of the build
     changes and a build folder may be used with it and without.
 
-    Its store is a work folder of ``cache``, which `cache list` shows and `cache prune` frees;
+    What a build can write to it can forge: an object in the store is anybody's who compiles the
+    same. So a build whose series changes what is run on the host (``rules``, see
+    :func:`toolkit.kernel.build_rules.rules`) gets the store to read, and behind it one of its own
+    that only builds with the same rules use.
+
+    The store is a work folder of ``cache``, which `cache list` shows and `cache prune` frees;
     ccache is safe for any number of builds at once, and for a store that is removed meanwhile. The
     caller's own CCACHE_DIR, CCACHE_MAXSIZE, CCACHE_DEPEND and CCACHE_DISABLE come first. Nothing
     is set where ccache is not installed, or ``cache`` is cold.
@@ -127,6 +144,7 @@ def ccache_environment(cache: Cache) -> dict[str, str]:
         with contextlib.suppress(FileExistsError):
             (names / _COMPILER).symlink_to(program)
         os.utime(store)
+        apart = _apart(store, rules) if rules else {}
     except OSError:
         return {}  # a store that cannot be written is no reason not to build
     settings = {
@@ -136,7 +154,35 @@ def ccache_environment(cache: Cache) -> dict[str, str]:
         "CCACHE_DEPEND": "1",
     }
     path = f"{names}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {name: os.environ.get(name, value) for name, value in settings.items()} | {"PATH": path}
+    chosen = {name: os.environ.get(name, value) for name, value in settings.items()}
+    return {**chosen, **apart, "PATH": path}
+
+
+def _apart(store: Path, rules: str) -> dict[str, str]:
+    """Return what to add for a build that may not write to the shared store.
+
+    ccache passes what it does not find on to CCACHE_PREFIX, which is ccache again, with the build's
+    own store.
+    """
+    own = store / _OWN_STORES / rules
+    own.mkdir(parents=True, exist_ok=True)
+    os.utime(own)
+    with contextlib.suppress(FileNotFoundError):  # another run removes the same
+        stores = sorted(own.parent.glob("[!.]*"), key=lambda path: path.stat().st_mtime)
+        for unused in stores[:-_STORES]:
+            Cache.remove_tree(unused)
+    script = store / "bin" / _OWN_SCRIPT
+    fresh = script.with_suffix(f".{os.getpid()}")
+    fresh.write_text(_NEXT_CCACHE)
+    fresh.chmod(0o755)
+    fresh.rename(script)
+    return {
+        _OWN_STORE: str(own),
+        "CCACHE_READONLY": "1",
+        "CCACHE_NOSTATS": "1",  # they would be written to the shared store
+        "CCACHE_TEMPDIR": str(own / "tmp"),
+        "CCACHE_PREFIX": str(script),
+    }
 
 
 class Progress:

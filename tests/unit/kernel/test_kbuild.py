@@ -160,6 +160,20 @@ def test_a_kernel_that_counts_lines_is_built_apart_and_keeps_what_reads_them(
     assert sorted(name[:4] for name in folders) == ["gcov", "out-"]
 
 
+def test_a_series_that_changes_what_a_build_runs_has_a_store_of_its_own(
+    builder: kbuild.Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        kbuild, "ccache_environment", lambda _, rules: asked.append(rules) or dict[str, str]()
+    )
+    for tree in (a_tree(), a_tree("int x = 1;"), a_tree(Kbuild="x"), a_tree("int x;", Kbuild="x")):
+        config, _ = builder.configure(tree, [], soon())
+        builder.build(tree, config, soon(), tmp_path / "log")
+    assert asked[:2] == ["", ""]
+    assert asked[2]
+
+
 def test_edits_of_one_tree_share_their_work_folder(builder: kbuild.Builder, tmp_path: Path) -> None:
     for key in ("before", "after"):
         base = KernelBase("tree:fake", "6.12.1", Path("/nowhere"), key, lineage="fake")

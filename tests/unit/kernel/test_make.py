@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.unit.fake_tree import soon
 from toolkit.core.errors import BuildError, InfrastructureError, ToolFailedError
 from toolkit.core.observer import Silent
-from toolkit.host import process
+from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache
 from toolkit.kernel import make
 
@@ -206,3 +207,87 @@ def test_the_real_one_compiles_nothing_twice(tmp_path: Path) -> None:
     )
     assert (counted["cache_miss"], counted["direct_cache_hit"]) == ("1", "1")
     assert objects[0] == objects[1]
+
+
+# A series' Makefile: it compiles two files, and the first time puts what it made of one of them
+# in the place of what the store has of the other.
+POISON = """
+victim:
+\tgcc -Wp,-MMD,$(O)/.victim.d -c -o $(O)/victim.o $(O)/victim.c
+evil:
+\tgcc -Wp,-MMD,$(O)/.evil.d -c -o $(O)/evil.o $(O)/evil.c
+\tlist=$$(find $(STORE) -name '*R'); own=$$(find $(STORE) -name '*R' -newer $(O)/mark); \\
+\tfor file in $$list; do cat $$own > $$file; done || true
+"""
+
+
+class Compiled:
+    """Builds in a folder: a trusted one of ``victim.c``, and one with rules of a series."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cache = Cache(folder / "cache")
+        self.source, self.output = folder / "src", folder / "out"
+        for place in (self.source, self.output):
+            place.mkdir()
+        (self.source / "Makefile").write_text(POISON)
+        for name, answer in (("victim", 42), ("evil", 666)):
+            (self.output / f"{name}.c").write_text(f"int answer = {answer};\n")
+            os.utime(self.output / f"{name}.c", (1, 1))  # ccache does not trust what is new
+
+    def build(self, target: str, rules: str = "") -> bytes:
+        """Build a target from nothing, and return its object."""
+        env = make.ccache_environment(self.cache, rules)
+        job = make.Make(self.source, self.output, "x86_64", 1, soon(), env=env)
+        (self.output / f"{target}.o").unlink(missing_ok=True)
+        (self.output / "mark").write_text("")
+        os.utime(self.output / "mark", (time.time() - 0.5, time.time() - 0.5))
+        job.run(target, f"STORE={env['CCACHE_DIR']}")
+        return (self.output / f"{target}.o").read_bytes()
+
+    def misses(self, rules: str) -> str:
+        env = make.ccache_environment(self.cache, rules)
+        store = env["CCACHE_OF_SERIES"] if rules else env["CCACHE_DIR"]
+        words = ["ccache", "-d", store, "--print-stats"]
+        lines = subprocess.run(words, check=True, stdout=-1, text=True).stdout.splitlines()
+        return dict(line.split("\t") for line in lines)["cache_miss"]
+
+
+needs_ccache = pytest.mark.skipif(not shutil.which("ccache"), reason="needs ccache")
+
+
+@needs_ccache
+@pytest.mark.skipif(sandbox.probe().options is None, reason="needs a sandbox")
+@pytest.mark.parametrize("rules", ["", "rules-of-the-series"])
+def test_a_series_cannot_put_its_objects_in_the_place_of_others(rules: str, tmp_path: Path) -> None:
+    compiled = Compiled(tmp_path)
+    good = compiled.build("victim")
+    time.sleep(1)
+    evil = compiled.build("evil", rules)
+    assert evil != good
+    # Without a store of its own the attack works: what may write to the store can forge it.
+    assert compiled.build("victim") == (good if rules else evil)
+
+
+@needs_ccache
+def test_a_series_with_a_store_of_its_own_compiles_nothing_that_the_base_has(
+    tmp_path: Path,
+) -> None:
+    compiled = Compiled(tmp_path)
+    compiled.build("victim")
+    for rules in ("one", "one", "two"):
+        compiled.build("victim", rules)
+        compiled.build("evil", rules)
+    assert [compiled.misses(rules) for rules in ("", "one", "two")] == ["1", "1", "1"]
+
+
+def test_few_stores_of_series_are_kept(installed: Path, tmp_path: Path) -> None:
+    assert installed.exists()
+    cache = Cache(tmp_path / "cache")
+    stores = [
+        Path(make.ccache_environment(cache, f"rules{number}")["CCACHE_OF_SERIES"])
+        for number in range(12)
+    ]
+    assert [store.exists() for store in stores] == [False] * 4 + [True] * 8
+    (entry,) = cache.entries()
+    assert cache.prune(0) == [entry]
+    assert not stores[-1].exists()
