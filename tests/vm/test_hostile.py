@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm.conftest import DATA, Started, Toolkit
+from tests.vm.conftest import DATA, PROJECT, Started, Toolkit
 
 SUITE = DATA / "kselftests/hostile"
 MEMORY_MIB = 150  # of the host, for the toolkit itself
@@ -21,6 +21,9 @@ DISK_MIB = 4 + 4 + 64 + 1
 EXPECTED = {
     "child_left_behind": ("pass", ""),
     "clock_moved": ("pass", ""),
+    "counters_forged": ("pass", ""),
+    "counters_hidden": ("pass", ""),
+    "counters_reset": ("pass", ""),
     "crashes_kernel": ("crash", "Kernel panic - not syncing: sysrq triggered crash"),
     "disk_full": ("pass", ""),
     "escape_sequences": ("fail", "red"),
@@ -76,6 +79,26 @@ def test_each_program_costs_its_own_result_alone(toolkit: Toolkit, seeded: Path)
     assert peak < MEMORY_MIB
     files = [path.stat().st_size for path in ended.folder.rglob("*") if path.is_file()]
     assert sum(files) < len(EXPECTED) * DISK_MIB << 20
+
+
+def test_a_program_that_forges_its_counters_loses_them_and_takes_nobody_elses(
+    toolkit: Toolkit, seeded: Path
+) -> None:
+    words = ["--patch", str(PROJECT / "patches/iosignalfd/v4"), "--suite", "hostile", "--coverage"]
+    for name in ("counters_*", "child_left_behind.sh"):
+        words += ["--test", name]
+    ended = toolkit.run("build-and-test", *words, root=seeded)
+    assert ended.code == 0, ended
+    coverage = ended.result["coverage"]
+    assert set(coverage["programs"]) == {
+        "boot",
+        "hostile/child_left_behind.sh",
+        "hostile/counters_reset.sh",
+    }
+    lost = dict(entry.split(": ", 1) for entry in coverage["lost"])
+    assert lost.keys() == {"hostile/counters_forged.sh", "hostile/counters_hidden.sh"}
+    assert lost["hostile/counters_forged.sh"].startswith("gcov cannot read its counters")
+    assert "is debugfs still mounted" in lost["hostile/counters_hidden.sh"]
 
 
 @pytest.mark.parametrize("snapshots", [(), ("--no-snapshots",)])

@@ -15,17 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import ToolFailedError
+from toolkit.core.errors import DeadlineError, ToolFailedError
 from toolkit.core.model.coverage import Coverage, HunkRun, LineRun, PatchRun
 from toolkit.core.model.series import Explained, PatchedTree, PatchSeries
 from toolkit.formats import gcov_json, patchfile
 from toolkit.formats.gcov_json import FileCounts
-from toolkit.host import process
+from toolkit.host import process, sandbox
 from toolkit.kernel.gcov_build import Profiled
 from toolkit.series.annotate import Annotations
 
 MAX_LINES = 50_000  # of hunks in a result
 _GCDA, _GCNO = ".gcda", ".gcno"
+_GCOV_SECONDS = 120.0
+_GCOV_LIMITS = (f"--as={1 << 30}", "--core=0")  # bytes
 _NEWER = "source file is newer than notes file"
 
 
@@ -77,8 +79,10 @@ def measure(
         if program in lost or not (counters / program).is_dir():
             continue
         try:
-            counts = _of_series(_gcov(profiled, counters / program, deadline), tree)
-        except (ToolFailedError, ValueError) as error:
+            limit = deadline.sooner(_GCOV_SECONDS)
+            counts = _of_series(_gcov(profiled, counters / program, limit), tree)
+        except (ToolFailedError, DeadlineError, ValueError) as error:
+            deadline.check("gcov")
             lost[program] = f"gcov cannot read its counters: {error}"
             continue
         for file, file_counts in counts.items():
@@ -120,7 +124,12 @@ def _gcov(profiled: Profiled, counters: Path | None, deadline: Deadline) -> dict
         if not given:
             return {}
         argv = [process.find("gcov", "gcc"), "--json-format", "--stdout", *given]
-        done = process.run(argv, cwd=folder, deadline=deadline)
+        # It reads what came from a guest.
+        limits = [process.find("prlimit", "util-linux"), *_GCOV_LIMITS, "--"]
+        readable = [folder, profiled.folder, Path(profiled.source)]
+        readable += [counters.absolute()] if counters else []
+        within = sandbox.confine(readonly=[path for path in readable if path.exists()])
+        done = process.run([*limits, *argv], cwd=folder, deadline=deadline, within=within)
         complaints = _complaints(done.stderr.decode(errors="replace"))
         if counters and complaints:  # counters of another build, or none at all
             raise ValueError(complaints[0])

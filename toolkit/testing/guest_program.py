@@ -33,6 +33,7 @@ _NO_SSH = "it ended the guest's SSH server or network; the machine still ran"
 # least (kernel/watchdog.c), and some configurations less.
 _STALLS = frozenset({"soft-lockup", "hard-lockup", "rcu-stall", "hung-task"})
 _STOPPED_SECONDS = 5.0
+_LEAKS_SECONDS = 300.0  # a large machine that is emulated takes a minute
 _LEAKS_LIMIT = 64 << 10  # characters
 _STREAM_LIMIT = 4 << 20  # bytes of output kept from one program
 _LINE_LIMIT = 4 << 10  # bytes of a line that are shown while it runs
@@ -45,7 +46,7 @@ OnLine = Callable[[TestProgram, str], None]
 class Witness(Protocol):
     """Looks into the guest's kernel around each program: :class:`toolkit.testing.gcda.Counters`."""
 
-    def before(self, session: GuestSession, deadline: Deadline) -> None:
+    def before(self, session: GuestSession, program: TestProgram, deadline: Deadline) -> None:
         """Get ready for a program."""
 
     def after(
@@ -128,7 +129,7 @@ def run_program(
     """
     start, stopped = machine.console_size(), machine.stopped()
     if witness:
-        witness.before(session, deadline)
+        witness.before(session, program, deadline)
     began = time.monotonic()
     output = _Output(lambda line: on_line(program, line), began)
     ended = _run(
@@ -258,7 +259,12 @@ def _leaks(session: GuestSession, deadline: Deadline) -> str:
     (mm/kmemleak.c: an object whose checksum is new counts as in use), and leaves alone what is
     younger than five seconds (MSECS_MIN_AGE).
     """
-    return session.check(_KMEMLEAK, deadline=deadline).text[:_LEAKS_LIMIT]
+    limit = deadline.sooner(_LEAKS_SECONDS)
+    try:
+        return session.check(_KMEMLEAK, deadline=limit).text[:_LEAKS_LIMIT]
+    except DeadlineError as error:
+        deadline.check("kmemleak")
+        raise InfrastructureError(f"kmemleak did not end within {limit.budget:.0f} s") from error
 
 
 def _explained(splat: Splat, report: str) -> Splat:

@@ -164,9 +164,12 @@ def test_a_series_that_changes_what_a_build_runs_has_a_store_of_its_own(
     builder: kbuild.Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(
-        kbuild, "ccache_environment", lambda _, rules: asked.append(rules) or dict[str, str]()
-    )
+
+    def environment(_: Cache, rules: str) -> dict[str, str]:
+        asked.append(rules)
+        return {}
+
+    monkeypatch.setattr(kbuild, "ccache_environment", environment)
     for tree in (a_tree(), a_tree("int x = 1;"), a_tree(Kbuild="x"), a_tree("int x;", Kbuild="x")):
         config, _ = builder.configure(tree, [], soon())
         builder.build(tree, config, soon(), tmp_path / "log")

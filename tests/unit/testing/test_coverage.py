@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.unit.fake_tree import mail, soon
 from toolkit.core.model.coverage import LineRun
 from toolkit.core.model.kernel import KernelBase
 from toolkit.core.model.series import Explained, Patch, PatchedFile, PatchedTree, PatchSeries
+from toolkit.host import process, sandbox
 from toolkit.kernel.gcov_build import Profiled
 from toolkit.report import coverage_view
 from toolkit.testing import coverage
@@ -197,6 +200,51 @@ def test_counters_that_are_none_are_told_and_count_nothing(kernel: Kernel, damag
     (said,) = found.coverage.lost
     assert said.startswith("kvm/bad: gcov cannot read its counters: ")
     assert str(kernel.output) not in said
+
+
+def test_what_a_guest_forges_counts_for_its_program_alone_and_gcov_survives_it(
+    kernel: Kernel,
+) -> None:
+    kernel.run("kvm/honest")
+    honest = (kernel.counters / "kvm/honest/virt/demo.gcda").read_bytes()
+    dice = random.Random(1)  # so that it is the same each time
+    names = [f"kvm/forged{number}" for number in range(30)]
+    for name in names:
+        forged = bytearray(honest)
+        for _ in range(dice.randint(1, 30)):
+            forged[dice.randrange(4, len(forged))] = dice.randrange(256)
+        target = kernel.counters / name / "virt/demo.gcda"
+        target.parent.mkdir(parents=True)
+        target.write_bytes(forged[: dice.randrange(8, len(forged) + 1)])
+    found = measure(kernel, "kvm/honest", *names).coverage
+    assert {*found.programs, *(entry.split(":")[0] for entry in found.lost)} == {
+        "kvm/honest",
+        *names,
+    }
+    truth = lines(measure(kernel, "kvm/honest"))
+    forged_lines = {line.text: line for hunk in found.hunks for line in hunk.lines}
+    assert forged_lines.keys() == truth.keys()
+    for text, line in truth.items():
+        assert (0 in forged_lines[text].ran) == (0 in line.ran)
+
+
+def test_gcov_sees_counters_and_source_and_nothing_else(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    run = process.run
+
+    def watched(argv: Sequence[str], **options: Any) -> process.Completed:
+        asked.extend(map(str, [*options.get("within", ()), *argv]))
+        return run(argv, **options)
+
+    monkeypatch.setattr(process, "run", watched)
+    kernel.run("kvm/one")
+    measure(kernel, "kvm/one")
+    assert f"--as={1 << 30}" in asked
+    if sandbox.probe().options is not None:
+        assert str(kernel.counters / "kvm/one") in asked
+        assert "--unshare-net" in asked
 
 
 def test_a_source_that_was_written_again_since_does_no_harm(kernel: Kernel) -> None:

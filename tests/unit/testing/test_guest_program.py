@@ -85,7 +85,7 @@ class FakeWitness:
     def __init__(self, session_commands: list[str]) -> None:
         self.commands = session_commands
 
-    def before(self, session: Any, deadline: Deadline) -> None:
+    def before(self, session: Any, program: TestProgram, deadline: Deadline) -> None:
         self.commands.append("before")
 
     def after(
