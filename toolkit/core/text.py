@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from toolkit.core.errors import UserError
 
@@ -26,6 +27,19 @@ def visible(text: str, *, keep: str = "") -> str:
         char if char in keep or unicodedata.category(char) not in _UNSAFE else _escaped(char)
         for char in text
     )
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """Yield the lines of ``text`` with their newlines; no other character ends one.
+
+    io.StringIO does the same with four bytes for each character, whatever they are.
+    """
+    at = 0
+    while end := text.find("\n", at) + 1:
+        yield text[at:end]
+        at = end
+    if at < len(text):
+        yield text[at:]
 
 
 def printable(text: str) -> str:

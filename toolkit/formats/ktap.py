@@ -20,11 +20,11 @@ is kept as a diagnostic and never changes a status. Where the documents are ambi
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Iterator
 
 from toolkit.core.model.testing import Status, TestNode
+from toolkit.core.text import lines_of
 from toolkit.formats.ktap_document import Document, worst
 
 MAX_DEPTH = 32  # nested documents; deeper ones are an ERROR, so that no tree exhausts the stack
@@ -94,7 +94,7 @@ def parse_text(text: str, *, complete: bool = True) -> TestNode:
     is one that forgot it; otherwise it counts as cut off.
     """
     unfinished = bool(text) and not text.endswith("\n")
-    return parse(io.StringIO(text, newline="\n"), cut=unfinished and not complete)
+    return parse(lines_of(text), cut=unfinished and not complete)
 
 
 def _split(lines: Iterable[str]) -> Iterator[str]:

@@ -7,11 +7,11 @@ and our launcher give for a program that is missing.
 
 from __future__ import annotations
 
-import io
 import itertools
 import re
 
 from toolkit.core.model.testing import RawRun, Status, TestNode
+from toolkit.core.text import lines_of
 from toolkit.testing.leaf_text import STDERR_LINES, join, tail
 
 XFAIL, XPASS, SKIP = 2, 3, 4  # KSFT_* of tools/testing/selftests/kselftest.h
@@ -123,7 +123,7 @@ def _ended(status: int | None) -> str:
 def _skip_reason(run: RawRun, tree: TestNode) -> str:
     """Return why a program skipped itself: its plan, else the line that says so, else its last."""
     if run.by_status and tree.status is not Status.SKIP:
-        lines = itertools.chain(io.StringIO(run.stderr), io.StringIO(run.stdout))
+        lines = itertools.chain(lines_of(run.stderr), lines_of(run.stdout))
         reasons = (_SKIP_HEAD.sub("", line).strip() for line in lines if _SKIPPED.search(line))
         return next(filter(None, reasons), "") or join(tail(run.stderr), tail(run.stdout))
     return tree.message.removeprefix("- ") or tail(run.stderr)  # of TEST_REQUIRE in KVM's

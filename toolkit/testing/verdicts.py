@@ -7,7 +7,6 @@ ends it, the machine goes away below it, the kernel complains.
 
 from __future__ import annotations
 
-import io
 import itertools
 import re
 from collections import Counter, defaultdict
@@ -28,6 +27,7 @@ from toolkit.core.model.testing import (
     TestNode,
     TestProgram,
 )
+from toolkit.core.text import lines_of
 from toolkit.formats import ktap
 from toolkit.formats.kernel_log_kinds import LOST
 from toolkit.formats.ktap_document import worst
@@ -298,7 +298,7 @@ def _sharpened(status: Status, logs: Sequence[str]) -> Status:
 def _harness_logs(stderr: str) -> Mapping[str, list[str]]:
     """Return the lines of kselftest_harness.h's assertions by the name of the case."""
     logs: dict[str, list[str]] = defaultdict(list)
-    for line in io.StringIO(stderr, newline="\n"):
+    for line in lines_of(stderr):
         match = _HARNESS_LOG.match(line)
         name = match and (match[1] or match[2])
         if name and len(logs[name]) < STDERR_LINES:

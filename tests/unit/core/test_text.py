@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toolkit.core import text
 from toolkit.core.errors import UserError
-from toolkit.core.text import visible
+from toolkit.core.text import lines_of, visible
 
 
 def test_plain_text_stays() -> None:
@@ -84,3 +86,8 @@ def test_time_spans_are_read(words: str, seconds: float) -> None:
 def test_what_is_no_time_span_is_refused(words: str) -> None:
     with pytest.raises(UserError, match="is no time span"):
         text.parse_age(words)
+
+
+@given(st.text(alphabet="ab\n\r\u2028\x0c\U0001f600"))
+def test_only_a_newline_ends_a_line(content: str) -> None:
+    assert list(lines_of(content)) == list(io.StringIO(content, newline="\n"))
