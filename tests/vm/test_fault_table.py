@@ -81,9 +81,11 @@ class Bench:
         words = ("build-and-test", "--patch", str(DATA / "series" / name), "--suite", "selfcheck")
         return self.toolkit.run(*words, "--test", "ioctl_test", root=self.seeded)
 
-    def signalled(self, number: int, *names: str, seconds: float = 0.0) -> Ended:
+    def signalled(
+        self, number: int, *names: str, seconds: float = 0.0, program: str = "wait"
+    ) -> Ended:
         """Send the processes called one of ``names`` a signal while a program waits."""
-        started = self.start("wait")
+        started = self.start(program)
         self.until_it_waits(started)
         self.send(number, *names)
         if seconds:
@@ -231,9 +233,19 @@ def stopped_for_a_second(bench: Bench) -> Ended:
     return bench.signalled(signal.SIGSTOP, "qemu-system", seconds=1)
 
 
-@qemu("it is stopped (SIGSTOP) until the test has timed out", code=3, words="was stopped")
+@qemu("it is stopped (SIGSTOP) for a second while a test runs that does not end", code=1)
+def stopped_and_hanging(bench: Bench) -> Ended:
+    return bench.signalled(signal.SIGSTOP, "qemu-system", seconds=1, program="hang")
+
+
+@qemu("it is stopped (SIGSTOP) for as long as the test may take", code=0)
+def stopped_for_the_time_out(bench: Bench) -> Ended:
+    return bench.signalled(signal.SIGSTOP, "qemu-system", seconds=_TIMEOUT - 1)
+
+
+@qemu("it is stopped (SIGSTOP) for twice as long", code=3, words="was stopped")
 def stopped_too_long(bench: Bench) -> Ended:
-    return bench.signalled(signal.SIGSTOP, "qemu-system", seconds=_TIMEOUT + 2)
+    return bench.signalled(signal.SIGSTOP, "qemu-system", seconds=2 * _TIMEOUT + 2)
 
 
 @qemu("it is killed (SIGKILL) while the kernel boots", code=3, words="killed by signal 9")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import UserError
+from toolkit.core.errors import InfrastructureError, MachineLostError, UserError
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.series import KnownFailure
 from toolkit.core.model.testing import BuiltSuite, RawRun, TestProgram
@@ -20,10 +20,11 @@ from toolkit.testing import guest_program, scheduler, verdicts
 from toolkit.testing.classify import Observation
 from toolkit.testing.machines import Machines
 from toolkit.testing.result_cache import ResultCache
-from toolkit.testing.scheduler import Isolation
+from toolkit.testing.scheduler import Isolation, UnusableMachineError
 from toolkit.testing.tested import Collector, Tested, write_logs
 from toolkit.vm.factory import BootedGuest, merged
 
+_INSTALL_SECONDS = 300.0  # for the largest suite on an emulated guest without a disk for it
 _LEAKS = "CONFIG_DEBUG_KMEMLEAK=y"
 
 
@@ -245,7 +246,7 @@ class Runner:
         leaks = _LEAKS in self.pool.kernel.config.read_text().splitlines()
 
         def one(guest: BootedGuest, program: TestProgram, on_line: guest_program.OnLine) -> RawRun:
-            guest_program.install(guest.session, suite_of[program.suite], program, limit)
+            _install(guest, suite_of[program.suite], program, limit)
             raw = guest_program.run_program(
                 guest.machine,
                 guest.session,
@@ -310,6 +311,19 @@ class Runner:
             for leaf in Tested(self._boot_splats()).boot:
                 self._boot_announced = True
                 self.observer.test_finished(leaf)
+
+
+def _install(
+    guest: BootedGuest, built: BuiltSuite, program: TestProgram, deadline: Deadline
+) -> None:
+    """Copy a program into its guest, or say that the guest is not fit for that any more."""
+    try:
+        guest_program.install(guest.session, built, program, deadline.sooner(_INSTALL_SECONDS))
+    except MachineLostError:
+        raise
+    except InfrastructureError as error:
+        deadline.check("copying a program into its guest")
+        raise UnusableMachineError from error
 
 
 def _is_of(raw: RawRun, program: TestProgram) -> bool:

@@ -29,6 +29,10 @@ Boot = Callable[[], AbstractContextManager[M]]
 RunOne = Callable[[M, TestProgram, OnLine], RawRun]
 
 
+class UnusableMachineError(Exception):
+    """A machine on which a program cannot be started; its cause says why."""
+
+
 class Isolation(StrEnum):
     """What gets a machine of its own."""
 
@@ -58,7 +62,8 @@ def run(
     ``boot`` makes a machine and is entered by several threads at once; ``machines`` of them work
     at a time. ``on_line`` is called in the caller's thread. What ``boot`` or ``run_one`` raises
     stops everything and is raised here; ``deadline`` is cancelled then, and when the caller closes
-    this generator, so that no thread outlives it.
+    this generator, so that no thread outlives it. :class:`UnusableMachineError` of a machine that
+    an earlier program had is that program's doing: the next one gets another machine.
     """
     workers = _Workers(boot, run_one, deadline, deque(work))
     workers.start(min(machines, len(work)))
@@ -157,12 +162,18 @@ class _Workers(Generic[M]):
         held: _Held[M] | None = None
         try:
             for at, program in enumerate(batch):
-                held = held or self._machine(counted=at == 0)
+                used, held = held is not None, held or self._machine(counted=at == 0)
                 if first and not at:
                     with self.changed:
                         self.waiting -= 1
                         self.changed.notify_all()
-                raw = self.run_one(held.machine, program, self._line)
+                raw = self._try(held, program, fresh=not used)
+                if raw is None:
+                    held.drop()
+                    held = None
+                    held = self._machine(counted=False)
+                    raw = self._try(held, program, fresh=True)
+                assert raw
                 self.events.put(raw)
                 if raw.outcome is not Outcome.COMPLETED or raw.splats or raw.note:
                     held.drop()
@@ -170,6 +181,15 @@ class _Workers(Generic[M]):
         finally:
             if held:
                 held.drop()
+
+    def _try(self, held: _Held[M], program: TestProgram, *, fresh: bool) -> RawRun | None:
+        """Run a program; return None where what ran on the machine before has spoilt it."""
+        try:
+            return self.run_one(held.machine, program, self._line)
+        except UnusableMachineError as error:
+            if fresh:
+                raise (error.__cause__ or error) from None
+            return None
 
     def _line(self, program: TestProgram, line: str) -> None:
         self.events.put((program, line))

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import MachineLostError, UserError
+from toolkit.core.errors import InfrastructureError, MachineLostError, UserError
 from toolkit.core.model.kernel import KernelBuild
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.series import KnownFailure
@@ -360,3 +360,23 @@ def test_what_a_machine_showed_while_booting_is_no_program_s_fault(bench: Bench)
         "kvm/b_test/dmesg",
     ]
     assert [splat.line for splat in tested.program_splats] == [later.line]
+
+
+def test_a_guest_whose_tools_a_program_removed_is_replaced_for_the_next_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = [False, True, False, False]
+
+    def install(*_: Any) -> None:
+        if refusals.pop(0):
+            raise InfrastructureError("`tar` failed in the guest with exit status 127")
+
+    monkeypatch.setattr(guest_program, "install", install)
+    runner = bench.runner()
+    runner.isolation, runner.machines = Isolation.SUITE, 1
+    tested = runner.run(runner.select(()))
+    assert ids(tested.leaves) == [f"kvm/{name}/fine" for name in NAMES]
+    assert bench.pool.lent == 2
+    refusals[:] = [True]
+    with pytest.raises(InfrastructureError, match="`tar` failed"):
+        runner.run(runner.select(()))

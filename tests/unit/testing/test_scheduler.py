@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import MachineLostError
+from toolkit.core.errors import InfrastructureError, MachineLostError
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.testing import Outcome, RawRun, TestProgram
 from toolkit.testing import scheduler
@@ -227,3 +227,29 @@ def test_who_stops_listening_stops_the_machines() -> None:
     found.close()  # type: ignore[attr-defined]
     assert deadline.cancelled()
     assert farm.out == 0
+
+
+def refusing(farm: Farm, *, always: bool) -> Callable[..., RawRun]:
+    """Return what cannot start a program: on any machine, or on one that "breaks" was on."""
+
+    def one(machine: Machine, program: TestProgram, on_line: scheduler.OnLine) -> RawRun:
+        if always or "breaks" in machine.served:
+            raise scheduler.UnusableMachineError from InfrastructureError("tar: not found")
+        return farm.run_one(machine, program, on_line)
+
+    return one
+
+
+def test_a_machine_that_a_program_made_unusable_costs_no_other_program() -> None:
+    farm = Farm()
+    wanted = programs("a", "breaks", "b", "c")
+    one = refusing(farm, always=False)
+    runs = run(farm, wanted, isolation=Isolation.SUITE, machines=1, run_one=one)
+    assert [raw.program for raw in runs] == ["a", "breaks", "b", "c"]
+    assert [machine.served for machine in farm.made] == [["a", "breaks"], ["b", "c"]]
+
+
+def test_a_fresh_machine_that_is_unusable_ends_the_run() -> None:
+    farm = Farm()
+    with pytest.raises(InfrastructureError, match="tar: not found"):
+        run(farm, programs("a", "b"), run_one=refusing(farm, always=True))
