@@ -1,0 +1,64 @@
+"""What reads a stranger's patch, mail or build log takes time that grows with its size alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.fake_tree import create, edit
+from tests.unit.linear import assert_linear
+from toolkit.core.errors import UserError
+from toolkit.core.model.series import Patch
+from toolkit.formats import gcov_json, kselftest_harness, mailheaders, patchfile
+from toolkit.kernel.build_failure import explain_failure
+from toolkit.series.patching import _nearest
+from toolkit.testing import in_tree_suites
+
+HUNK = "@@ -1 +1 @@\n-old\n+new\n"
+HEAD = "diff --git a/x.c b/x.c\n--- a/x.c\n+++ b/x.c\n"
+
+
+def sections(text: str) -> None:
+    with contextlib.suppress(UserError):
+        patchfile.sections(Patch("p", "x", text.encode()))
+
+
+READERS: dict[str, Callable[[int], object]] = {
+    "hunks of one file": lambda size: sections(HEAD + HUNK * (size // 20)),
+    "files": lambda size: sections("".join(create(f"f{n}") for n in range(size // 100))),
+    "prose": lambda size: sections("words\n" * (size // 6) + edit("x.c")),
+    "modes": lambda size: sections(HEAD[:23] + "old mode 100644\n" * (size // 16)),
+    "spaces in a name": lambda size: sections(f"diff --git a/{' ' * size}b\nold mode 100644\n"),
+    "one long hunk": lambda size: sections(
+        f"{HEAD}@@ -0,0 +1,{size // 8} @@\n" + "+a line\n" * (size // 8)
+    ),
+    "quotes in a name": lambda size: sections('diff --git "a/' + "\\" * size + '" x\nindex 1..2\n'),
+    "headers": lambda size: mailheaders.read(b"X-A: b\n" * (size // 7) + b"\nbody"),
+    "folded headers": lambda size: mailheaders.read(b"Subject: a\n" + b" b\n" * (size // 3)),
+    "encoded words": lambda size: mailheaders.read(
+        b"Subject: " + b"=?utf-8?q?x?= " * (size // 14) + b"\n\n"
+    ),
+    "ids": lambda size: mailheaders.read(b"References: " + b"<a@b> " * (size // 6) + b"\n\n"),
+    "brackets": lambda size: mailheaders.tags("[" * size + "PATCH" + "]" * size),
+    "tags": lambda size: mailheaders.tags("[PATCH v1] " * (size // 11)),
+    "a compiler's errors": lambda size: explain_failure(["a.c:1:1: error: b"] * (size // 17), None),
+    "a long line of a build": lambda size: explain_failure(["a: " * size], None),
+    "a target's build": lambda size: in_tree_suites.faults(
+        ["make: *** [Makefile:1: x] Error 1"] * (size // 33), []
+    ),
+    "a list of cases": lambda size: kselftest_harness.cases("# a  b\n" * (size // 7)),
+    "equal lines of a file": lambda size: _nearest(["call();"] * (size // 8), ["call();"] * 30, 0),
+    "many old lines": lambda size: _nearest(
+        [f"call({n});" for n in range(size // 8)], [f"call({n});" for n in range(size // 8)], 0
+    ),
+    "gcov's documents": lambda size: gcov_json.read(
+        b'{"current_working_directory": "/a", "files": []}\n' * (size // 50), "/a"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_time_is_linear(name: str) -> None:
+    assert_linear(READERS[name], 1 << 15)
