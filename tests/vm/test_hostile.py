@@ -49,6 +49,7 @@ EXPECTED = {
     "programs_removed": ("error", "the console does not show what the kernel logged"),
     "reboots": ("crash", "the guest rebooted or powered off"),
     "resets_by_port": ("crash", "the guest rebooted or powered off"),
+    "results_without_end": ("timeout", "did not end within 8 s"),
     "ssh_server_killed": ("crash", "it ended the guest's SSH server or network"),
     "ssh_server_stopped": ("timeout", "did not end within 8 s"),
 }

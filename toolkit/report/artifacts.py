@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from toolkit.core.errors import UserError
 from toolkit.core.model.result import RunResult
-from toolkit.report import html_page, junit, kcidb, mail, markdown, view
+from toolkit.report import html_page, json_text, junit, kcidb, mail, markdown, view
 
 RESULT = "result.json"
 JUNIT = "junit.xml"
@@ -90,7 +90,13 @@ def read_result(path: Path) -> RunResult:
 
 def to_json(result: RunResult) -> bytes:
     """Return a result as it stands in ``result.json``."""
-    return json.dumps(_clean(result), indent=2, ensure_ascii=False).encode() + b"\n"
+    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    key = getattr(result, "__pydantic_config__", {}).get("alias_generator", str)
+    data = {
+        key(name): map(_clean, value) if isinstance(value, tuple) else _clean(value)
+        for name, value in fields.items()
+    }
+    return json_text.dump(data, indent=2, ensure_ascii=False)
 
 
 def schema() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from xml.etree import ElementTree
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
@@ -40,9 +41,11 @@ def render(view: ReportView) -> bytes:
         document.add_testsuite(_verdict_suite(result))
         document.tests, document.errors = len(result.leaves) + 1, errors + 1
     document.time = round(result.seconds, 3)
+    # junitparser's own way to indent reads all of it into a second tree, of many times the size.
+    ElementTree.indent(document._elem)
     stream = io.BytesIO()
-    document.write(stream, pretty=True)
-    return stream.getvalue()
+    document.write(stream)
+    return stream.getvalue() + b"\n"
 
 
 def _by_suite(view: ReportView) -> dict[str, list[Program]]:

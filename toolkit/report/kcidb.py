@@ -8,7 +8,7 @@ which is how a KCIDB dashboard tells it from a new one.
 from __future__ import annotations
 
 import hashlib
-import json
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.core.text import visible
+from toolkit.report import json_text
 from toolkit.report.view import ReportView
 
 ORIGIN = "kernel_toolkit"
@@ -42,13 +43,13 @@ def render(view: ReportView) -> bytes:
     data: dict[str, Any] = {"version": VERSION, "checkouts": [_checkout(view, run)]}
     if build := _build(result, run):
         data["builds"] = [build]
-        data["tests"] = [_test(view, leaf, run) for leaf in result.leaves]
-        if result.verdict is Verdict.BOOT_FAILURE:
-            data["tests"].append(_boot(result, run))
+        booted = [_boot(result, run)] if result.verdict is Verdict.BOOT_FAILURE else []
+        tests = (_test(view, leaf, run) for leaf in result.leaves)
+        data["tests"] = map(_clean, itertools.chain(tests, booted))
         expected = [leaf for leaf in result.leaves if leaf.known]
         data["issues"] = list({each["id"]: each for each in map(_issue, expected)}.values())
         data["incidents"] = [_incident(leaf, run) for leaf in expected]
-    return json.dumps(_clean(data), indent=1).encode() + b"\n"
+    return json_text.dump(_clean(data), indent=1)
 
 
 def _digest(*parts: object) -> str:

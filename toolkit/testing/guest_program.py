@@ -316,4 +316,7 @@ class _Output:
 
     @staticmethod
     def text(data: bytearray) -> str:
-        return data.decode(errors="replace")
+        """Return a stream as text, and let go of its bytes: several machines may have a flood."""
+        text = data.decode(errors="replace")
+        data.clear()
+        return text
