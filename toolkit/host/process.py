@@ -254,6 +254,19 @@ def stopped(child: Child) -> bool | None:
     return None
 
 
+def waited(child: Child) -> float:
+    """Return for how many seconds a child has been ready to run and got no CPU of this host.
+
+    That is its thread that waited longest (Documentation/scheduler/sched-stats.rst); 0.0 for a
+    child that has ended, or where the kernel does not say.
+    """
+    longest = 0
+    for file in Path(f"/proc/{child.pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            longest = max(longest, int(file.read_text().split()[1]))
+    return longest / 1e9
+
+
 def stop(child: Child, grace: Grace | None = None) -> int:
     """Stop a child and its process group: terminate, then kill; return its exit status."""
     grace = grace or Grace()

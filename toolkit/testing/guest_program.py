@@ -191,10 +191,11 @@ def _run(
     witness: Witness | None,
 ) -> _Ending:
     """Run the command to its end, and see to what is to be looked at while the machine is there."""
-    limit, before = _limit(program, deadline), machine.stopped()
+    limit, before = _limit(program, deadline), machine.lost()
+    stopped = machine.stopped()
 
     def lost() -> float:
-        return machine.stopped() - before
+        return machine.lost() - before
 
     try:
         result = session.run(
@@ -210,8 +211,9 @@ def _run(
         report = _leaks(session, deadline) if leaks else ""
         unseen = coldplug.synchronise(machine, session, deadline)
     except DeadlineError:
-        if lost() >= limit.budget:
-            raise _stopped(program, lost()) from None
+        stopped = machine.stopped() - stopped
+        if stopped >= limit.budget:
+            raise _stopped(program, stopped) from None
         _evidence(session)
         if witness:
             witness.after(session, program, deadline, late=True)

@@ -195,6 +195,10 @@ class Machine:
             since = self._stopped_since
             return self._stopped_before + (0.0 if since is None else time.monotonic() - since)
 
+    def lost(self) -> float:
+        """Return for how many seconds QEMU was stopped, or got no CPU of a busy host."""
+        return self.stopped() + process.waited(self._child)
+
     def kernel_ended(self) -> bool:
         """Return whether what ran in the machine ended it: a panic, a reset, a power-off, a flood.
 

@@ -50,6 +50,23 @@ def test_whether_a_child_was_stopped() -> None:
     assert process.stopped(child) is None
 
 
+def test_how_long_a_child_waited_for_a_cpu() -> None:
+    if not Path("/proc/self/schedstat").exists():
+        pytest.skip("this kernel has no CONFIG_SCHED_INFO")
+    cpu = str(min(os.sched_getaffinity(0)))
+    loop = ["taskset", "-c", cpu, "sh", "-c", "while :; do :; done"]
+    children = [process.start(loop) for _ in range(3)]
+    try:
+        limit = Deadline.after(30)
+        while process.waited(children[0]) < 0.2:
+            limit.check("waiting beside two others")
+            time.sleep(0.05)
+    finally:
+        for child in children:
+            process.stop(child)
+    assert process.waited(children[0]) == 0.0
+
+
 def test_keeps_the_streams_apart() -> None:
     done = process.run(["sh", "-c", "echo out; echo err >&2"], deadline=soon())
     assert (done.stdout, done.stderr, done.status) == (b"out\n", b"err\n", 0)

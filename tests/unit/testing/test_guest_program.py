@@ -31,8 +31,13 @@ class FakeMachine:
         self.killed = False
         self.stopped_for = 0.0
 
+        self.starved_for = 0.0
+
     def stopped(self) -> float:
         return self.stopped_for
+
+    def lost(self) -> float:
+        return self.stopped_for + self.starved_for
 
     def splats(self) -> tuple[Splat, ...]:
         return tuple(self.complaints)
@@ -71,6 +76,7 @@ class FakeSession:
 
     def run(self, command: str, **options: Any) -> CommandResult:
         self.commands.append(command)
+        self.lost = options.get("lost")
         for name, act in self.acts.items():
             if command.endswith(f"./{name}"):
                 return act(self.machine, options["on_stdout"])
@@ -105,6 +111,7 @@ def run(
     machine = FakeMachine()
     session = FakeSession(machine, {"bad": act})
     run.commands = session.commands  # type: ignore[attr-defined]
+    run.session = session  # type: ignore[attr-defined]
     return guest_program.run_program(
         machine,  # type: ignore[arg-type]
         session,  # type: ignore[arg-type]
@@ -268,6 +275,18 @@ def test_a_program_whose_machine_stood_still_is_not_called_hung() -> None:
 
 def test_a_program_that_hangs_after_its_machine_stood_still_is() -> None:
     assert run(stands_still(29, hang)).outcome is Outcome.TIMED_OUT
+
+
+def test_the_time_in_which_a_busy_host_did_not_run_qemu_does_not_count() -> None:
+    heard: list[float] = []
+
+    def starves(machine: FakeMachine, out: Callable[[bytes], object]) -> CommandResult:
+        machine.starved_for = 12.5
+        heard.append(run.session.lost())  # type: ignore[attr-defined]
+        return hang(machine, out)
+
+    assert run(starves).outcome is Outcome.TIMED_OUT, "and it is no fault of the host's"
+    assert heard == [12.5]
 
 
 STALL = Splat("soft-lockup", "watchdog: BUG: soft lockup", "…", fatal=False, line=9)
