@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,3 +116,17 @@ def test_a_digest_from_before_holes_were_passed_over_still_holds(sparse: Path) -
     assert not integrity.damage(sparse.parent, known)
     write_at(sparse, 0, b"x")
     assert integrity.damage(sparse.parent, known) == "disk has changed"
+
+
+def test_a_large_tree_is_never_held_as_a_list(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(3000):
+        (tree / f"a file with quite some name {number}").touch()
+    integrity.remember_stamps(tree)
+    size = (tmp_path / integrity.STAMPS).stat().st_size
+    tracemalloc.start()
+    assert integrity.stamp_damage(tree) == ""
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * size
