@@ -165,6 +165,11 @@ def unfinished(folder: Path) -> Iterator[None]:
         marker.unlink(missing_ok=True)
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Return whether what last wrote to ``folder`` was killed; see :func:`unfinished`."""
+    return (folder / _UNFINISHED).exists()
+
+
 def _target(link: Path) -> Path | None:
     try:
         return link.resolve(strict=True)

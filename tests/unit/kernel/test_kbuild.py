@@ -257,8 +257,8 @@ def test_a_build_break_shows_the_compilers_lines_and_keeps_the_log(
 class Workshop:
     """Builds a tree with one module again and again, and says what was made each time."""
 
-    def __init__(self, tmp_path: Path) -> None:
-        make_tree(tmp_path / "base", **{"Makefile": MAKEFILE, "records.sh": RECORDS})
+    def __init__(self, tmp_path: Path, records: str = RECORDS) -> None:
+        make_tree(tmp_path / "base", **{"Makefile": MAKEFILE, "records.sh": records})
         self.base = KernelBase("tree:fake", "6.12.1", tmp_path / "base", "base")
         self.log = tmp_path / "build.log"
         cache = Cache(tmp_path / "cache")
@@ -324,6 +324,23 @@ def test_a_build_that_was_broken_off_is_made_whole(tmp_path: Path) -> None:
         shop.build(code="broken")
     assert shop.build(**{"kvm.c": "other"}) == "all"
     assert shop.build(**{"kvm.c": "another"}) == "modules"
+
+
+def test_a_run_that_was_killed_after_its_build_leaves_no_half_of_it(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path)
+    shop.build()
+    # As of a run that was killed while make installed the modules: what is new there goes.
+    (output,) = (tmp_path / "cache/work/kernel").glob("*/out-*")
+    (output / ".toolkit-unfinished").touch()
+    assert shop.build(**{"kvm.c": "one"}) == "all"
+    assert shop.build(**{"kvm.c": "two"}) == "modules"
+
+
+def test_a_replay_that_is_killed_leaves_a_mark(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path, RECORDS.replace("kvm.ko'", "kvm.ko; ls .toolkit-unfinished'"))
+    shop.build()
+    assert shop.build(**{"kvm.c": "one"}) == "modules"
+    assert not list((tmp_path / "cache/work/kernel").glob("*/out-*/.toolkit-unfinished"))
 
 
 def test_runs_on_one_base_build_side_by_side_and_share_no_file_that_changes(

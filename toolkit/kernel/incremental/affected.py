@@ -14,7 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
-from toolkit.host import process
+from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache
 from toolkit.kernel.incremental.change_log import ChangeLog
 
@@ -44,8 +44,11 @@ def claim(output: Path, log: ChangeLog) -> None:
 def changes(output: Path, identity: str, log: ChangeLog) -> dict[str, bool] | None:
     """Return what has changed since make last finished in ``output``; None when that is not known.
 
-    ``identity`` stands for all that a build depends on beside the source.
+    ``identity`` stands for all that a build depends on beside the source. Where anything was killed
+    that wrote there, such as make while it installed the modules, some of its files will go.
     """
+    if sandbox.is_unfinished(output):
+        return None
     try:
         record = json.loads((output / _RECORD).read_text())
         return log.since(record["position"]) if record["identity"] == identity else None

@@ -73,7 +73,9 @@ def modules(
     if not set(_MORE).isdisjoint(config.splitlines()) or not (make.output / _FIXDEP).is_file():
         return False
     try:
-        _Replay(make, step).run(names, records)
+        # A linker that is killed leaves a half-made module, newer than what it is made of.
+        with sandbox.unfinished(make.output):
+            _Replay(make, step).run(names, records)
     except (_RecordError, ToolFailedError, OSError, UnicodeDecodeError):
         return False
     return not sandbox.sweep(make.output, links_to=[make.source])
