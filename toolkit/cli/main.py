@@ -165,12 +165,11 @@ def fetch(root: Path | None, /, **given: Any) -> None:
 @click.pass_obj
 def build(root: Path | None, /, patch: str | None, save: Path | None, **given: Any) -> None:
     """Build a patched kernel and its selftests, and print their folders."""
-    from toolkit.workflow import saved_build
+    from toolkit.workflow import pipeline
 
     with open_run.open_run(root, patch, given) as (run, _):
+        pipeline.build(run, save)
         built, suites = run.kernel, run.built_suites
-        if save:
-            saved_build.save(run.bundle(), save)
     click.echo(save or built.path)
     for suite in () if save else suites:
         click.echo(suite.path)

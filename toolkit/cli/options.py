@@ -76,6 +76,16 @@ class Number(click.FloatRange):
         return number
 
 
+def parse_shard(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Return both numbers of ``I/N``, the I-th of N parts; what is none is refused."""
+    if value is None:
+        return None
+    number, _slash, shards = value.partition("/")
+    if number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards):
+        return int(number), int(shards)
+    raise click.BadParameter(f"{value!r} is no part: write 2/4 for the second of four")
+
+
 VERSION = click.option(
     "--version",
     "series_version",
@@ -220,6 +230,12 @@ SLOW = click.option("--slow", is_flag=True, help="Run the cases marked slow, too
 TESTS = several(
     click.option(
         "--test", "-t", "tests", multiple=True, metavar="GLOB", help="Only these programs."
+    ),
+    click.option(
+        "--shard",
+        metavar="I/N",
+        callback=parse_shard,
+        help="Only the I-th of N parts of the programs, which are dealt out in turn.",
     ),
     SLOW,
     CONDITIONS,

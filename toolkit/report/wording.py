@@ -38,7 +38,7 @@ _PLURAL = {
     Status.SKIP: "skipped",
 }
 # options that a repetition replaces or does without
-_CHOOSING = ("--test", "-t", "--suite", "-s", "--coverage-fail-under")
+_CHOOSING = ("--test", "-t", "--shard", "--suite", "-s", "--coverage-fail-under")
 # options that say where this host keeps its files, and those whose values are no paths
 _FOLDERS = ("--root", "--run-dir")
 _NO_PATHS = ("--append", "--test", "-t")
@@ -104,7 +104,7 @@ def repeat(result: RunResult, leaf_id: str) -> str:
         return command(result)
     words = _without(result.command, _CHOOSING)
     if not program:
-        kept = _without(result.command, ("--test", "-t", "--coverage-fail-under"))
+        kept = _without(result.command, ("--test", "-t", "--shard", "--coverage-fail-under"))
         rest = _without(kept[2:], (), flags=("--slow", "--coverage"))
         return visible(shlex.join([*kept[:1], BOOT, *rest]))
     chosen = ["--suite", suite, "--test", glob.escape(program)]

@@ -77,10 +77,12 @@ class Runner:
     def _boot_splats(self) -> tuple[Splat, ...]:
         return merged(self._recalled_boot, self.pool.boot_splats)
 
-    def select(self, globs: Sequence[str]) -> tuple[TestProgram, ...]:
-        """Return the programs whose name matches, all without a glob.
+    def select(
+        self, globs: Sequence[str], shard: tuple[int, int] = (1, 1)
+    ) -> tuple[TestProgram, ...]:
+        """Return the programs whose name matches, all without a glob; of these a shard: I of N.
 
-        Raises :class:`UserError` when a glob matches none.
+        Raises :class:`UserError` when a glob matches none, and when the shard has none.
         """
         every = [program for suite in self.suites for program in suite.programs]
         for glob in globs:
@@ -89,11 +91,18 @@ class Runner:
                     f"no test program is called {glob!r}",
                     hint=f"there is: {', '.join(program.name for program in every) or 'none'}",
                 )
-        return tuple(
+        chosen = [
             program
             for program in every
             if not globs or any(fnmatch.fnmatchcase(program.name, glob) for glob in globs)
-        )
+        ]
+        number, shards = shard
+        if chosen and number > len(chosen):
+            raise UserError(
+                f"shard {number} of {shards} has no program: there are {len(chosen)} in all",
+                hint=f"have at most {len(chosen)} shards",
+            )
+        return tuple(chosen[number - 1 :: shards])
 
     def start(self) -> None:
         """Have machines ready, and announce what their kernel complained of while booting."""

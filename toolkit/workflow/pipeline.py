@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from toolkit.core.errors import (
     EXIT_INTERRUPTED,
@@ -23,7 +24,7 @@ from toolkit.report import artifacts, coverage_view, history
 from toolkit.series import blame
 from toolkit.testing import coverage, verdicts
 from toolkit.testing.gcda import BOOT
-from toolkit.workflow import baseline, per_patch, reproducer, run_result
+from toolkit.workflow import baseline, per_patch, reproducer, run_result, saved_build
 from toolkit.workflow.reproducer import Kit
 from toolkit.workflow.run import Run
 
@@ -37,7 +38,7 @@ def build_and_test(run: Run, test: Callable[[Run], object] | None = None) -> Run
     ``test`` does other tests than the request asks for. Errors become part of the result and are
     raised again for the caller to show.
     """
-    try:
+    with _reported(run):
         (test or _test)(run)
         covered = _coverage(run)
         verdict, code = verdicts.verdict(run.findings.leaves)
@@ -47,6 +48,25 @@ def build_and_test(run: Run, test: Callable[[Run], object] | None = None) -> Run
         message = short or verdicts.reason(run.findings.leaves)
         result = run_result.of(run, verdict, code, message)
         return _concluded(run, replace(result, coverage=covered), may_be_lost=False)
+
+
+def build(run: Run, folder: Path | None = None) -> None:
+    """Build kernel and selftests, and save what testing needs into ``folder``.
+
+    Where that fails, the reports of a run are written: a CI shows them in any case. The error is
+    raised again.
+    """
+    with _reported(run):
+        _ = run.kernel, run.built_suites
+        if folder:
+            saved_build.save(run.bundle(), folder)
+
+
+@contextlib.contextmanager
+def _reported(run: Run) -> Iterator[None]:
+    """Make a result with its reports of whatever ends a run early, and raise it again."""
+    try:
+        yield
     except KeyboardInterrupt:
         interrupted = run_result.of(run, Verdict.INTERRUPTED, EXIT_INTERRUPTED, "interrupted")
         _concluded(run, interrupted)
@@ -90,7 +110,7 @@ def _coverage(run: Run) -> Coverage | None:
         return measured, False, coverage_view.headline(measured.coverage)
 
     measured = run.stages.run("coverage", work)
-    if not run.request.tests:
+    if not run.request.partial:
         for entry in measured.stale:
             place = f"{entry.file}: {entry.line or entry.function}"
             run.observer.notice(

@@ -29,6 +29,7 @@ class Request:
     jobs: int = field(default_factory=limits.cpus)
     cold: bool = False
     tests: tuple[str, ...] = ()  # globs over program names; empty: all
+    shard: tuple[int, int] = (1, 1)  # which of how many parts of the programs
     slow: bool = False
     env: tuple[tuple[str, str], ...] = ()  # names and values for the test programs
     timeout_factor: float = 1.0  # stretches the limits of all test programs
@@ -47,6 +48,11 @@ class Request:
     coverage: bool = False  # count which lines of the series the programs run
     coverage_fail_under: float | None = None  # percentage of them that must be run
     step_summary: Path | None = None  # where a CI page's summary of the job is collected
+
+    @property
+    def partial(self) -> bool:
+        """Whether some of the suites' programs are left out."""
+        return bool(self.tests) or self.shard != (1, 1)
 
     @property
     def test_environment(self) -> dict[str, str]:

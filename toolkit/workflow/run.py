@@ -333,7 +333,7 @@ class Run:
         if built_suites is not None:
             self._reached = replace(self._reached, built_suites=tuple(built_suites))
         runner = self.runner
-        programs = runner.select(self.request.tests)
+        programs = runner.select(self.request.tests, self.request.shard)
 
         def work() -> tuple[None, bool, str]:
             tested = runner.run(programs)
@@ -348,7 +348,7 @@ class Run:
                 runner.start()  # stages of their own in the display
             self.stages.run("test", work)
         tested = runner.finish()
-        if not self.request.tests:
+        if not self.request.partial:
             for line in verdicts.stale(tested.leaves, runner.known):
                 self.observer.notice(line)
         return tested

@@ -51,6 +51,12 @@ def test_a_boot_is_repeated_without_tests() -> None:
     assert wording.repeat(result, "boot/dmesg") == "toolkit boot -p v4 -s kvm"
 
 
+def test_a_repetition_is_no_part_of_the_programs() -> None:
+    result = a_result.passed(command=("toolkit", "test", "--from", "b", "--shard", "2/4"))
+    assert wording.repeat(result, "kvm/a/b") == "toolkit test --from b --suite kvm --test a"
+    assert wording.repeat(result, "boot/dmesg") == "toolkit boot --from b"
+
+
 def test_a_repetition_asks_for_no_percentage() -> None:
     words = ("toolkit", "build-and-test", "--coverage", "-p", "v4", "--coverage-fail-under", "95")
     result = a_result.passed(command=words)

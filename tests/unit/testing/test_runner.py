@@ -226,6 +226,16 @@ def test_globs_choose_programs(bench: Bench) -> None:
     assert "b_test" in caught.value.hint
 
 
+def test_shards_are_dealt_all_programs_once(bench: Bench) -> None:
+    made = bench.runner()
+    dealt = [[each.name for each in made.select((), (number, 2))] for number in (1, 2)]
+    assert dealt == [["a_test", "c_test"], ["b_test"]]
+    assert [each.name for each in made.select(("[bc]*",), (2, 2))] == ["c_test"]
+    with pytest.raises(UserError, match="shard 4 of 4 has no program: there are 3") as caught:
+        made.select((), (4, 4))
+    assert "at most 3 shards" in caught.value.hint
+
+
 def test_a_splat_says_during_what_it_came(bench: Bench) -> None:
     bench.gives["b_test"] = {"splats": (OOPS,)}
     made = bench.run()

@@ -12,18 +12,19 @@ from tests import a_result
 from tests.unit.fake_tree import make_base
 from tests.unit.fake_tree import series as fake_series
 from toolkit.core import paths
+from toolkit.core.errors import BuildError, ToolMissingError
 from toolkit.core.model.coverage import Coverage
 from toolkit.core.model.kernel import KernelBuild
-from toolkit.core.model.result import Verdict
+from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.series import Explained, PatchedTree
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.core.observer import Silent
 from toolkit.kernel import gcov_build
 from toolkit.kernel.gcov_build import Profiled
-from toolkit.report import artifacts
+from toolkit.report import artifacts, history
 from toolkit.testing import coverage
 from toolkit.testing.coverage import Measured
-from toolkit.workflow import pipeline
+from toolkit.workflow import pipeline, stage_work
 from toolkit.workflow.reached import Findings, Reached
 from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
@@ -120,3 +121,36 @@ def test_no_run_passes_whose_reports_cannot_be_written(
     monkeypatch.setattr(artifacts, "write", no_space)
     with pytest.raises(OSError, match="No space left"):
         finish(tmp_path, monkeypatch, Status.PASS)
+
+
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> RunResult:
+    """Return the result that a build leaves which ends in ``error``."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def fetch(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(stage_work, "fetch", fetch)
+    run = Run(Request(patch="v4"), paths.resolve(PROJECT), tmp_path, Silent())
+    with pytest.raises(type(error)):
+        pipeline.build(run)
+    return artifacts.read_result(tmp_path)
+
+
+def test_a_build_that_breaks_leaves_the_reports_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = BuildError("the kernel does not build", detail=["a.c:1:2: error: expected ';'"])
+    result = built(tmp_path, monkeypatch, error)
+    assert (result.verdict, result.exit_code) == (Verdict.BUILD_BREAK, 1)
+    assert "expected ';'" in (tmp_path / artifacts.JUNIT).read_text()
+    assert "does not build" in (tmp_path / artifacts.SUMMARY).read_text()
+    (entry,) = history.runs(tmp_path / "state/kernel-toolkit/history.sqlite", limit=9)
+    assert entry.verdict is Verdict.BUILD_BREAK
+
+
+def test_a_build_that_the_host_fails_says_so_in_its_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = built(tmp_path, monkeypatch, ToolMissingError("make"))
+    assert (result.verdict, result.exit_code) == (Verdict.INFRASTRUCTURE, 3)
