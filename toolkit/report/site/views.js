@@ -110,6 +110,7 @@ function caseView(all, scope, chosen, values) {
     words: `${when(all.runs[run[at]].started)} ${subject(all.runs[run[at]])}: ${statusOf(code[at])}${ms[at] < 0 ? '' : `, ${duration(ms[at])}`}`,
   });
   const timed = ats.filter((at) => ms[at] >= 0).map(point);
+  const drawn = timed.slice(-200); // more points nobody tells apart
   const newest = all.runs[run[found.now]];
   return [
     h('p', { class: 'crumb' }, h('a', { href: link('cases') }, 'Cases'), ' / ', h('a', { href: link('cases', { q: one.program.id }) }, one.program.id)),
@@ -122,7 +123,7 @@ function caseView(all, scope, chosen, values) {
       fact('Changes', found.changes ? `${found.changes}, between good and bad` : 'none between good and bad'),
       timed.length ? fact('Median time', duration(median(timed.map((each) => each.ms)))) : null),
     section('record', 'Record', `Its ${plural(ats.length, 'result')}, the newest last.`, fullRecord(ats.map(point))),
-    timed.length > 1 && section('times', 'Times', null, h('figure', {}, timeline(timed, `Times of ${one.id} over ${timed.length} runs`))),
+    timed.length > 1 && section('times', 'Times', drawn.length < timed.length && 'The last 200.', h('figure', {}, timeline(drawn, `Times of ${one.id} in ${drawn.length} runs`))),
     section('lines', 'By series and kernel', null, byLine(all, ats)),
     found.change && section('last-change', 'Its last change', null, changeList(all, [found])),
     section('repeat', 'Look closer', null,
