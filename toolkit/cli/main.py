@@ -16,6 +16,7 @@ from toolkit import __version__
 from toolkit.cli import (
     bench,
     bisect,
+    ci,
     crash,
     history,
     mail,
@@ -224,6 +225,7 @@ cli.add_command(history.reproduce)
 cli.add_command(history.history)
 cli.add_command(history.compare)
 cli.add_command(site.site)
+cli.add_command(ci.ci)
 cli.add_command(maintenance.doctor)
 cli.add_command(maintenance.cache)
 cli.add_command(maintenance.runs)
