@@ -168,9 +168,13 @@ class Bare:
 
     def fill_cache(self, cache: Path) -> None:
         """Let the toolkit find there what ``cache`` has, the user's kernel-toolkit folder."""
-        place = Path(f"{self.root}{_CACHE}")
+        place = Path(f"{self.root}{_CACHE}/kernel-toolkit")
         place.mkdir(parents=True)
-        self._run(["cp", "-a", "--reflink=auto", str(cache), str(place / "kernel-toolkit")])
+        # Entries alone: work folders are large, and change while they are copied.
+        entries = [str(path) for path in cache.iterdir() if path.name not in ("work", "speed")]
+        argv = ["cp", "-a", "--reflink=auto", *entries, str(place)]
+        # What other runs are making meanwhile may vanish; the toolkit checks what it finds.
+        process.run(argv, deadline=self._deadline, merge=True, check=False)
 
     def run(self, command: str) -> Outcome:
         """Run ``./bootstrap COMMAND`` inside, printing what it prints."""

@@ -29,6 +29,9 @@ _FREE_MEMORY = "free some memory, or lower --jobs, and run again"
 _EXHAUSTED = (
     (r"No space left on device", "free some disk space (toolkit cache prune) and run again"),
     (r"Disk quota exceeded", "free some of your disk quota (toolkit cache prune) and run again"),
+    # EFBIG of whoever ignores SIGXFSZ, and what make and shells say of one that it killed.
+    (r"File (?:too large|size limit exceeded)", "raise the limit of a file's size (ulimit -f)"),
+    (r"CPU time limit exceeded", "raise the limit of processor time (ulimit -t)"),
     (r"virtual memory exhausted", _FREE_MEMORY),
     (r"out of memory allocating \d+ bytes", _FREE_MEMORY),
     (r"memory exhausted", _FREE_MEMORY),
