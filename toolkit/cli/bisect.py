@@ -44,7 +44,7 @@ EXIT_MISUSED = 129  # what git itself exits with for wrong usage
 _SEARCH, _STEP = "git:.", "tree:."
 _GIT = "git:"
 _ENDS = ("--good", "--bad")
-_OURS = ("kernel", "suites", "good", "bad", "leaf", "run_dir")
+_OURS = ("kernel", "suites", "programs", "good", "bad", "leaf", "run_dir")
 _NOT_FOR_BOOT = ("slow", "repeat")
 
 
@@ -137,6 +137,7 @@ _RANGE = options.several(
     help=f"The repository, as git:PATH; default: {_SEARCH}, and {_STEP} for one step.",
 )
 @click.option("--suite", "-s", "suites", multiple=True, help="A suite; default: the leaf's.")
+@options.PROGRAM
 @options.BUILD
 @options.MACHINE
 @options.SLOW
@@ -165,6 +166,7 @@ def bisect(context: click.Context, /, good: tuple[str, ...], bad: str | None, **
       129  the caller is at fault; git stops
       130  interrupted; git stops
     """
+    given = options.with_programs(given)
     if bool(good) != bool(bad):
         raise click.UsageError("--good and --bad go together")
     context.exit(

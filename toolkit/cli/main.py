@@ -139,7 +139,8 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
             _show(error)
         click.echo("waiting for an edit; ^C ends", err=True)
 
-    where = watch_.places(paths.resolve(root), patch, given["kernel"], given.get("profile"))
+    suites = options.with_programs(given)["suites"]
+    where = watch_.places(paths.resolve(root), patch, given["kernel"], given.get("profile"), suites)
     watch_.watch(once, where)
 
 

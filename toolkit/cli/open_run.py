@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from toolkit.cli import options
+
 # Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
 if TYPE_CHECKING:
     from toolkit.testing.result_cache import ResultCache
@@ -37,11 +39,16 @@ def open_run(
     from toolkit.core import paths
     from toolkit.host import command_log, locks
     from toolkit.report import terminal, terminal_summary
+    from toolkit.testing import outside_suites
     from toolkit.vm import qmp
     from toolkit.workflow.run import Run
 
     if "accel" in given:  # the command is one that starts machines
         qmp.check_folder(tempfile.gettempdir())
+    given = options.with_programs(given)
+    for name in filter(outside_suites.is_path, given.get("suites", ())):
+        if not given.get("saved"):
+            outside_suites.checked(name)
     request = _request(patch, given, command or repeatable(sys.argv))
     place = folder(root, patch or request.kernel, given.get("run_dir"))
     with crash.described(place), terminal.open_display(sys.stderr) as observer:

@@ -44,6 +44,16 @@ def several(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
+def with_programs(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a command with each --program as a suite of its own."""
+    if not given.get("programs"):
+        return given
+    from toolkit.testing import outside_suites
+
+    named = (f"{outside_suites.PROGRAM}{file}" for file in given["programs"])
+    return {**given, "suites": (*given.get("suites", ()), *named), "programs": ()}
+
+
 def complete_series(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Return the series whose full or short name begins with ``incomplete``."""
     from toolkit.core import paths
@@ -141,9 +151,23 @@ BUILD = several(
         help="Where to put results; default: a new folder under the XDG state folder.",
     ),
 )
+PROGRAM = click.option(
+    "--program",
+    "programs",
+    multiple=True,
+    metavar="FILE",
+    help="A script or binary to run as a test; its exit status is the verdict.",
+)
 RUN = several(
     KERNEL,
-    click.option("--suite", "-s", "suites", multiple=True, help="A suite, or upstream:TARGET."),
+    click.option(
+        "--suite",
+        "-s",
+        "suites",
+        multiple=True,
+        help="A suite, upstream:TARGET, or a folder in kselftest form: ./my-suite.",
+    ),
+    PROGRAM,
     BUILD,
     click.option("--cold", is_flag=True, help="Ignore what the cache has."),
 )

@@ -22,6 +22,7 @@ class Arch:
     tcg_cpu: str
     kvm_cpu: str
     kvm_cpu_unnested: str  # the same without what a KVM in the guest would need
+    elf_machines: tuple[int, ...]  # linux/elf-em.h: of the programs that it may run
 
 
 X86_64 = Arch(
@@ -42,6 +43,7 @@ X86_64 = Arch(
     kvm_cpu="host",
     # A feature that the host lacks may be switched off as well.
     kvm_cpu_unnested="host,-svm,-vmx",
+    elf_machines=(62, 3),  # EM_X86_64; EM_386, which CONFIG_IA32_EMULATION runs
 )
 
 _KNOWN = {X86_64.machine: X86_64, "amd64": X86_64}

@@ -1,4 +1,4 @@
-"""Reads from an ELF file which shared libraries it wants: enough to fill an initramfs."""
+"""Reads from an ELF file what machine it is for, and which shared libraries it wants."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 
 MAGIC = b"\x7fELF"
+_MSB = 2  # in the byte of an ELF file that says how its numbers are stored
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NULL, _DT_NEEDED, _DT_STRTAB = 0, 1, 5
 
@@ -16,6 +17,14 @@ class Wants:
 
     libraries: tuple[str, ...] = ()
     interpreter: str = ""
+
+
+def machine(data: bytes) -> int:
+    """Return the number of the machine that an ELF file is for, by elf(5); -1 where it is cut."""
+    if len(data) < 0x14:
+        return -1
+    (number,) = struct.unpack_from(">H" if data[5] == _MSB else "<H", data, 0x12)
+    return int(number)
 
 
 def wants(data: bytes) -> Wants:

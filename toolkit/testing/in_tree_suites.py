@@ -20,7 +20,7 @@ from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import BuiltSuite
 from toolkit.host import process
 from toolkit.kernel.kconfig import parse_config
-from toolkit.testing import verdicts
+from toolkit.testing import outside_suites, verdicts
 
 PREFIX = "upstream:"
 SUITE_PREFIX = "upstream-"
@@ -122,6 +122,8 @@ def chosen(suites: Sequence[BuiltSuite], wanted: Sequence[str]) -> tuple[BuiltSu
 
 
 def _is_called(suite: str, wanted: str) -> bool:
+    if outside_suites.is_path(wanted):
+        return suite == outside_suites.name_of(wanted)
     if not wanted.startswith(PREFIX):
         return suite == wanted
     end = wanted.removeprefix(PREFIX).replace("/", "-")
@@ -157,7 +159,12 @@ def read(tree: PatchedTree, name: str) -> str | None:
 def fragment(tree: PatchedTree, target: str) -> Fragment:
     """Return the options in the target's own ``config``, as wishes."""
     name = f"{FOLDER}/{target}/config"
-    return Fragment(name, parse_config(read(tree, name) or ""), soft=True)
+    return wishes(read(tree, name) or "", name)
+
+
+def wishes(config: str, origin: str) -> Fragment:
+    """Return the options in the text of a target's ``config``, as wishes."""
+    return Fragment(origin, parse_config(config), soft=True)
 
 
 def settings(tree: PatchedTree, target: str) -> str:
@@ -185,8 +192,14 @@ def lay_out(source: Path, place: Path, deadline: Deadline) -> Path:
                 (place / at / path.name).symlink_to(path)
         at /= part
     copy = place / FOLDER
-    process.run(["rsync", "-a", "--delete", f"{source / FOLDER}/", f"{copy}/"], deadline=deadline)
+    put(source / FOLDER, copy, deadline, links="--links")
     return copy
+
+
+def put(source: Path, target: Path, deadline: Deadline, links: str = "--copy-unsafe-links") -> None:
+    """Make the folder ``target`` a copy of ``source``, with what links out of it lead to."""
+    argv = ["rsync", "-a", "--delete", "--exclude=.git", links, f"{source}/", f"{target}/"]
+    process.run(argv, deadline=deadline)
 
 
 def arguments(selftests: Path, target: str, included: Path) -> list[str]:

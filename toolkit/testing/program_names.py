@@ -61,6 +61,9 @@ def _candidates(suite: Suite, tree: Callable[[], PatchedTree]) -> Iterator[str]:
 
 
 def _of_folder(folder: Path) -> Iterator[str]:
+    if folder.is_file():  # a program from elsewhere
+        yield folder.name
+        return
     for count, path in enumerate(folder.rglob("*")):
         if count > _MAX_FILES:
             return

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -29,7 +30,7 @@ from toolkit.kernel.build_failure import explain_failure, refuse_strange
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.kconfig import parse_fragment
 from toolkit.kernel.make import INHERITED
-from toolkit.testing import in_tree_suites, suite_manifest, verdicts
+from toolkit.testing import in_tree_suites, outside_suites, suite_manifest, verdicts
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
 SHARED = "lib"  # C helpers of every suite; no suite itself
@@ -54,6 +55,7 @@ class Suite:
     allowed: tuple[KnownFailure, ...] = ()
     memory_mib: int = 0  # what a machine needs where its image gives less
     limit_of_tree: bool = False  # the timeout is the kernel tree's, which is for hardware
+    outside: bool = False  # ``path`` is a folder or a program from outside this checkout
 
     @property
     def kvm(self) -> bool:
@@ -64,9 +66,11 @@ class Suite:
 def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
     """Return the suite called ``name``, or ``upstream:TARGET`` for one of the kernel's own.
 
-    ``tree`` is asked for only where the latter has to be looked for. Raises :class:`UserError`
-    listing what there is.
+    It may be a path, too (:mod:`toolkit.testing.outside_suites`). ``tree`` is asked for only where
+    one of the kernel's own has to be looked for. Raises :class:`UserError` listing what there is.
     """
+    if outside_suites.is_path(name):
+        return _outside(name)
     if name.startswith(in_tree_suites.PREFIX):
         target = in_tree_suites.resolve(tree(), name.removeprefix(in_tree_suites.PREFIX))
         name = in_tree_suites.suite_name(target)
@@ -90,6 +94,19 @@ def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
         hint=f"did you mean {near[0]}?"
         if near
         else f"there is: {', '.join(names) or 'none'}; upstream:TARGET is one of the kernel's own",
+    )
+
+
+def _outside(name: str) -> Suite:
+    path = outside_suites.checked(name)
+    config, settings = path / "config", path / "settings"  # of which a program has neither
+    return Suite(
+        name=outside_suites.name_of(name),
+        path=path,
+        timeout=_timeout(_text(settings), str(settings)),
+        fragments=(in_tree_suites.wishes(_text(config), str(config)),),
+        limit_of_tree=True,
+        outside=True,
     )
 
 
@@ -161,7 +178,16 @@ def build(
     """
     job = _Job(builder, tree, kernel, log, deadline)
     tools = builder.compiler(deadline), digest(_LAUNCHER_SOURCE.read_bytes())
-    if suite.path and not suite.target:
+    if suite.path and suite.outside:
+        if suite.path.is_file():
+            fill = partial(_take_program, job, suite.path)
+            key = digest(suite.path.name, digest(suite.path.read_bytes()), *tools)
+        else:
+            fill = partial(_build_upstream, job, suite.name, outside=suite.path)
+            files = _content(suite.path), _content(suite.path.parent / SHARED)
+            read = part_of(tree, in_tree_suites.READS)
+            key = digest(suite.name, *files, tree.base.key, read, *tools)
+    elif suite.path and not suite.target:
         fill = partial(_build_carried, job, suite.name, suite.path)
         files = _content(suite.path), _content(suite.path.parent / SHARED)
         key = digest(*files, tree.base.key, part_of(tree, _USED_OF_TREE), *tools)
@@ -201,7 +227,7 @@ def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree
             suite.name,
             name,
             timeout or suite.timeout,
-            by_status=bool(suite.target),
+            by_status=bool(suite.target) or suite.outside,
             unbuilt=facts["faults"].get(name, ""),
             folder=facts["folder"],
             launcher=_LAUNCHER,
@@ -301,14 +327,29 @@ def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
         (folder / _FACTS).write_text(json.dumps(facts))
 
 
-def _build_upstream(job: _Job, target: str, folder: Path) -> None:
+def _take_program(job: _Job, file: Path, folder: Path) -> None:
+    """Make a suite of one program, which is there already."""
+    installed = folder / "installed"
+    installed.mkdir()
+    shutil.copyfile(file, installed / file.name)
+    (installed / file.name).chmod(0o755)
+    job.install_launcher(installed)
+    (folder / _FACTS).write_text(json.dumps({"programs": [file.name], "faults": {}, "folder": ""}))
+
+
+def _build_upstream(job: _Job, target: str, folder: Path, outside: Path | None = None) -> None:
     """Build one of the kernel's own suites: whatever of it compiles here.
 
-    Raises :class:`BuildError` when nothing does of what a series may have broken.
+    ``outside`` is a folder that takes the place of the target in the tree. Raises
+    :class:`BuildError` when nothing compiles of what a series may have broken.
     """
     installed, included, failure = folder / "installed", folder / "included", None
     with job.builder.work_tree(job.tree, job.deadline) as work:
         selftests = in_tree_suites.lay_out(work.source(), work.folder / "upstream", job.deadline)
+        if outside:
+            in_tree_suites.put(outside, selftests / target, job.deadline)
+            if (outside.parent / SHARED / "suite.mk").is_file():
+                in_tree_suites.put(outside.parent / SHARED, selftests / SHARED, job.deadline)
         # Built from nothing: most of these Makefiles do not know which headers they depend on.
         objects = work.folder / "upstream-objects"
         Cache.remove_tree(objects)
@@ -317,6 +358,7 @@ def _build_upstream(job: _Job, target: str, folder: Path) -> None:
         results, sources = (objects, installed, included), (work.source(), work.folder / "upstream")
         places = _Places(results, sources, beside=(selftests,))
         argv = [*job.argv(objects), *in_tree_suites.arguments(selftests, target, included)]
+        argv += [f"KSFT={selftests}"] if outside else []
         try:
             job.make([*argv, "--keep-going", "all"], places)
         except (BuildError, InfrastructureError) as error:

@@ -24,7 +24,7 @@ from toolkit.core.observer import Observer
 from toolkit.core.paths import Paths
 from toolkit.core.text import visible
 from toolkit.series import catalog
-from toolkit.testing import in_tree_suites, leaf_ids, verdicts
+from toolkit.testing import in_tree_suites, leaf_ids, outside_suites, verdicts
 from toolkit.testing.classify import program_of
 from toolkit.testing.leaf_ids import BOOT
 from toolkit.testing.result_cache import ResultCache
@@ -78,7 +78,7 @@ def question(leaf: str, suites: Sequence[str], repeat: int = 1) -> Question:
     if suites and not any(_begins_with(whole, name) for name in suites):
         if len(suites) > 1:
             raise UserError(f"{leaf!r} is in none of the suites {', '.join(suites)}")
-        whole = f"{suites[0]}/{whole}"
+        whole = f"{outside_suites.name_of(suites[0])}/{whole}"
     suite, slash, rest = whole.partition("/")
     if not (suite and slash and rest) or suite.startswith(in_tree_suites.PREFIX):
         raise UserError(
@@ -90,7 +90,7 @@ def question(leaf: str, suites: Sequence[str], repeat: int = 1) -> Question:
 def _begins_with(leaf: str, suite: str) -> bool:
     if suite.startswith(in_tree_suites.PREFIX):  # each tree decides which folder that is
         return leaf.startswith(in_tree_suites.SUITE_PREFIX)
-    return leaf.startswith(f"{suite}/")
+    return leaf.startswith(f"{outside_suites.name_of(suite)}/")
 
 
 @dataclass(slots=True)

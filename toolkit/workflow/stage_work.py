@@ -84,12 +84,15 @@ def wanted_suites(
     """Return the suites asked for, else those that the series names, else those that it changes.
 
     ``tree`` is asked for only where it is needed. Raises :class:`UserError`, before anything is
-    built, for a --test that names no program.
+    built, for a --test that names no program, and for two suites of one name.
     """
     names = request.suites or (series.suites if series else ())
     if not names and series and (names := in_tree_suites.touched(tree())):
         observer.notice(f"the series changes tests of the kernel tree: running {', '.join(names)}")
     wanted = tuple(suites.find(paths.suites, name, tree) for name in names)
+    called = [suite.name for suite in wanted]
+    if twice := next((name for name in called if called.count(name) > 1), ""):
+        raise UserError(f"two suites are called {twice}", hint="name each once, or rename one")
     program_names.check(request.tests, wanted, tree)
     return wanted
 

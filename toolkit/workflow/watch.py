@@ -10,6 +10,7 @@ import watchfiles
 from toolkit.core.errors import UserError
 from toolkit.core.paths import Paths
 from toolkit.series import catalog
+from toolkit.testing import outside_suites
 
 _SETTLE = 200  # milliseconds of quiet after an edit: editors write a file in several steps
 _TREE = "tree:"
@@ -17,16 +18,19 @@ _TREE = "tree:"
 Changes = Callable[[Sequence[Path]], Iterator[object]]
 
 
-def places(paths: Paths, patch: str | None, kernel: str, profile: str | None) -> list[Path]:
+def places(
+    paths: Paths, patch: str | None, kernel: str, profile: str | None, suites: Sequence[str] = ()
+) -> list[Path]:
     """Return the folders and files that a run's results depend on, as far as people edit them.
 
-    ``patch``, ``kernel`` and ``profile`` are as the command line has them.
+    ``patch``, ``kernel``, ``profile`` and ``suites`` are as the command line has them.
     """
     own = [paths.patches, paths.suites, paths.images]
     series = catalog.places(patch, paths.patches) if patch else ()
     named = [each for each in series if not each.resolve().is_relative_to(paths.patches)]
     given = (profile or "", kernel.removeprefix(_TREE) if kernel.startswith(_TREE) else "")
     named += map(Path, filter(None, given))
+    named += [outside_suites.place(name) for name in suites if outside_suites.is_path(name)]
     return [place for place in (*own, *named) if place.exists()]
 
 

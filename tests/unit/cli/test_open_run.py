@@ -52,6 +52,17 @@ def test_a_temporary_folder_that_is_too_deep(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize("words", [("--suite", "./none"), ("--program", "none")])
+def test_what_is_to_be_tested_is_looked_for_before_a_kernel_is(
+    tmp_path: Path, words: tuple[str, str]
+) -> None:
+    env = {"XDG_CACHE_HOME": f"{tmp_path}/cache", "XDG_STATE_HOME": f"{tmp_path}/state"}
+    done = call(tmp_path, "build-and-test", "--kernel", "git:/nowhere", *words, **env)
+    assert done.returncode == 2
+    assert f"{words[0]} {words[1]}: " in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
 def test_no_home_folder_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown() -> Path:
         raise RuntimeError("Could not determine home directory.")
