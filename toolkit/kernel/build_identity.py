@@ -24,19 +24,22 @@ def identity(kernel: KernelBuild, deadline: Deadline) -> str:
     """
     with tempfile.TemporaryDirectory(prefix="toolkit-same-") as scratch:
         folder = Path(scratch)
-        parts = {"kernel": _normalised(kernel.image, folder / "kernel", deadline)}
+        parts = {"kernel": normalised(kernel.image, folder / "kernel", deadline)}
         if kernel.modules:
             with tarfile.open(kernel.modules) as archive:
                 archive.extractall(folder, filter="data")
             parts |= {
-                str(path.relative_to(folder)): _normalised(path, folder / "module", deadline)
+                str(path.relative_to(folder)): normalised(path, folder / "module", deadline)
                 for path in sorted(folder.rglob("*.ko"))
             }
     return digest(parts)
 
 
-def _normalised(path: Path, scratch: Path, deadline: Deadline) -> str:
-    """Return a digest of an ELF file without :data:`_STRIPPED`, or of any other file as it is."""
+def normalised(path: Path, scratch: Path, deadline: Deadline) -> str:
+    """Return a digest of an ELF file without :data:`_STRIPPED`, or of any other file as it is.
+
+    ``scratch`` is where what is left of it may be written.
+    """
     with path.open("rb") as file:
         if file.read(len(elf.MAGIC)) != elf.MAGIC:
             return digest(path.read_bytes())

@@ -220,18 +220,9 @@ class Builder:
         folder: Path,
         log: Path,
     ) -> None:
-        source, output = work.source(), work.output(config)
-        incremental.claim(output, source)
-        if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
-            (output / ".config").write_text(config.text)
-        image = self._image(config)
         counting = gcov_build.wanted(work.tree, config.text)
-        reuse: dict[str, str] = {}
-        # What the compiler writes beside an object that counts its lines names the build folder.
-        if not gcov_build.is_on(config.text):
-            reuse = ccache_environment(self.cache, build_rules.rules(work.tree))
-        make = replace(self.make(source, output, work.deadline, work.tree), log=log, env=reuse)
-        self._bring_up_to_date(make, config, Path(image).name, gcov_build.words(counting))
+        make = self._finished(work, config, log, counting)
+        source, output, image = make.source, make.output, self._image(config)
         release = (output / "include/config/kernel.release").read_text().strip()
         shutil.copyfile(output / image, folder / KERNEL)
         shutil.copyfile(output / "System.map", folder / "System.map")
@@ -243,6 +234,36 @@ class Builder:
             gcov_build.keep(counting, source, output, folder)
         facts = {"release": release, "image": digest((folder / KERNEL).read_bytes())}
         (folder / "build.json").write_text(json.dumps(facts))
+
+    @contextlib.contextmanager
+    def finished(
+        self, tree: PatchedTree, config: KernelConfig, deadline: Deadline, log: Path
+    ) -> Iterator[Make]:
+        """Lend the build folder with a finished build of ``tree`` in it, and what runs make there.
+
+        It is for what is made beside that build, and locked against other runs meanwhile. Raises
+        as :meth:`build` does.
+        """
+        with self.work_tree(
+            tree, deadline, lambda at: build_folders.has_built(at, config.text)
+        ) as work:
+            yield self._finished(work, config, log, gcov_build.wanted(tree, config.text))
+
+    def _finished(
+        self, work: WorkTree, config: KernelConfig, log: Path, counting: Sequence[str]
+    ) -> Make:
+        source, output = work.source(), work.output(config)
+        incremental.claim(output, source)
+        if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
+            (output / ".config").write_text(config.text)
+        reuse: dict[str, str] = {}
+        # What the compiler writes beside an object that counts its lines names the build folder.
+        if not gcov_build.is_on(config.text):
+            reuse = ccache_environment(self.cache, build_rules.rules(work.tree))
+        make = replace(self.make(source, output, work.deadline, work.tree), log=log, env=reuse)
+        image = Path(self._image(config)).name
+        self._bring_up_to_date(make, config, image, gcov_build.words(counting))
+        return make
 
     def _bring_up_to_date(
         self, make: Make, config: KernelConfig, image: str, words: Sequence[str]

@@ -1,7 +1,8 @@
 """Build an edit that reaches modules alone by the commands that kbuild recorded.
 
 This is the whole entrance to the package: ``worktree`` writes a :class:`ChangeLog`, and ``kbuild``
-claims a build folder and brings it up to date. With ``replay=False`` make does all of it, and
+claims a build folder and brings it up to date; :class:`Variants` makes modules of other sources
+beside what was built there. With ``replay=False`` make does all of it, and
 gives the same bytes (tests/vm/test_replay.py).
 """
 
@@ -13,9 +14,10 @@ from pathlib import Path
 from toolkit.kernel.incremental import affected
 from toolkit.kernel.incremental import replay as recorded
 from toolkit.kernel.incremental.change_log import ChangeLog
+from toolkit.kernel.incremental.variants import Part, Variants
 from toolkit.kernel.make import Make
 
-__all__ = ["ChangeLog", "claim", "update"]
+__all__ = ["ChangeLog", "Part", "Variants", "claim", "update"]
 
 
 def claim(output: Path, source: Path) -> None:

@@ -27,21 +27,26 @@ from toolkit.kernel.make import INHERITED, REPRODUCIBLE, Make
 Step = Callable[[str], None]
 
 # With these kbuild does more to an object or a module than the command that it records.
-_MORE = (
+MORE = (
     "CONFIG_MODVERSIONS=y",
     "CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT=y",
     "CONFIG_DEBUG_INFO_BTF_MODULES=y",
     "CONFIG_LTO_CLANG=y",
 )
 # scripts/basic/fixdep.c writes this, with "cmd_" alone before Linux 6.3.
-_COMPILED = re.compile(
+COMPILED = re.compile(
     r"(?:saved)?cmd_(?P<target>\S+) := (?P<command>.*)\n\nsource_(?P=target) := \S+\.c\n"
 )
-_LINKED = re.compile(r"(?:saved)?cmd_(?P<target>\S+) := (?P<command>.*)")
-_DEPENDENCIES = re.compile(r"-Wp,-MM?D,(\S+)")
+LINKED = re.compile(r"(?:saved)?cmd_(?P<target>\S+) := (?P<command>.*)")
+DEPENDENCIES = re.compile(r"-Wp,-MM?D,(\S+)")
 _ESCAPED = re.compile(r"\$\$|\$\(pound\)")  # make-cmd in scripts/Kbuild.include
 _MODPOST = Path(".Module.symvers.cmd")
 _FIXDEP = "scripts/basic/fixdep"
+
+
+def unescaped(recorded: str) -> str:
+    """Return a recorded command as the shell gets it."""
+    return _ESCAPED.sub(lambda match: "$" if match[0] == "$$" else "#", recorded)
 
 
 class _RecordError(Exception):
@@ -70,7 +75,7 @@ def modules(
     configuration's text; ``step`` gets a line for each command. After False make has to do it, and
     says what is wrong if something is. Raises :class:`DeadlineError` as the commands do.
     """
-    if not set(_MORE).isdisjoint(config.splitlines()) or not (make.output / _FIXDEP).is_file():
+    if not set(MORE).isdisjoint(config.splitlines()) or not (make.output / _FIXDEP).is_file():
         return False
     try:
         # A linker that is killed leaves a half-made module, newer than what it is made of.
@@ -125,8 +130,8 @@ class _Replay:
     def _compile(self, record: Path) -> str:
         place = self.make.output / record
         text = place.read_text()
-        match = _COMPILED.match(text)
-        if not match or not (depends := _DEPENDENCIES.search(match["command"])):
+        match = COMPILED.match(text)
+        if not match or not (depends := DEPENDENCIES.search(match["command"])):
             raise _RecordError(record)
         target, command = match["target"], match["command"]
         # make compiles an object without a record again, whatever happens here.
@@ -146,13 +151,13 @@ class _Replay:
         return os.path.normpath(target)
 
     def _link(self, record: Path) -> None:
-        match = _LINKED.match((self.make.output / record).read_text())
+        match = LINKED.match((self.make.output / record).read_text())
         if not match:
             raise _RecordError(record)
         self._shell(f"  LD [M]  {match['target']}", match["command"])
 
     def _shell(self, step: str, recorded: str) -> None:
-        command = _ESCAPED.sub(lambda match: "$" if match[0] == "$$" else "#", recorded)
+        command = unescaped(recorded)
         make = self.make
         with self.lock:
             self.step(step)
