@@ -21,6 +21,7 @@ from toolkit.cli import (
     history,
     mail,
     maintenance,
+    mutate,
     open_run,
     options,
     series,
@@ -232,6 +233,7 @@ cli.add_command(maintenance.cache)
 cli.add_command(maintenance.runs)
 cli.add_command(bench.bench)
 cli.add_command(bisect.bisect)
+cli.add_command(mutate.mutate)
 
 
 # --- the edge ------------------------------------------------------------------------------

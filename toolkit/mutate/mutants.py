@@ -79,6 +79,7 @@ def of_file(
     mutants: dict[tuple[int, int, str], Mutant] = {}
     for function in grammar.functions(grammar.parse(content)):
         name = grammar.function_name(function)
+        within = (function.start_point.row + 1, function.end_point.row + 1)
         for node in _code(function):
             for operator in by_kind.get(node.type, ()):
                 for edit in operator.find(node):
@@ -86,7 +87,7 @@ def of_file(
                     if not patch:
                         continue
                     mutant = _mutant(path, content, edit, operator.name, starts)
-                    mutant = dataclasses.replace(mutant, function=name, patch=patch)
+                    mutant = dataclasses.replace(mutant, function=name, within=within, patch=patch)
                     mutants.setdefault((edit.start, edit.end, mutant.replacement), mutant)
     return sorted(mutants.values(), key=lambda each: (each.start, each.end, each.operator))
 

@@ -17,8 +17,18 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from toolkit.core.errors import UserError
+from toolkit.core.model.mutation import Mutation
 from toolkit.core.model.result import RunResult
-from toolkit.report import html_page, json_text, junit, kcidb, mail, markdown, view
+from toolkit.report import (
+    html_page,
+    json_text,
+    junit,
+    kcidb,
+    mail,
+    markdown,
+    mutation_view,
+    view,
+)
 
 RESULT = "result.json"
 JUNIT = "junit.xml"
@@ -26,9 +36,20 @@ KCIDB = "kcidb.json"
 SUMMARY = "summary.md"
 REPLY = "report.txt"
 HTML = "report.html"
-_LINKED = (RESULT, JUNIT, KCIDB, SUMMARY, REPLY, "console.log", "build.log", "kernel.config")
+_LINKED = (
+    RESULT,
+    JUNIT,
+    KCIDB,
+    SUMMARY,
+    REPLY,
+    "console.log",
+    "build.log",
+    "kernel.config",
+    mutation_view.FILE,
+)
 VERSION = 1
 SCHEMA_FILE = Path(__file__).parent / "schemas" / f"result-v{VERSION}.json"
+MUTANTS_SCHEMA_FILE = SCHEMA_FILE.with_name(f"mutants-v{mutation_view.VERSION}.json")
 
 
 def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) -> None:
@@ -47,16 +68,31 @@ def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) ->
         (run_dir / REPLY).unlink(missing_ok=True)  # nothing of this host's is for the list
     else:
         _replace(run_dir / REPLY, mail.render(shown))
+    _replace(run_dir / HTML, html_page.render(shown, _beside(run_dir, shown)))
+    if step_summary:
+        with step_summary.open("ab") as file:
+            file.write(text + b"\n")
+
+
+def write_mutation(run_dir: Path, mutation: Mutation) -> None:
+    """Write ``mutants.json``, and the page of the run anew with it; raises as :func:`write` does.
+
+    Raises :class:`UserError`, too, where the folder has no result of a run.
+    """
+    _replace(run_dir / mutation_view.FILE, to_json(mutation))
+    shown = view.of(read_result(run_dir))
+    page = html_page.render(shown, _beside(run_dir, shown), mutation_view.of(mutation))
+    _replace(run_dir / HTML, page)
+
+
+def _beside(run_dir: Path, shown: view.ReportView) -> list[str]:
+    """Return the files of a run folder that its page has links to."""
     logs = [
         f"tests/{program.id}{suffix}"
         for program in shown.failed_programs(html_page.MAX_FAILURES)
         for suffix in (".log", ".stderr.log", ".console.log")
     ]
-    files = [name for name in (*_LINKED, *logs) if (run_dir / name).is_file()]
-    _replace(run_dir / HTML, html_page.render(shown, files))
-    if step_summary:
-        with step_summary.open("ab") as file:
-            file.write(text + b"\n")
+    return [name for name in (*_LINKED, mutation_view.FILE, *logs) if (run_dir / name).is_file()]
 
 
 def read_result(path: Path) -> RunResult:
@@ -88,8 +124,8 @@ def read_result(path: Path) -> RunResult:
         raise UserError(f"{file} is damaged: {where}: {first['msg']}", hint=hint) from error
 
 
-def to_json(result: RunResult) -> bytes:
-    """Return a result as it stands in ``result.json``."""
+def to_json(result: RunResult | Mutation) -> bytes:
+    """Return a result as it stands in ``result.json``, or what became of mutants."""
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     key = getattr(result, "__pydantic_config__", {}).get("alias_generator", str)
     data = {
@@ -144,6 +180,16 @@ def _replace(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def mutants_schema_text() -> str:
+    """Return the schema of ``mutants.json`` as it stands in its file."""
+    schema_ = TypeAdapter(Mutation).json_schema(mode="serialization")
+    schema_["properties"]["schema"] = {"const": mutation_view.VERSION, "title": "Schema"}
+    schema_["required"] = sorted({*schema_.get("required", ()), "schema"})
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema_}
+    return json.dumps(whole, indent=2, sort_keys=True) + "\n"
+
+
 if __name__ == "__main__":
     SCHEMA_FILE.parent.mkdir(exist_ok=True)
     SCHEMA_FILE.write_text(schema_text())
+    MUTANTS_SCHEMA_FILE.write_text(mutants_schema_text())

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from toolkit.core.model.testing import Leaf, Status
 from toolkit.core.text import visible
 from toolkit.report import templates
+from toolkit.report.mutation_view import MutationView
 from toolkit.report.view import Program, ReportView
 from toolkit.report.wording import duration, percent
 from toolkit.testing import leaf_ids
@@ -43,12 +44,18 @@ _SYMBOLS = {Status.PASS: "✓", Status.SKIP: "-", Status.XFAIL: "✓", None: "·
 _DIFF_KINDS = {"+": "add", "-": "del", "@": "head"}
 
 
-def render(view: ReportView, files: Sequence[str] = ()) -> bytes:
-    """Return the page; ``files`` are what lies beside it, as paths relative to it."""
+def render(
+    view: ReportView, files: Sequence[str] = (), mutation: MutationView | None = None
+) -> bytes:
+    """Return the page; ``files`` are what lies beside it, as paths relative to it.
+
+    ``mutation`` is what the tests noticed of the series' mutants, where they were tried.
+    """
     result = view.result
     page = _template().render(
         view=view,
         result=result,
+        mutation=mutation,
         anchors={leaf.id: number for number, leaf in enumerate(view.failures[:MAX_FAILURES], 1)},
         strip=_strip(result.leaves),
         programs=view.programs_bad_first,

@@ -102,6 +102,12 @@ def resolve(
             Explained(each.file, each.reason, each.line.strip(), each.function)
             for each in manifest.unrun
         ),
+        survives=tuple(
+            Explained(
+                each.file, each.reason, each.line.strip(), each.function, each.operator, each.fault
+            )
+            for each in manifest.survives
+        ),
         cover_letter=files.cover_letter,
         origin=path,
         mailing=files.mailing,

@@ -76,6 +76,28 @@ class Unrun(Manifest):
         return self
 
 
+class Survives(Manifest):
+    """Mutants that no test can kill, and why (docs/mutate.md).
+
+    They are named by a file, with a line's text, a function or both, and an operator where only its
+    mutants are meant; or by the name of a fault that somebody wrote.
+    """
+
+    file: str = ""
+    line: str = ""  # white space around it does not count
+    function: str = ""
+    operator: str = ""
+    fault: str = ""
+    reason: Text
+
+    @model_validator(mode="after")
+    def _named(self) -> Survives:
+        named = self.file and (self.line.strip() or self.function)
+        if bool(named) == bool(self.fault):
+            raise ValueError("name a file with a line or a function, or else a fault")
+        return self
+
+
 class SeriesManifest(Manifest):
     """A whole ``series.yaml``."""
 
@@ -85,4 +107,5 @@ class SeriesManifest(Manifest):
     suites: tuple[SuiteName, ...] = ()  # upstream:TARGET: one that the tree itself has
     known_failures: tuple[Known, ...] = ()
     unrun: tuple[Unrun, ...] = ()
+    survives: tuple[Survives, ...] = ()
     links: tuple[Text, ...] = ()

@@ -41,6 +41,7 @@ class Mutant:
     original: str
     replacement: str
     function: str = ""
+    within: tuple[int, int] = (0, 0)  # the first and last line of that function
     patch: int = 0  # which of the series wrote the line, counted from 1; 0: by hand
     # What is compiled instead: the same, but no compiler takes it where two types differ.
     guarded: str = ""
@@ -76,6 +77,24 @@ class Mutated:
 
 
 @dataclass(frozen=True, slots=True)
+class HunkLine:
+    """A line of a hunk, with its sign, and the ids of the mutants in it that survived."""
+
+    text: str
+    survivors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivorHunk:
+    """A hunk of a patch in which mutants survived, its header first."""
+
+    patch: int  # which of the series, counted from 1
+    subject: str
+    file: str
+    lines: tuple[HunkLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorRow:
     """How the mutants of one operator fared."""
 
@@ -97,6 +116,7 @@ class Mutation:
     series: str
     mutants: tuple[Mutated, ...]
     operators: tuple[OperatorRow, ...]
+    hunks: tuple[SurvivorHunk, ...]  # where mutants survived, in the order of the patches
     killed: int
     survived: int
     explained: int

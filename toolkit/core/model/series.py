@@ -46,12 +46,17 @@ class KnownFailure:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Why no test runs some lines: those with this text, in this function, or both."""
+    """Why no test runs some lines: those with this text, in this function, or both.
+
+    Of mutants that survive, it may name the operator, or a fault that somebody wrote, alone.
+    """
 
     file: str
     reason: str
     line: str = ""  # the line's text, without white space around it
     function: str = ""
+    operator: str = ""
+    fault: str = ""  # the name of its patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class PatchSeries:
     suites: tuple[str, ...] = ()
     known_failures: tuple[KnownFailure, ...] = ()
     unrun: tuple[Explained, ...] = ()
+    survives: tuple[Explained, ...] = ()  # mutants that no test can kill
     cover_letter: str = ""
     origin: Path | None = None
     mailing: Mailing | None = None  # None for a series that does not come from a mail

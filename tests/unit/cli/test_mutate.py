@@ -1,0 +1,115 @@
+"""The command line of `toolkit mutate`, on a campaign that only pretends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.mutate.some_mutants import by_hand, mutant
+from tests.unit.report.test_mutation_view import MUTATION
+from toolkit.cli import main
+from toolkit.core.errors import UserError
+from toolkit.core.model.mutation import Mutant, Mutation
+from toolkit.mutate.campaign import Campaign
+from toolkit.report import artifacts
+from toolkit.workflow import pipeline
+
+Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    """Return what runs the command line and gives its exit code and all that it prints."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(artifacts, "write_mutation", lambda *_: None)
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["toolkit", "mutate", *words])
+        with pytest.raises(SystemExit) as caught:
+            main.main()
+        printed = capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return caught.value.code, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[Campaign]:
+    """Have campaigns try nothing, and return them."""
+    campaigns: list[Campaign] = []
+
+    def result(self: Campaign) -> Mutation:
+        campaigns.append(self)
+        return replace(MUTATION, wanted=self.plan.fail_under)
+
+    def candidates(self: Campaign) -> list[Mutant]:
+        return [mutant("bbb", line=9), by_hand("51-x"), mutant("aaa", line=2)]
+
+    monkeypatch.setattr(pipeline, "build_and_test", lambda *_: None)
+    monkeypatch.setattr(Campaign, "result", result)
+    monkeypatch.setattr(Campaign, "candidates", candidates)
+    return campaigns
+
+
+def test_survivors_are_no_failure_unless_a_score_was_asked_for(
+    call: Call, plans: list[Campaign]
+) -> None:
+    code, printed = call("--patch", "v4")
+    assert code == 0
+    assert "survived: boundary" in printed
+    assert "mutants.json" in printed
+    code, printed = call("--patch", "v4", "--fail-under", "95")
+    assert code == 1
+    assert "95 % were asked for" in printed
+    assert call("--patch", "v4", "--fail-under", "20")[0] == 0
+
+
+def test_options_become_the_plan(call: Call, plans: list[Campaign], tmp_path: Path) -> None:
+    words = ("--sample", "60", "--seed", "7", "--since", "5", "--operator", "lock-*")
+    call("--patch", "v4", *words, "--mutant", "aaa", "--faults", str(tmp_path))
+    plan = plans[0].plan
+    assert (plan.sample, plan.seed, plan.faults) == (60, 7, tmp_path)
+    assert plan.selected.since == "5"
+    assert plan.selected.operators == ("lock-*",)
+    assert plan.selected.ids == ("aaa",)
+    assert plans[0].run.request.seconds > 86400
+
+
+def test_the_list_is_in_the_order_of_the_files(call: Call, plans: list[Campaign]) -> None:
+    code, printed = call("--patch", "v4", "--list")
+    assert code == 0
+    rows = [line for line in printed.splitlines() if "  a.c:" in line]
+    assert [row.split()[0] for row in rows] == ["51-x", "aaa", "bbb"]
+    assert "boundary: < -> <=" in rows[1]
+    assert "\n3 mutants\n" in printed
+
+
+def test_a_sample_of_nothing_is_the_callers_fault(call: Call) -> None:
+    code, printed = call("--patch", "v4", "--sample", "0")
+    assert code == 2
+    assert "a sample of 0 mutants says nothing" in printed
+
+
+def test_what_has_come_by_an_error_is_kept(
+    call: Call, plans: list[Campaign], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+
+    def fail(*_: object) -> None:
+        raise UserError("kvm/a fails without any mutant")
+
+    monkeypatch.setattr(pipeline, "build_and_test", fail)
+    monkeypatch.setattr(artifacts, "write_mutation", lambda folder, _: written.append(folder))
+    code, printed = call("--patch", "v4")
+    assert code == 2
+    assert "fails without any mutant" in printed
+    assert len(written) == 1

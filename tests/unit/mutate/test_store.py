@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolkit.core.model.mutation import Fate, Verdict
+from toolkit.mutate.store import Store
+
+WHOLE = Verdict(
+    Fate.KILLED, "kvm/a/b", "fail: é\ud800", ("kvm/x",), ("kvm/y",), seconds=1.5, code="ab"
+)
+
+
+def test_a_verdict_is_there_for_the_next_run(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.get("one") is None
+    store.keep("one", WHOLE)
+    store.keep("two", Verdict(Fate.EQUIVALENT))
+    assert store.get("one") == Store(tmp_path).get("one") == WHOLE
+    assert Store(tmp_path).get("two") == Verdict(Fate.EQUIVALENT)
+
+
+def test_the_last_verdict_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.keep("one", WHOLE)
+    store.keep("one", Verdict(Fate.SURVIVED))
+    assert Store(tmp_path).get("one") == Verdict(Fate.SURVIVED)
+
+
+@given(cut=st.integers(0, 400), junk=st.binary(max_size=30))
+def test_what_a_killed_run_wrote_in_part_costs_that_verdict_alone(
+    tmp_path_factory: object, cut: int, junk: bytes
+) -> None:
+    folder = Path(tmp_path_factory.mktemp("store"))  # type: ignore[attr-defined]
+    store = Store(folder)
+    store.keep("one", WHOLE)
+    first = (folder / "verdicts.jsonl").read_bytes()
+    store.keep("two", WHOLE)
+    both = (folder / "verdicts.jsonl").read_bytes()
+    kept = both[: min(len(both), len(first) + cut)]
+    (folder / "verdicts.jsonl").write_bytes(
+        kept + (junk.replace(b"\n", b"") if kept != both else b"")
+    )
+    after = Store(folder)
+    assert after.get("one") == WHOLE
+    after.keep("three", WHOLE)
+    assert Store(folder).get("three") == WHOLE
+    assert Store(folder).get("one") == WHOLE
+
+
+def test_several_threads_keep_whole_lines(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def keep(at: int) -> None:
+        for number in range(20):
+            store.keep(f"{at}-{number}", WHOLE)
+
+    threads = [threading.Thread(target=keep, args=(at,)) for at in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    again = Store(tmp_path)
+    assert all(again.get(f"{at}-{number}") == WHOLE for at in range(4) for number in range(20))
