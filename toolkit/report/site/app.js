@@ -6,7 +6,12 @@
   const scopeForm = document.getElementById('scope');
   const title = document.title;
   const VIEWS = {
-    overview, cases: casesView, case: caseView, runs: runsView, run: runView, timings: timingsView,
+    overview,
+    cases: casesView,
+    case: caseView,
+    runs: runsView,
+    run: runView,
+    timings: timingsView,
   };
   const PARENTS = { case: 'cases', run: 'runs' };
   const UNPATCHED = '(unpatched)'; // of a run without a series, whose name is empty
@@ -15,12 +20,17 @@
   let scope = { series: null, kernel: null, days: '' };
 
   globalThis.currentScope = () => ({
-    series: scope.series === '' ? UNPATCHED : scope.series, kernel: scope.kernel, days: scope.days,
+    series: scope.series === '' ? UNPATCHED : scope.series,
+    kernel: scope.kernel,
+    days: scope.days,
   });
 
   function parse() {
     const [, view = '', query = ''] = /^#\/?([a-z]*)\??(.*)$/s.exec(location.hash) ?? [];
-    return { view: Object.hasOwn(VIEWS, view) ? view : 'overview', values: Object.fromEntries(new URLSearchParams(query)) };
+    return {
+      view: Object.hasOwn(VIEWS, view) ? view : 'overview',
+      values: Object.fromEntries(new URLSearchParams(query)),
+    };
   }
 
   // What a view's own filter says goes into the address without a step back for each letter.
@@ -46,7 +56,12 @@
       chosenBy = key;
     }
     fillScope(view);
-    const content = chosen.runs.length ? VIEWS[view](all, scope, chosen, values) : [h('h1', {}, 'No run fits'), h('p', {}, 'This series never ran on this kernel, or not lately.')];
+    const content = chosen.runs.length
+      ? VIEWS[view](all, scope, chosen, values)
+      : [
+          h('h1', {}, 'No run fits'),
+          h('p', {}, 'This series never ran on this kernel, or not lately.'),
+        ];
     main.replaceChildren(...content.flat(Infinity).filter(Boolean));
     const heading = main.querySelector('h1');
     document.title = view === 'overview' ? title : `${heading.textContent} · ${title}`;
@@ -71,8 +86,21 @@
 
   function fillSelect(field, word) {
     const values = distinct(field);
-    const options = values.map((value) => h('option', { value: value === '' ? UNPATCHED : value }, value === '' ? 'unpatched' : shortKernel(value)));
-    scopeForm.elements[field].append(h('option', { value: '' }, `all ${values.length > 1 ? values.length : ''} ${word}`.replace('  ', ' ')), ...options);
+    const options = values.map((value) =>
+      h(
+        'option',
+        { value: value === '' ? UNPATCHED : value },
+        value === '' ? 'unpatched' : shortKernel(value),
+      ),
+    );
+    scopeForm.elements[field].append(
+      h(
+        'option',
+        { value: '' },
+        `all ${values.length > 1 ? values.length : ''} ${word}`.replace('  ', ' '),
+      ),
+      ...options,
+    );
   }
 
   function fillScope(view) {
@@ -80,7 +108,9 @@
     scopeForm.elements.series.value = series ?? '';
     scopeForm.elements.kernel.value = kernel ?? '';
     scopeForm.elements.days.value = days;
-    document.getElementById('chosen').textContent = chosen.whole ? '' : `${plural(chosen.runs.length, 'run')} of ${all.runs.length}`;
+    document.getElementById('chosen').textContent = chosen.whole
+      ? ''
+      : `${plural(chosen.runs.length, 'run')} of ${all.runs.length}`;
     const reset = document.getElementById('reset');
     reset.hidden = chosen.whole && !days;
     reset.href = `#/${PARENTS[view] ?? view}`;
@@ -89,7 +119,9 @@
   scopeForm.addEventListener('submit', (event) => event.preventDefault());
   scopeForm.addEventListener('change', () => {
     const { view, values } = parse();
-    const picked = Object.fromEntries(['series', 'kernel', 'days'].map((name) => [name, scopeForm.elements[name].value]));
+    const picked = Object.fromEntries(
+      ['series', 'kernel', 'days'].map((name) => [name, scopeForm.elements[name].value]),
+    );
     location.hash = link(view, { ...values, ...picked }).slice(1);
   });
 
@@ -121,7 +153,9 @@
     'Times are in UTC. Intervals are Wilson’s, at 95 %.',
     runs ? `${plural(runs, 'older run is', 'older runs are')} left out for want of room.` : '',
     cut ? `${plural(cut, 'result')} of the newest run did not fit.` : '',
-  ].filter(Boolean).join(' ');
+  ]
+    .filter(Boolean)
+    .join(' ');
   scopeForm.hidden = false;
   document.querySelector('nav').hidden = false;
   addEventListener('hashchange', () => show(true));

@@ -3,7 +3,14 @@
 // touches the document. toolkit/report/site/page.py writes the data.
 
 const STATUSES = {
-  P: 'pass', F: 'fail', C: 'crash', T: 'timeout', E: 'error', X: 'xpass', S: 'skip', K: 'xfail',
+  P: 'pass',
+  F: 'fail',
+  C: 'crash',
+  T: 'timeout',
+  E: 'error',
+  X: 'xpass',
+  S: 'skip',
+  K: 'xfail',
 };
 const LETTERS = Object.keys(STATUSES);
 const BAD = new Set(['F', 'C', 'T', 'E', 'X'].map((letter) => LETTERS.indexOf(letter)));
@@ -19,14 +26,44 @@ const statusOf = (code) => STATUSES[LETTERS[code]];
 function decode(raw) {
   const word = (place) => raw.words[place];
   const runs = raw.runs.map((row, number) => {
-    const [started, ms, verdict, exit, series, kernel, release, accel, build, name, command,
-      bad, leaves, stages, report] = row;
+    const [
+      started,
+      ms,
+      verdict,
+      exit,
+      series,
+      kernel,
+      release,
+      accel,
+      build,
+      name,
+      command,
+      bad,
+      leaves,
+      stages,
+      report,
+    ] = row;
     return {
-      number, started, ms, verdict, exit, bad, leaves, report,
-      series: word(series), kernel: word(kernel), release: word(release), accel: word(accel),
-      build: word(build), name: word(name), command: word(command),
-      stages: stages.map(([stage, took, cached]) => (
-        { name: word(stage), ms: took, cached: Boolean(cached) })),
+      number,
+      started,
+      ms,
+      verdict,
+      exit,
+      bad,
+      leaves,
+      report,
+      series: word(series),
+      kernel: word(kernel),
+      release: word(release),
+      accel: word(accel),
+      build: word(build),
+      name: word(name),
+      command: word(command),
+      stages: stages.map(([stage, took, cached]) => ({
+        name: word(stage),
+        ms: took,
+        cached: Boolean(cached),
+      })),
     };
   });
   const lines = new Map(); // a line: one series on one kernel
@@ -39,7 +76,8 @@ function decode(raw) {
     run.line.runs.push(run);
   }
   const columns = {
-    run: new Uint16Array(raw.results), code: new Uint8Array(raw.results),
+    run: new Uint16Array(raw.results),
+    code: new Uint8Array(raw.results),
     ms: new Int32Array(raw.results).fill(-1),
   };
   const cases = [];
@@ -48,7 +86,10 @@ function decode(raw) {
   let at = 0;
   for (const [suite, name, steps, members] of raw.programs) {
     let number = 0;
-    const inRuns = steps.map((step) => { number += step; return number; });
+    const inRuns = steps.map((step) => {
+      number += step;
+      return number;
+    });
     const program = { suite, name, id: [suite, name].filter(Boolean).join('/'), cases: [] };
     programs.push(program);
     for (const [caseName, record, times] of members) {
@@ -65,7 +106,11 @@ function decode(raw) {
         }
       }
       const one = {
-        program, name: caseName, start, end: at, number: cases.length,
+        program,
+        name: caseName,
+        start,
+        end: at,
+        number: cases.length,
         id: [program.id, caseName].filter(Boolean).join('/'),
       };
       for (let result = start; result < at; result += 1) {
@@ -75,7 +120,15 @@ function decode(raw) {
       cases.push(one);
     }
   }
-  return { runs, lines: [...lines.values()], cases, programs, columns, ofRuns, leftOut: raw.leftOut };
+  return {
+    runs,
+    lines: [...lines.values()],
+    cases,
+    programs,
+    columns,
+    ofRuns,
+    leftOut: raw.leftOut,
+  };
 }
 
 // Wilson's score interval: unlike the usual ± it is of use for 0 of 5 and 1 of 20.
@@ -99,10 +152,13 @@ function median(values) {
 function select(all, scope) {
   const newest = all.runs.at(-1).started;
   const since = scope.days ? newest - Number(scope.days) * 86400 : -Infinity;
-  const inScope = Uint8Array.from(all.runs, (run) => Number(
-    run.started >= since
-    && (scope.series === null || run.series === scope.series)
-    && (scope.kernel === null || run.kernel === scope.kernel)));
+  const inScope = Uint8Array.from(all.runs, (run) =>
+    Number(
+      run.started >= since &&
+        (scope.series === null || run.series === scope.series) &&
+        (scope.kernel === null || run.kernel === scope.kernel),
+    ),
+  );
   const runs = all.runs.filter((run) => inScope[run.number]);
   const cases = [];
   for (const one of all.cases) {
@@ -117,7 +173,11 @@ function select(all, scope) {
 function summarize(all, one, inScope) {
   const { run, code } = all.columns;
   const before = new Map();
-  let last = -1; let judged = 0; let bad = 0; let changes = 0; let change = null;
+  let last = -1;
+  let judged = 0;
+  let bad = 0;
+  let changes = 0;
+  let change = null;
   for (let at = one.start; at < one.end; at += 1) {
     if (!inScope[run[at]]) continue;
     last = at;
@@ -137,7 +197,18 @@ function summarize(all, one, inScope) {
   const flake = bad && bad < judged ? flakes(all, one, inScope) : { bad: 0, of: 0, flaky: false };
   const lasts = [...before.values()];
   const failing = lasts.filter((at) => BAD.has(code[at])).sort((a, b) => a - b);
-  return { one, last, judged, bad, changes, change, flake, failing, lines: lasts.length, now: failing.at(-1) ?? last };
+  return {
+    one,
+    last,
+    judged,
+    bad,
+    changes,
+    change,
+    flake,
+    failing,
+    lines: lasts.length,
+    now: failing.at(-1) ?? last,
+  };
 }
 
 // A case is flaky where one build of the kernel saw it both pass and fail. The rate counts the builds
@@ -178,10 +249,16 @@ function programTimes(all, inScope) {
       }
     }
     if (!sums.size) continue;
-    const points = [...sums].sort(([a], [b]) => a - b).map(([run, ms]) => ({ run: all.runs[run], ms }));
+    const points = [...sums]
+      .sort(([a], [b]) => a - b)
+      .map(([run, ms]) => ({ run: all.runs[run], ms }));
     const values = points.map((point) => point.ms);
     timed.push({
-      program, points, median: median(values), last: values.at(-1), longest: Math.max(...values),
+      program,
+      points,
+      median: median(values),
+      last: values.at(-1),
+      longest: Math.max(...values),
     });
   }
   return timed.sort((a, b) => b.median - a.median);
@@ -195,18 +272,23 @@ function stageTimes(runs) {
       stages.get(stage.name).push({ run, ms: stage.ms, cached: stage.cached });
     }
   }
-  return [...stages].map(([name, points]) => ({
-    name, points,
-    done: median(points.filter((point) => !point.cached).map((point) => point.ms)),
-    found: median(points.filter((point) => point.cached).map((point) => point.ms)),
-    total: points.reduce((sum, point) => sum + point.ms, 0),
-  })).sort((a, b) => b.total - a.total);
+  return [...stages]
+    .map(([name, points]) => ({
+      name,
+      points,
+      done: median(points.filter((point) => !point.cached).map((point) => point.ms)),
+      found: median(points.filter((point) => point.cached).map((point) => point.ms)),
+      total: points.reduce((sum, point) => sum + point.ms, 0),
+    }))
+    .sort((a, b) => b.total - a.total);
 }
 
 // What is different in a run from the one before it in its line, case by case.
 function differences(all, run) {
   const judged = all.ofRuns[run.number];
-  const earlier = run.line.runs.filter((each) => each.number < run.number && all.ofRuns[each.number].length);
+  const earlier = run.line.runs.filter(
+    (each) => each.number < run.number && all.ofRuns[each.number].length,
+  );
   const previous = earlier.at(-1);
   const { code } = all.columns;
   const found = { previous, broke: [], fixed: [], fresh: [], bad: [] };

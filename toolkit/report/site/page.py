@@ -30,7 +30,12 @@ GENERATOR = "kernel-toolkit site"  # stands in the page, so that no other is ove
 _FOLDER = Path(__file__).parent
 _STYLES = (templates.FOLDER / "palette.css", _FOLDER / "site.css")
 _SCRIPTS = tuple(
-    _FOLDER / f"{name}.js" for name in ("data", "elements", "charts", "overview", "views", "app")
+    _FOLDER / f"{name}.js"
+    for name in (
+        *("data", "elements", "charts"),
+        *("overview", "cases", "case", "runs", "timings"),
+        "app",
+    )
 )
 _MAX_NAME = 200  # characters
 _MAX_COMMAND = 1000
