@@ -197,11 +197,10 @@ def test_a_thread_looks_after_a_display_until_it_closes(monkeypatch: pytest.Monk
             return super().write(text)
 
     stream = Stream()
-    before = threading.active_count()
     with terminal.open_display(stream) as observer:
         observer.stage_started("build")
         assert alive.wait(20)
-    assert threading.active_count() == before
+    assert "signs of life" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_terminal_hears_of_a_wait() -> None:
