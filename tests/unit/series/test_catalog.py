@@ -26,6 +26,13 @@ unrun:
     line: " return -ENOMEM;"
     function: f
     reason: nobody can
+survives:
+  - file: virt/kvm/a.c
+    line: " p = kzalloc();"
+    operator: gfp
+    reason: it is all the same
+  - fault: 51-no-grace-period
+    reason: it is rare
 links: [https://lore.example.org/x]
 """
 
@@ -74,6 +81,10 @@ def test_all_that_the_manifest_says(root: Path) -> None:
     assert found.suites == ("kvm", "upstream:filesystems/eventfd")
     assert found.known_failures == (KnownFailure("kvm/x/*", "it cannot work", "printks"),)
     assert found.unrun == (Explained("virt/kvm/a.c", "nobody can", "return -ENOMEM;", "f"),)
+    assert found.survives == (
+        Explained("virt/kvm/a.c", "it is all the same", "p = kzalloc();", operator="gfp"),
+        Explained("", "it is rare", fault="51-no-grace-period"),
+    )
     assert found.cover_letter == "Why.\n\n---"
     assert found.origin == root / "iosignalfd/v4"
 
@@ -219,3 +230,24 @@ def test_listing_does_without_the_slow_imports() -> None:
         "assert not {'pydantic', 'rich', 'paramiko'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "operator: gfp",
+        "file: a.c",
+        "file: a.c\n    operator: gfp",
+        "fault: x\n    file: a.c\n    function: f",
+    ],
+)
+def test_an_explained_survivor_has_a_place_or_is_a_fault(root: Path, named: str) -> None:
+    write(
+        root,
+        "iosignalfd/v8",
+        f"{MANIFEST}survives:\n  - {named}\n    reason: so\n".replace(
+            MANIFEST[MANIFEST.index("survives:") : MANIFEST.index("links:")], ""
+        ),
+    )
+    with pytest.raises(UserError, match="name a file with a line or a function, or else a fault"):
+        catalog.resolve("v8", root, "6.12.117")
