@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toolkit.core.model.machine import Splat
 from toolkit.core.model.series import KnownFailure
-from toolkit.core.model.testing import Leaf, RawRun, TestProgram
+from toolkit.core.model.testing import Leaf, RawRun, Status, TestProgram
 from toolkit.testing import classify, verdicts
 from toolkit.testing.classify import Observation, Side
 from toolkit.testing.leaf_ids import BOOT
@@ -52,8 +52,17 @@ class Tested:
         return Side(self.observed, self.boot)
 
 
+MAX_LEAVES = 100_000  # of a run; all kselftests and KUnit tests of a kernel have a third of that
+MAX_TEXT = 8 << 20  # characters of a run's splats; beyond it a splat is its title alone
+_MAX_BAD = 1000  # of a program that goes beyond MAX_LEAVES
+
+
 class Collector:
-    """Adds up what programs gave, each ``repeat`` times; ``folder`` gets their logs."""
+    """Adds up what programs gave, each ``repeat`` times; ``folder`` gets their logs.
+
+    One program is bounded where it is read. Here all of them are: what the kernel and the tests
+    print of many must fit into the host's memory as well.
+    """
 
     def __init__(self, folder: Path, known: Sequence[KnownFailure], repeat: int) -> None:
         self._folder = folder
@@ -64,6 +73,8 @@ class Collector:
         self._observed: dict[str, list[Observation]] = {}
         self._by_case: dict[str, dict[str, list[Observation]]] = {}  # by suite/program, then case
         self._seconds: dict[str, float] = {}
+        self._leaves_left = MAX_LEAVES
+        self._text_left = MAX_TEXT
 
     def tested(self, order: Sequence[TestProgram], boot_splats: tuple[Splat, ...]) -> Tested:
         """Return the sum so far, with leaves in the ``order`` of the programs."""
@@ -94,13 +105,34 @@ class Collector:
         self._seconds[name] = max(raw.seconds, self._seconds.get(name, 0.0))
         place = self._folder / "tests"
         write_logs(raw, place if self._repeat == 1 else place / f"run-{self._number(raw)}")
-        self._splats += [replace(each, during=name) for each in raw.splats]
-        observed += self._whole_program(name, raw)
+        self._splats += [self._short(replace(each, during=name)) for each in raw.splats]
+        observed += [self._few(name, each) for each in self._whole_program(name, raw)]
         if len(observed) < self._repeat:
             return ()
         leaves = tuple(verdicts.mark_known(classify.merged(observed), self._known))
         self._leaves[replace(program, case="")] = leaves
         return leaves
+
+    def _few(self, name: str, leaves: Observation) -> Observation:
+        """Return what a run of a program gave; without what is good, and an error, beyond bounds.
+
+        Its log has all of it.
+        """
+        if len(leaves) <= self._leaves_left:
+            self._leaves_left -= len(leaves)
+            return leaves
+        why = (
+            f"its {len(leaves):,} results are more than a run keeps ({MAX_LEAVES:,} of all "
+            "programs): of these only bad ones are kept"
+        )
+        bad = [leaf for leaf in leaves if leaf.status.bad and leaf.id != f"{name}/flood"]
+        return (*bad[:_MAX_BAD], Leaf(f"{name}/flood", Status.ERROR, why))
+
+    def _short(self, splat: Splat) -> Splat:
+        if len(splat.text) > self._text_left:
+            splat = replace(splat, text=splat.title)
+        self._text_left -= len(splat.text)
+        return splat
 
     def _number(self, raw: RawRun) -> int:
         """Return the number, from 1, of this run of its program or case."""
