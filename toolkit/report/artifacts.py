@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,11 @@ def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) ->
     ``step_summary`` is a file that a CI system shows on its page of the job; the Markdown summary
     is appended to it. Raises :class:`OSError` where something cannot be written.
     """
-    _replace(run_dir / RESULT, to_json(result))
+    _replace_by_parts(run_dir / RESULT, _parts(result))
     shown = view.of(result)
     text = markdown.render(shown)
     _replace(run_dir / JUNIT, junit.render(shown))
-    _replace(run_dir / KCIDB, kcidb.render(shown))
+    _replace_by_parts(run_dir / KCIDB, kcidb.render(shown))
     _replace(run_dir / SUMMARY, text)
     if shown.host_at_fault:
         (run_dir / REPLY).unlink(missing_ok=True)  # nothing of this host's is for the list
@@ -126,13 +126,17 @@ def read_result(path: Path) -> RunResult:
 
 def to_json(result: RunResult | Mutation) -> bytes:
     """Return a result as it stands in ``result.json``, or what became of mutants."""
+    return b"".join(_parts(result))
+
+
+def _parts(result: RunResult | Mutation) -> Iterator[bytes]:
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     key = getattr(result, "__pydantic_config__", {}).get("alias_generator", str)
     data = {
         key(name): map(_clean, value) if isinstance(value, tuple) else _clean(value)
         for name, value in fields.items()
     }
-    return json_text.dump(data, indent=2, ensure_ascii=False)
+    return json_text.parts(data, indent=2, ensure_ascii=False)
 
 
 def schema() -> dict[str, Any]:
@@ -172,9 +176,14 @@ def _clean(value: Any) -> Any:
 
 
 def _replace(path: Path, data: bytes) -> None:
+    _replace_by_parts(path, [data])
+
+
+def _replace_by_parts(path: Path, parts: Iterable[bytes]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(data)
+        with temporary.open("wb") as file:
+            file.writelines(parts)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from toolkit.core.model.result import RunResult, Verdict
@@ -36,8 +36,8 @@ _STATUSES = {
 _NOT_IN_PATH = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
-def render(view: ReportView) -> bytes:
-    """Return ``kcidb.json``: one checkout, its build where it came to that, and its tests."""
+def render(view: ReportView) -> Iterator[bytes]:
+    """Yield ``kcidb.json``: one checkout, its build where it came to that, and its tests."""
     result = view.result
     run = _digest(result.started, *result.command, result.series, result.kernel, result.seconds)
     data: dict[str, Any] = {"version": VERSION, "checkouts": [_checkout(view, run)]}
@@ -49,7 +49,7 @@ def render(view: ReportView) -> bytes:
         expected = [leaf for leaf in result.leaves if leaf.known]
         data["issues"] = list({each["id"]: each for each in map(_issue, expected)}.values())
         data["incidents"] = [_incident(leaf, run) for leaf in expected]
-    return json_text.dump(_clean(data), indent=1)
+    return json_text.parts(_clean(data), indent=1)
 
 
 def _digest(*parts: object) -> str:

@@ -164,8 +164,9 @@ def test_any_text_survives(name: str, message: str, status: Status, verdict: Ver
     assert json.loads(artifacts.to_json(result))["leaves"][0]["status"] == status
     extra = verdict not in (Verdict.PASS, Verdict.FAIL)
     assert junitparser.JUnitXml.fromstring(junit.render(view.of(result))).tests == 2 + extra
-    for form in (html_page, kcidb, mail, markdown):
+    for form in (html_page, mail, markdown):
         form.render(view.of(result)).decode()
+    b"".join(kcidb.render(view.of(result))).decode()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -16,7 +16,7 @@ from toolkit.report import kcidb, view
 
 
 def rendered(result: RunResult) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(kcidb.render(view.of(result)))
+    data: dict[str, Any] = json.loads(b"".join(kcidb.render(view.of(result))))
     assert V5_0.is_compatible_exactly(data)
     assert LATEST.is_compatible(data)
     return data
