@@ -151,6 +151,19 @@ def test_the_base_runs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(laboratory.ran.values()) == 2 + 2 + 2  # the base, and each series
 
 
+def test_a_second_run_into_one_folder_is_like_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch)
+    first, second = (laboratory.run(patches("fail alpha")) for _ in range(2))
+    baseline.test(first)
+    second.folder = first.folder
+    baseline.test(second)
+    statuses = [{leaf.id: leaf.status for leaf in run.findings.leaves} for run in (first, second)]
+    assert statuses[0] == statuses[1]
+    assert statuses[0]["kvm/a_test/alpha"] is Status.FAIL
+
+
 def test_time_outs_are_learned_where_everything_ran(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
