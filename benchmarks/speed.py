@@ -158,7 +158,7 @@ class Laboratory:
     def peer_run(self, *, cold: bool) -> Run:
         options = profile.load(str(PEER_OPTIONS))
         folder = Path(tempfile.mkdtemp(prefix="peer-", dir=self.work))
-        request = Request(patch=SERIES, profile=options, cold=cold)
+        request = Request(patch=SERIES, options=(options,), cold=cold)
         return Run(request, paths.resolve(PROJECT), folder, Silent())
 
     @functools.cached_property

@@ -57,6 +57,28 @@ def test_without_apt_it_names_what_is_missing(checkout: Path) -> None:
     assert "dash" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "lacks"),
+    [
+        (("--toolchain", "clang-19"), ("clang-19", "ld.lld-19", "llvm-ar-19")),
+        (("--toolchain=clang",), ("clang", "ld.lld", "llvm-ar")),
+        (("--toolchain", "gcc-11"), ("gcc-11",)),
+        (("--toolchain", "nonsense"), ()),
+        (("--patch", "clang"), ()),
+    ],
+)
+def test_the_toolchain_that_a_command_names_is_among_what_it_needs(
+    checkout: Path, words: tuple[str, ...], lacks: tuple[str, ...]
+) -> None:
+    done = call(checkout, "/no/file  pkg  nor this\n", "toolkit", "build", *words)
+    assert done.returncode == 2, "which nothing but /no/file can make it"
+    named = [line.split()[0] for line in done.stderr.splitlines() if "(Debian package" in line]
+    assert named == [*lacks, "/no/file"]
+    packages = {"ld.lld-19": "lld-19", "ld.lld": "lld", "llvm-ar-19": "llvm-19", "llvm-ar": "llvm"}
+    for program in lacks:
+        assert f"{program} (Debian package {packages.get(program, program)})" in done.stderr
+
+
 def test_without_a_command_it_says_how_it_is_used(checkout: Path) -> None:
     done = call(checkout, "")
     assert done.returncode == 2

@@ -141,7 +141,8 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
         click.echo("waiting for an edit; ^C ends", err=True)
 
     suites = options.with_programs(given)["suites"]
-    where = watch_.places(paths.resolve(root), patch, given["kernel"], given.get("profile"), suites)
+    configs = (given["config"], *given["profiles"])
+    where = watch_.places(paths.resolve(root), patch, given["kernel"], configs, suites)
     watch_.watch(once, where)
 
 

@@ -17,7 +17,7 @@ from toolkit.core.errors import EXIT_INFRASTRUCTURE
 @click.option("--probe", is_flag=True, help="Try KVM again, even if its answer is remembered.")
 @click.pass_obj
 def doctor(root: Path | None, probe: bool) -> None:
-    """Show what this host has, what it lacks, and which accelerator would be used.
+    """Show what this host has, what it lacks, its compilers, and which accelerator it would use.
 
     Exit code 3 when something is missing.
     """
@@ -28,6 +28,7 @@ def doctor(root: Path | None, probe: bool) -> None:
 
     places = paths.resolve(root)
     findings = list(doctor_.examine_host(places))
+    findings += doctor_.examine_toolchains(Deadline.after(60))
     store = Cache(places.cache, on_wait=_say_wait)
     findings += doctor_.examine_accelerator(store, Deadline.after(60), again=probe)
     for finding in findings:

@@ -17,6 +17,7 @@ from toolkit.cli import options
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for paramiko.
 if TYPE_CHECKING:
+    from toolkit.core.model.kernel import Fragment
     from toolkit.testing.result_cache import ResultCache
     from toolkit.workflow.request import Request
     from toolkit.workflow.run import Run
@@ -75,7 +76,7 @@ def folder(root: Path | None, name: str, wanted: Path | None) -> Path:
 
 def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...]) -> Request:
     from toolkit.core.errors import UserError
-    from toolkit.kernel import profile
+    from toolkit.kernel import starting_config, toolchain
     from toolkit.testing.scheduler import Isolation
     from toolkit.workflow.request import Request
 
@@ -84,13 +85,21 @@ def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...])
     values = {name: value for name, value in given.items() if name in fields and value is not None}
     if "isolation" in values:
         values["isolation"] = Isolation(values["isolation"])
-    if "profile" in values:
-        values["profile"] = profile.load(values["profile"])
     # Makefiles of the tree spell some with their folder, x86_64/NAME, and install NAME.
     values["tests"] = tuple(PurePosixPath(glob).name for glob in values.get("tests", ()))
+    values["options"] = _options(given)
+    values["start"] = starting_config.parse(given.get("config") or starting_config.TINY.name)
+    compiles = "toolchain" in given and not given.get("saved")
+    name = given.get("toolchain") or toolchain.GCC.name
+    values["toolchain"] = toolchain.parse(name) if compiles else None
     values["coverage"] = values.get("coverage", False) or "coverage_fail_under" in values
     if values["coverage"] and patch is None:
         raise UserError("--coverage counts the lines of a series", hint="name one with --patch")
+    if values["coverage"] and values["toolchain"] and values["toolchain"].is_clang:
+        raise UserError(
+            "--coverage needs gcc: gcov does not read what clang's kernels count",
+            hint="leave --toolchain out, or name a gcc",
+        )
     if values["coverage"] and values.get("each"):
         raise UserError(
             "--coverage counts the lines of the whole series, and --each tests its patches",
@@ -109,6 +118,16 @@ def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...])
         step_summary=Path(page) if page else None,
         **values,
     )
+
+
+def _options(given: dict[str, Any]) -> tuple[Fragment, ...]:
+    """Return the options of each --profile, and then those of --kconfig."""
+    from toolkit.kernel import kconfig, profile
+
+    fragments = [profile.load(name) for name in given.get("profiles", ())]
+    if words := given.get("kconfig"):
+        fragments.append(kconfig.parse_fragment("\n".join(words), "--kconfig"))
+    return tuple(fragments)
 
 
 def repeatable(argv: list[str]) -> tuple[str, ...]:

@@ -73,6 +73,19 @@ def complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> 
     return [name for name in profile.names() if name.startswith(incomplete)]
 
 
+def complete_config(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the words for a starting configuration that begin with ``incomplete``."""
+    return [word for word in ("tiny", "defconfig", "distro") if word.startswith(incomplete)]
+
+
+def complete_toolchain(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the toolchains that are installed and whose name begins with ``incomplete``."""
+    from toolkit.kernel import toolchain
+
+    names = [each.name for each in toolchain.installed()]
+    return [name for name in names if name.startswith(incomplete)]
+
+
 class Number(click.FloatRange):
     """A number in a range; nan is in none."""
 
@@ -119,11 +132,37 @@ KERNEL = click.option(
 )
 BUILD = several(
     click.option(
+        "--config",
+        default="tiny",
+        show_default=True,
+        metavar="START",
+        shell_complete=complete_config,
+        help="What the configuration begins with: tiny, defconfig, distro (Debian's own for this "
+        "release, or distro:cloud-amd64), or a .config.",
+    ),
+    click.option(
         "--profile",
+        "profiles",
+        multiple=True,
         metavar="NAME|FILE",
         shell_complete=complete_profile,
-        help="debug (KASAN, lockdep, kmemleak, fault injection), faults (the last alone), or a "
-        "file of kernel options.",
+        help="Options on top: debug (KASAN, lockdep, kmemleak, fault injection), faults (the last "
+        "alone), preempt-rt, preempt-none, debug-info, or a file of them.",
+    ),
+    click.option(
+        "--kconfig", multiple=True, metavar="CONFIG_X=y", help="One more option, above all others."
+    ),
+    click.option(
+        "--all-modules",
+        is_flag=True,
+        help="Build each module of --config, not only those that are asked for or touched.",
+    ),
+    click.option(
+        "--toolchain",
+        metavar="NAME",
+        shell_complete=complete_toolchain,
+        help="What compiles kernel and suites: gcc (the default), clang (with LLVM's linker and "
+        "tools), or one version of them: gcc-11, clang-19.",
     ),
     click.option(
         "--no-replay",

@@ -47,11 +47,16 @@ def series_show(root: Path | None, /, name: str, series_version: int | None) -> 
 @options.RUN
 @click.pass_obj
 def series_check(root: Path | None, /, name: str, **given: Any) -> None:
-    """Check each patch: checkpatch --strict, its build, and what W=1, sparse and coccinelle add."""
+    """Check each patch: checkpatch --strict, its build, and what W=1, sparse and coccinelle add.
+
+    Without --toolchain each is built with gcc and, where it is installed, with clang.
+    """
+    from toolkit.kernel.toolchain import CLANG
     from toolkit.workflow import series_check
 
+    others = () if given["toolchain"] else (CLANG,)
     with open_run.open_run(root, name, given) as (run, _):
-        table = series_check.check(run)
+        table = series_check.check(run, others)
     for line in table.lines():
         click.echo(printable(line))
     click.get_current_context().exit(table.exit_code)

@@ -44,6 +44,7 @@ _SIGNALLED = 128  # a shell's exit status for a command that a signal killed, le
 PIPE = subprocess.PIPE  # for start(), whose caller reads the stream itself
 # What a shell or an outer make left in the environment must not steer a kernel build.
 REMOVED = ("LANGUAGE", "MAKEFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE")
+CLEAN = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR")  # to inherit: of the rest no key knows
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,12 @@ _EXHAUSTED = (
     (r"memory exhausted", _FREE_MEMORY),
     (r"Cannot allocate memory", _FREE_MEMORY),
     (r"(?:v?fork|retry): Resource temporarily unavailable", "raise `ulimit -u`, or lower --jobs"),
+    # What scripts/Kconfig.include asks before anything else.
+    (r"(?:C compiler|Linker|Assembler) is too old", "name a newer one with --toolchain"),
+    (
+        r"Sorry, this (?:C compiler|linker|assembler) is not supported",
+        "name another one with --toolchain",
+    ),
     (r"Cannot fork", "raise `ulimit -u`, or lower --jobs"),
     (r"Killed signal terminated program \w+", _FREE_MEMORY),
     (r"\w+ terminated with signal 9 \[Killed\]", _FREE_MEMORY),

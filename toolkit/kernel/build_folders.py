@@ -21,6 +21,7 @@ from toolkit.core.model.kernel import KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.host import folders, integrity
 from toolkit.kernel import gcov_build
+from toolkit.kernel.toolchain import GCC, Toolchain
 
 Materialise = Callable[[PatchedTree, Path, Deadline], object]
 
@@ -38,6 +39,7 @@ class WorkTree:
     tree: PatchedTree
     materialise: Materialise
     deadline: Deadline
+    toolchain: Toolchain = GCC
     _base_check: Future[str] | None = field(default=None, init=False)
 
     def source(self) -> Path:
@@ -73,6 +75,13 @@ class WorkTree:
                 hint="it has been removed; run again, and it is fetched again",
             )
 
+    def place(self, kind: str) -> Path:
+        """Return the folder of this ``kind``: each toolchain has one of its own.
+
+        With another compiler every command is another one, and everything would be made again.
+        """
+        return self.folder / named(kind, self.toolchain)
+
     def output(self, config: KernelConfig) -> Path:
         """Return the build folder for a configuration: a new one, or that of a similar one.
 
@@ -80,9 +89,9 @@ class WorkTree:
         differ in little, going back and forth between them compiles little. The one option that
         makes a kernel count its lines changes every command.
         """
-        output = _near(self.folder, config.text)
+        output = _near(self.folder, config.text, self.toolchain)
         if output is None:
-            output = self.folder / f"{_kind(config.text)}-{config.key[:16]}"
+            output = self.place(f"{_kind(config.text)}-{config.key[:16]}")
         output.mkdir(exist_ok=True)
         os.utime(output)
         self._remove_surplus()
@@ -90,7 +99,7 @@ class WorkTree:
 
     def suite_objects(self, name: str) -> Path:
         """Return the folder for the objects of a suite, ``name``, from one build to the next."""
-        objects = self.folder / f"suite-{name}"
+        objects = self.place(f"suite-{name}")
         objects.mkdir(exist_ok=True)
         os.utime(objects)
         self._remove_surplus()
@@ -100,7 +109,12 @@ class WorkTree:
         """Remove what has not been used for longest."""
         for names, most in _KEPT.items():
             places = sorted(
-                (path for name in names for path in self.folder.glob(f"{name}-*")),
+                {
+                    path
+                    for name in names
+                    for glob in (f"{name}-*", f"*-{name}-*")  # gcc's, and other toolchains'
+                    for path in self.folder.glob(glob)
+                },
                 key=lambda path: path.stat().st_mtime,
             )
             for path in places[:-most]:
@@ -111,18 +125,23 @@ def _kind(config: str) -> str:
     return "gcov" if gcov_build.is_on(config) else "out"
 
 
-def _near(folder: Path, config: str) -> Path | None:
+def named(kind: str, toolchain: Toolchain) -> str:
+    """Return what the folder of this kind is called in a work folder."""
+    return kind if toolchain == GCC else f"{toolchain.name}-{kind}"
+
+
+def _near(folder: Path, config: str, toolchain: Toolchain) -> Path | None:
     """Return the build folder in a work folder whose configuration is nearest, if it is near."""
     options = set(config.splitlines())
     distances: dict[Path, int] = {}
-    for other in folder.glob(f"{_kind(config)}-*/.config"):
+    for other in folder.glob(f"{named(_kind(config), toolchain)}-*/.config"):
         with contextlib.suppress(FileNotFoundError):  # a folder that another run has may change
             distances[other.parent] = len(options ^ set(other.read_text().splitlines()))
     near = min(distances, key=lambda output: (distances[output], output.name), default=None)
     return near if near and distances[near] <= NEAR else None
 
 
-def has_built(folder: Path, config: str) -> bool:
+def has_built(folder: Path, config: str, toolchain: Toolchain) -> bool:
     """Return whether a near configuration was built in a work folder, so that little is left."""
-    near = _near(folder, config)
+    near = _near(folder, config, toolchain)
     return near is not None and (near / STEPS).exists()

@@ -44,5 +44,6 @@ def normalised(path: Path, scratch: Path, deadline: Deadline) -> str:
         if file.read(len(elf.MAGIC)) != elf.MAGIC:
             return digest(path.read_bytes())
     objcopy = process.find("objcopy", "binutils")
-    process.run([objcopy, *_STRIPPED, str(path), str(scratch)], deadline=deadline)
+    argv = [objcopy, *_STRIPPED, str(path), str(scratch)]
+    process.run(argv, deadline=deadline, inherit=process.CLEAN)
     return digest(scratch.read_bytes())

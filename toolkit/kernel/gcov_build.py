@@ -40,6 +40,7 @@ class Profiled:
     source: str
     output: str
     objects: tuple[str, ...]
+    gcov: str = "gcov"  # the program that goes with the compiler
 
 
 def wanted(tree: PatchedTree, config: str) -> tuple[str, ...]:
@@ -93,10 +94,11 @@ def words(objects: Sequence[str]) -> list[str]:
     return [f"CONFIG_GCOV_PROFILE_ALL=$(if $(filter {names},{here}),y)"]
 
 
-def keep(objects: Sequence[str], source: Path, output: Path, entry: Path) -> None:
+def keep(objects: Sequence[str], source: Path, output: Path, entry: Path, gcov: str) -> None:
     """Copy into a build's entry what it takes to read the counts of these objects.
 
-    An object that the configuration left out, or that the tree does not let count, is left out.
+    ``gcov`` is the program that goes with the compiler. An object that the configuration left
+    out, or that the tree does not let count, is left out.
     """
     folder = entry / FOLDER
     folder.mkdir()
@@ -107,7 +109,12 @@ def keep(objects: Sequence[str], source: Path, output: Path, entry: Path) -> Non
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(output / f"{name}.gcno", copy)
     # The kernel's build resolves links in both names (abs_srctree, abs_objtree).
-    facts = {"source": str(source.resolve()), "output": str(output.resolve()), "objects": counting}
+    facts = {
+        "source": str(source.resolve()),
+        "output": str(output.resolve()),
+        "objects": counting,
+        "gcov": gcov,
+    }
     (folder / _RECORD).write_text(json.dumps(facts, indent=1))
 
 
@@ -118,7 +125,8 @@ def load(entry: Path) -> Profiled | None:
         facts = json.loads((folder / _RECORD).read_bytes())
     except FileNotFoundError:
         return None
-    return Profiled(folder, facts["source"], facts["output"], tuple(facts["objects"]))
+    gcov = facts.get("gcov", "gcov")  # an entry of an earlier version does not say
+    return Profiled(folder, facts["source"], facts["output"], tuple(facts["objects"]), gcov)
 
 
 def _linked(output: Path) -> set[str]:

@@ -16,6 +16,9 @@ from toolkit.core.model.kernel import Fragment
 _ASSIGNMENT = re.compile(r"(CONFIG_[A-Za-z0-9_]+)=(.*)")
 _UNSET = re.compile(r"# (CONFIG_[A-Za-z0-9_]+) is not set")
 MAX_SHOWN = 5  # options in one line
+MAX_CHANGES = 40  # of somebody's configuration, of which each is said
+# What the compiler, its tools and the architecture can do: no choice of anybody's.
+_PROBED = re.compile(r"CONFIG_(CC|GCC|CLANG|LD|LLD|AS|HAVE|ARCH|TOOLS|RUSTC?|PAHOLE)_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,47 @@ def dropped(config: str, merged: Mapping[str, tuple[str, str]]) -> list[Dropped]
     ]
 
 
+def without(text: str, options: Iterable[str]) -> str:
+    """Return a configuration's text in which ``options`` are not set, whatever they were."""
+    return text + "".join(f"# {option} is not set\n" for option in options)
+
+
+def changes(
+    name: str, started: Mapping[str, str], merged: Mapping[str, tuple[str, str]]
+) -> list[str]:
+    """Return a line for each origin whose options differ from the configuration ``name``."""
+    by_origin: dict[str, list[str]] = {}
+    for option, (value, origin) in merged.items():
+        had = started.get(option, "n")
+        if had != value:
+            by_origin.setdefault(origin, []).append(f"{option}={value} (was {had})")
+    return [
+        f"{name} is changed for {origin}: {_listed(options, MAX_CHANGES)}"
+        for origin, options in by_origin.items()
+    ]
+
+
+def lost(name: str, wanted: str, text: str) -> list[str]:
+    """Return a line on what the configuration ``name`` has and the kernel with ``text`` has not.
+
+    ``wanted`` is what it was given as. What an option found out about the compiler is left out.
+    """
+    kept = parse_config(text)
+    gone = [
+        f"{option}={value}"
+        for option, value in parse_config(wanted).items()
+        if value in ("y", "m") and kept.get(option, "n") == "n" and not _PROBED.match(option)
+    ]
+    if not gone:
+        return []
+    return [f"this kernel does not have {len(gone)} options of {name}: {_listed(gone, MAX_SHOWN)}"]
+
+
+def _listed(words: Sequence[str], limit: int) -> str:
+    more = f" and {len(words) - limit} more" if len(words) > limit else ""
+    return ", ".join(words[:limit]) + more
+
+
 def wishes(fragments: Iterable[Fragment]) -> list[str]:
     """Return the options that soft fragments alone ask for, sorted."""
     listed = list(fragments)
@@ -116,10 +160,9 @@ def ungranted(missing: Sequence[Dropped], why: Mapping[str, str]) -> str:
     origins = ", ".join(dict.fromkeys(item.origin for item in missing))
     options = [
         f"{item.option}={item.wanted}" + (f" ({why[item.option]})" if why.get(item.option) else "")
-        for item in missing[:MAX_SHOWN]
+        for item in missing
     ]
-    more = f" and {len(missing) - MAX_SHOWN} more" if len(missing) > MAX_SHOWN else ""
-    return f"Kconfig dropped {', '.join(options)}{more}, asked for by {origins}"
+    return f"Kconfig dropped {_listed(options, MAX_SHOWN)}, asked for by {origins}"
 
 
 def refuse(missing: Sequence[Dropped], why: Mapping[str, str]) -> UserError:

@@ -7,13 +7,21 @@ kconfig-language.rst): ``config``, ``menuconfig``, ``choice``, ``menu``, ``if``,
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _TOKEN = re.compile(r"\s*(\|\||&&|!=|<=|>=|=|<|>|!|\(|\)|\"[^\"]*\"|'[^']*'|\$\([^)]*\)|[\w.-]+)")
+_SYMBOL = re.compile(r"\b[A-Z0-9][A-Za-z0-9_]*\b")
 _LEVELS = {"n": 0, "m": 1, "y": 2}
+_ORDERINGS: dict[str, Callable[[int, int], bool]] = {
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
+}
 _BLOCKS = ("menu", "if", "choice")
 _MAX_DEPTH = 40  # of nested source lines: a loop ends here
 
@@ -90,6 +98,21 @@ def reasons(
     if wanted:
         reader.read("Kconfig")
     return {option: _unmet(reader, config, option, value) for option, value in wanted.items()}
+
+
+def dependencies(tree: Path, srcarch: str) -> dict[str, frozenset[str]]:
+    """Return the options (CONFIG_…) in each option's dependencies, its menus' among them."""
+    reader = _Reader(tree, srcarch)
+    reader.read("Kconfig")
+    return {
+        f"CONFIG_{name}": frozenset(
+            f"CONFIG_{word}"
+            for guards in symbol.places
+            for guard in guards
+            for word in _SYMBOL.findall(guard)
+        )
+        for name, symbol in reader.symbols.items()
+    }
 
 
 def _unmet(reader: _Reader, config: Mapping[str, str], option: str, wanted: str) -> str:
@@ -181,10 +204,11 @@ class _Expression:
                 raise ValueError("unbalanced parenthesis")
             return value
         left = self._word()
-        if operator := self._take("=", "!="):
-            return 2 * ((left == self._word()) == (operator == "="))
-        if self._take("<", ">", "<=", ">="):
-            raise ValueError("ordering is not evaluated")
+        if sign := self._take("=", "!="):
+            return 2 * ((left == self._word()) == (sign == "="))
+        if sign := self._take("<", ">", "<=", ">="):
+            one, other = int(left), int(self._word())
+            return 2 * _ORDERINGS[sign](one, other)
         return _LEVELS.get(left, 0)
 
     def _word(self) -> str:
@@ -192,7 +216,7 @@ class _Expression:
         self.at += 1
         if token.startswith("$("):
             raise ValueError("macros are not evaluated")
-        if token in _LEVELS:
+        if token in _LEVELS or token.isdecimal():
             return token
         if token[0] in "\"'":
             return token.strip("\"'")

@@ -18,6 +18,7 @@ from toolkit.core.observer import Observer
 from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache
 from toolkit.kernel.build_failure import Build, explain_failure, refuse_strange
+from toolkit.kernel.toolchain import GCC, Toolchain
 
 # The same input gives the same kernel, whoever builds it and when.
 REPRODUCIBLE = {
@@ -27,10 +28,6 @@ REPRODUCIBLE = {
     "KBUILD_BUILD_VERSION": "1",  # not a count of links: the same objects give the same kernel
 }
 _STEP = re.compile(r"  ([A-Z][A-Z0-9_+ -]*?) (?:\[M\])? +(\S+)$")
-# All that make and the compilers get of the caller's environment. kbuild takes its settings from
-# there as well (KCFLAGS, LLVM, W, INSTALL_MOD_STRIP …), and none of them stands in a cache key.
-INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR")
-_COMPILER = "gcc"
 _CCACHE_LIMIT = "3G"  # what ccache keeps; a kernel of the minimal image takes about 20 MiB
 _OWN_STORE = "CCACHE_OF_SERIES"  # the sandbox lets names through that begin like that
 _OWN_STORES = "apart"  # the folder of these stores
@@ -49,7 +46,8 @@ class Make:
     """make in the folder ``source``, with ``output`` as its build folder.
 
     ``arch`` is what kbuild calls ARCH, ``log`` gets each command and all that make says, and
-    ``env`` is added to its environment, which has :data:`INHERITED` of the caller's alone.
+    ``env`` is added to its environment, which has
+    :data:`process.CLEAN` of the caller's alone.
     ``tree`` is what ``source`` holds, where that is known: it tells the series' faults from the
     host's. It may write to ``output`` and
     ``writable`` alone.
@@ -64,6 +62,7 @@ class Make:
     env: Mapping[str, str] = field(default_factory=dict)
     tree: PatchedTree | None = None
     writable: tuple[Path, ...] = ()
+    toolchain: Toolchain = GCC
 
     def confined(self) -> tuple[str, ...]:
         """Return the sandbox that keeps all that make runs to its build folder."""
@@ -82,7 +81,7 @@ class Make:
         was killed.
         """
         argv = ["make", f"-j{self.jobs}", "-C", str(self.source), f"O={self.output}"]
-        argv += [f"ARCH={self.arch}", *words]
+        argv += [f"ARCH={self.arch}", *self.toolchain.words, *words]
         if self.log:
             with self.log.open("a") as log:
                 log.write(f"$ {shlex.join(argv)}\n")
@@ -92,7 +91,7 @@ class Make:
                     argv,
                     deadline=self.deadline,
                     env={**REPRODUCIBLE, **self.env},
-                    inherit=INHERITED,
+                    inherit=process.CLEAN,
                     log=self.log,
                     merge=True,
                     on_line=on_line,
@@ -116,7 +115,7 @@ class Make:
         refuse_strange(strange, self.log)
 
 
-def ccache_environment(cache: Cache, rules: str = "") -> dict[str, str]:
+def ccache_environment(cache: Cache, toolchain: Toolchain = GCC, rules: str = "") -> dict[str, str]:
     """Return what to set for a build so that ccache keeps what was compiled; maybe nothing.
 
     kbuild keeps what is up to date, and no more: a series that is removed and applied again
@@ -129,33 +128,33 @@ def ccache_environment(cache: Cache, rules: str = "") -> dict[str, str]:
     :func:`toolkit.kernel.build_rules.rules`) gets the store to read, and behind it one of its own
     that only builds with the same rules use.
 
-    The store is a work folder of ``cache``, which `cache list` shows and `cache prune` frees;
-    ccache is safe for any number of builds at once, and for a store that is removed meanwhile. The
-    caller's own CCACHE_DIR, CCACHE_MAXSIZE, CCACHE_DEPEND and CCACHE_DISABLE come first. Nothing
-    is set where ccache is not installed, or ``cache`` is cold.
+    Each toolchain has a store of its own. It is a work folder of ``cache``, which `cache list`
+    shows and `cache prune` frees; ccache is safe for any number of builds at once, and for a store
+    that is removed meanwhile. Of the caller's environment CCACHE_DISABLE alone counts. Nothing is
+    set there, nor where ccache is not installed or ``cache`` is cold.
     """
     program = shutil.which("ccache")
     if not program or cache.cold or "CCACHE_DISABLE" in os.environ:
         return {}
-    store = cache.root / "work/ccache" / _COMPILER
+    store = cache.root / "work/ccache" / toolchain.name
     names = store / "bin"
     try:
         names.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            (names / _COMPILER).symlink_to(program)
+            (names / toolchain.name).symlink_to(program)
         os.utime(store)
         apart = _apart(store, rules) if rules else {}
     except OSError:
         return {}  # a store that cannot be written is no reason not to build
-    settings = {
+    path = f"{names}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {
+        "PATH": path,
         "CCACHE_DIR": str(store / "store"),
         "CCACHE_MAXSIZE": _CCACHE_LIMIT,
         # The preprocessor's work is not done twice; kbuild asks the compiler for what it read.
         "CCACHE_DEPEND": "1",
+        **apart,
     }
-    path = f"{names}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    chosen = {name: os.environ.get(name, value) for name, value in settings.items()}
-    return {**chosen, **apart, "PATH": path}
 
 
 def _apart(store: Path, rules: str) -> dict[str, str]:

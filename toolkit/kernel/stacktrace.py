@@ -68,6 +68,7 @@ def _places(frames: Sequence[str], kernel: KernelBuild, script: Path) -> dict[st
             argv,
             deadline=Deadline.after(SECONDS),
             input="".join(f"{frame}\n" for frame in frames).encode(),
+            inherit=process.CLEAN,
             within=sandbox.confine(readonly=[script.parents[1], kernel.image, modules]),
         )
     answers = done.stdout.decode(errors="replace").splitlines()

@@ -188,7 +188,7 @@ def _environment(result: RunResult) -> Iterator[tuple[str, str]]:
     memory = f"{environment.memory_mib / 1024:.1f} GiB" if environment.memory_mib else ""
     cpus = f"{environment.cpus} CPUs" if environment.cpus else ""
     yield "Kernel", ", ".join(dict.fromkeys(filter(None, (result.kernel, result.release))))
-    yield "Configuration", environment.config
+    yield "Configuration", " ".join(filter(None, (environment.start, environment.config)))
     yield "Build", environment.build
     yield "Compiler", environment.compiler
     yield "Image", environment.image

@@ -6,6 +6,7 @@ commit exists, which takes a git repository, and whether MAINTAINERS covers a ne
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,8 +28,16 @@ def check(patch: bytes, tree: Path, deadline: Deadline) -> tuple[str, ...]:
         *(f"--ignore={name}" for name in answered(patch, tree)),
         "-",
     ]
-    within = sandbox.confine(readonly=[tree])
-    done = process.run(argv, cwd=tree, input=patch, check=False, deadline=deadline, within=within)
+    done = process.run(
+        argv,
+        cwd=tree,
+        input=patch,
+        check=False,
+        deadline=deadline,
+        env={"HOME": os.devnull},  # where somebody's .checkpatch.conf may lie
+        inherit=process.CLEAN,
+        within=sandbox.confine(readonly=[tree]),
+    )
     return tuple(line.strip() for line in done.text.splitlines() if line.strip())
 
 

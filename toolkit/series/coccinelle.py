@@ -114,7 +114,12 @@ class Checker:
                     *("--cocci-file", str(script.path), *script.options, "--dir", "."),
                 ]
                 return process.run(
-                    argv, cwd=Path(scratch), check=False, deadline=deadline, within=within
+                    argv,
+                    cwd=Path(scratch),
+                    check=False,
+                    deadline=deadline,
+                    inherit=process.CLEAN,
+                    within=within,
                 )
 
             by_file: dict[str, list[str]] = defaultdict(list)

@@ -123,13 +123,20 @@ def _gcov(profiled: Profiled, counters: Path | None, deadline: Deadline) -> dict
                 given.append(f"{stem}{_GCNO}")
         if not given:
             return {}
-        argv = [process.find("gcov", "gcc"), "--json-format", "--stdout", *given]
+        gcov = process.find(profiled.gcov, profiled.gcov.replace("gcov", "gcc"))
+        argv = [gcov, "--json-format", "--stdout", *given]
         # It reads what came from a guest.
         limits = [process.find("prlimit", "util-linux"), *_GCOV_LIMITS, "--"]
         readable = [folder, profiled.folder, Path(profiled.source)]
         readable += [counters.absolute()] if counters else []
         within = sandbox.confine(readonly=[path for path in readable if path.exists()])
-        done = process.run([*limits, *argv], cwd=folder, deadline=deadline, within=within)
+        done = process.run(
+            [*limits, *argv],
+            cwd=folder,
+            deadline=deadline,
+            inherit=process.CLEAN,
+            within=within,
+        )
         complaints = _complaints(done.stderr.decode(errors="replace"))
         if counters and complaints:  # counters of another build, or none at all
             raise ValueError(complaints[0])

@@ -32,7 +32,7 @@ _EMITTED = re.compile(r"[^:\s]*:(\w[\w.@+-]*)")  # COLLECTION:NAME of emit_tests
 _FAILED = re.compile(
     r"\*\*\* (?:\[(?:[^\]]*[ /])?([^\]/ ]+)\] Error |No rule to make target '(?:[^']*/)?([^'/]+)')"
 )
-_COMMAND = re.compile(r"^(gcc |cc |make(\[\d+\])?: |  [A-Z]+ +\S)")
+_COMMAND = re.compile(r"^((?:gcc|clang)(?:-\d+)? |cc |make(\[\d+\])?: |  [A-Z]+ +\S)")
 NO_PROGRAM = "it does not build\nmake installs no such program"
 _HEADER_MISSING = re.compile(
     r"fatal error: (\S+): No such file or directory\n *\d+ \| *#\s*include\s*<\1>"
@@ -202,15 +202,15 @@ def put(source: Path, target: Path, deadline: Deadline, links: str = "--copy-uns
     process.run(argv, deadline=deadline)
 
 
-def arguments(selftests: Path, target: str, included: Path) -> list[str]:
+def arguments(selftests: Path, target: str, included: Path, compiler: str) -> list[str]:
     """Return make's arguments for a target below the copied ``selftests``.
 
     Its programs are linked statically, since the guest may have no libc. That goes in with the
-    compiler's name, which every Makefile uses, while LDFLAGS is overwritten by some. ``included``
-    is as for :func:`include_paths`.
+    name of the ``compiler``, which every Makefile uses, while LDFLAGS is overwritten by some.
+    ``included`` is as for :func:`include_paths`.
     """
     return [
-        *("-C", str(selftests / target), "CC=gcc -static", "--output-sync=target"),
+        *("-C", str(selftests / target), f"CC={compiler} -static", "--output-sync=target"),
         *include_paths(selftests, included),
     ]
 

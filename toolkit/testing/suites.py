@@ -29,7 +29,6 @@ from toolkit.host.cache import Cache, digest
 from toolkit.kernel.build_failure import explain_failure, refuse_strange
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.kconfig import parse_fragment
-from toolkit.kernel.make import INHERITED
 from toolkit.testing import in_tree_suites, outside_suites, suite_manifest, verdicts
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
@@ -37,7 +36,6 @@ SHARED = "lib"  # C helpers of every suite; no suite itself
 # A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
 _USED_OF_TREE = re.compile(r"^(tools|scripts|usr)/|(^|/)include/uapi/|^include/linux/compiler")
 _FACTS = "suite.json"  # in a suite's entry, beside what is installed
-_COMPILER = ("gcc", "-static")
 _LAUNCHER = ".line_buffered"  # starts each program
 _LAUNCHER_SOURCE = Path(__file__).with_name("line_buffered.c")
 
@@ -262,6 +260,7 @@ class _Job:
         return [
             *("make", f"-j{self.builder.jobs}", f"ARCH={self.builder.arch.srcarch}"),
             *(f"KHDR_INCLUDES=-isystem {self.kernel.headers}/include", f"OUTPUT={objects}"),
+            *self.builder.toolchain.words,
         ]
 
     def make(self, argv: Sequence[str], places: _Places) -> None:
@@ -270,7 +269,7 @@ class _Job:
                 process.run(
                     argv,
                     deadline=self.deadline,
-                    inherit=INHERITED,
+                    inherit=process.CLEAN,
                     log=self.log,
                     merge=True,
                     death_signal="TERM",
@@ -292,13 +291,14 @@ class _Job:
 
     def install_launcher(self, folder: Path) -> None:
         """Build what starts each program of a suite into the suite's folder."""
-        argv = [*_COMPILER, "-O2", "-o", str(folder / _LAUNCHER), str(_LAUNCHER_SOURCE)]
-        process.run(argv, deadline=self.deadline, inherit=INHERITED)
+        argv = [self.builder.toolchain.name, "-static", "-O2", str(_LAUNCHER_SOURCE)]
+        argv += ["-o", str(folder / _LAUNCHER)]
+        process.run(argv, deadline=self.deadline, inherit=process.CLEAN)
 
     def programs(self, argv: Sequence[str], places: _Places) -> list[str]:
         command, within = [*argv, "-s", "emit_tests"], self.confined(places)
-        text = process.run(command, deadline=self.deadline, inherit=INHERITED, within=within).text
-        return in_tree_suites.emitted(text)
+        names = process.run(command, deadline=self.deadline, inherit=process.CLEAN, within=within)
+        return in_tree_suites.emitted(names.text)
 
 
 def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
@@ -357,7 +357,8 @@ def _build_upstream(job: _Job, target: str, folder: Path, outside: Path | None =
             place.mkdir()
         results, sources = (objects, installed, included), (work.source(), work.folder / "upstream")
         places = _Places(results, sources, beside=(selftests,))
-        argv = [*job.argv(objects), *in_tree_suites.arguments(selftests, target, included)]
+        cc = job.builder.toolchain.name
+        argv = [*job.argv(objects), *in_tree_suites.arguments(selftests, target, included, cc)]
         argv += [f"KSFT={selftests}"] if outside else []
         try:
             job.make([*argv, "--keep-going", "all"], places)

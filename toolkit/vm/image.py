@@ -26,7 +26,7 @@ from toolkit.vm.qemu_argv import NETDEV, SSH_GUEST_PORT
 from toolkit.vm.ssh_keys import FW_CFG_FOLDER
 
 MANIFEST = "image.yaml"
-KERNEL_CONFIG = "kernel.config"
+KERNEL_CONFIG, TINY_CONFIG = "kernel.config", "tiny.config"
 INITRD = "initramfs.cpio"
 DISK = "root.ext4"
 READY = "toolkit: ready"  # what an image prints on the console once SSH listens
@@ -128,14 +128,19 @@ def locate(name_or_path: str, images: Path) -> Path:
     )
 
 
-def kernel_config(name_or_path: str, images: Path) -> Path:
-    """Return the fragment of kernel options that an image needs to boot."""
+def kernel_configs(name_or_path: str, images: Path, *, tiny: bool) -> list[Path]:
+    """Return the fragments of kernel options that an image needs.
+
+    The first is what it needs to boot; with ``tiny`` there is also what makes a kernel of people
+    out of one that begins with everything off, where the image has such a file.
+    """
     path = locate(name_or_path, images) / KERNEL_CONFIG
     if not path.is_file():
         raise UserError(
             f"the image has no {path}", hint="it lists the options that the image needs of a kernel"
         )
-    return path
+    extra = path.with_name(TINY_CONFIG)
+    return [path, extra] if tiny and extra.is_file() else [path]
 
 
 # --- rendering: pure ---------------------------------------------------------------------

@@ -16,6 +16,7 @@ from toolkit.core.errors import ToolMissingError, UserError
 from toolkit.core.paths import Paths
 from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, check_path, why_unwritable
+from toolkit.kernel import toolchain
 from toolkit.kernel.kbuild import KERNEL
 from toolkit.vm import accelerator, qmp
 
@@ -122,6 +123,21 @@ def _examine_sandbox() -> Finding:
         )
     kept = "" if "--unshare-user" in support.options else "; without user name spaces"
     return Finding(True, f"sandbox: {support.detail}: what a build runs is confined{kept}")
+
+
+def examine_toolchains(deadline: Deadline) -> Iterator[Finding]:
+    """Yield a finding for each toolchain that is here, and for clang where it is not.
+
+    What the default, gcc, lacks is among the programs of :func:`examine_host`.
+    """
+    here = toolchain.installed()
+    for each in here:
+        yield Finding(True, f"--toolchain {each.name}: {each.version(deadline)}")
+    if toolchain.CLANG not in here:
+        lacking = toolchain.CLANG.missing()
+        command = toolchain.installing(list(lacking.values()))
+        text = f"--toolchain clang: lacks {', '.join(lacking)}, and is optional"
+        yield Finding(None, f"{text}; install: {command}")
 
 
 def _examine_folder(folder: Path, variable: str, needed: int = 0) -> Iterator[Finding]:

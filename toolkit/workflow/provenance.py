@@ -15,10 +15,11 @@ from toolkit.core.model.machine import GuestImage
 from toolkit.core.model.provenance import Environment
 from toolkit.host import limits, sandbox
 from toolkit.workflow.reached import Reached
+from toolkit.workflow.request import Request
 
 
-def of(reached: Reached, append: Sequence[str]) -> Environment:
-    """Return the environment of a run; ``append`` are further words on its command line."""
+def of(reached: Reached, request: Request) -> Environment:
+    """Return the environment of a run."""
     host = gather()
     config, kernel, image = reached.config, reached.kernel, reached.image
     return Environment(
@@ -28,11 +29,13 @@ def of(reached: Reached, append: Sequence[str]) -> Environment:
         memory_mib=host.memory_mib,
         python=host.python,
         architecture=platform.machine(),
+        toolchain=request.toolchain.name if request.toolchain and reached.compiler else "",
         compiler=reached.compiler,
+        start=Path(request.start.name).name if config else "",
         config=config.key if config else "",
         build=kernel.key if kernel else "",
         image=f"{image.name} {image.key}" if image else "",
-        machine=_machine(image, append) if image else "",
+        machine=_machine(image, request.append) if image else "",
         sandbox=sandbox.describe(),
     )
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from toolkit.core.model.kernel import Fragment
 from toolkit.host import limits
+from toolkit.kernel.starting_config import TINY, StartingConfig
+from toolkit.kernel.toolchain import GCC, Toolchain
 from toolkit.testing.scheduler import Isolation
 from toolkit.testing.significance import CONFIDENCE
 
@@ -24,7 +26,10 @@ class Request:
     suites: tuple[str, ...] = ()  # empty: those the series names
     image: str = DEFAULT_IMAGE
     packages: tuple[str, ...] = ()  # further Debian packages in the image
-    profile: Fragment | None = None  # further options, stronger than all others
+    start: StartingConfig = TINY  # what the configuration begins with
+    all_modules: bool = False  # of it; else those that somebody needs
+    options: tuple[Fragment, ...] = ()  # of --profile and --kconfig, stronger than all others
+    toolchain: Toolchain | None = GCC  # compiles kernel and suites; None: nothing is compiled
     accel: str = "auto"
     jobs: int = field(default_factory=limits.cpus)
     cold: bool = False

@@ -25,7 +25,7 @@ from toolkit.core.observer import Observer, PrefixedObserver
 from toolkit.core.paths import Paths
 from toolkit.core.stages import StageLog
 from toolkit.host.cache import Cache
-from toolkit.kernel import gcov_build, worktree
+from toolkit.kernel import gcov_build
 from toolkit.kernel.kbuild import Builder
 from toolkit.series import catalog
 from toolkit.testing import in_tree_suites, suites, verdicts
@@ -82,8 +82,7 @@ class Run:
         else:
             self.cache = stage_work.open_cache(request, paths, observer, folder)
             self.deadline = Deadline.after(request.seconds)
-            write, jobs, replay = worktree.materialise, request.jobs, request.replay
-            self.builder = Builder(self.cache, self.arch, write, jobs, observer, replay)
+            self.builder = stage_work.builder(request, self.cache, self.arch, observer)
         self.began = time.monotonic()
         self.started = datetime.datetime.now(datetime.UTC)
         self._make_pool = make_pool
@@ -120,6 +119,7 @@ class Run:
     def base(self) -> KernelBase:
         """The unpacked kernel source."""
         if (base := self._reached.base) is None:
+            stage_work.require_toolchain(self.request)
             asked = Asked.of(self.request, self.paths)
             work = partial(stage_work.fetch, asked, self.cache, self.observer, self.deadline)
             base = self.stages.run("fetch", work)
@@ -169,11 +169,11 @@ class Run:
     def config(self) -> KernelConfig:
         """The kernel configuration, checked against what was asked."""
         if (config := self._reached.config) is None:
-            tree, fragments = self.tree, self.fragments
+            tree, wanted = self.tree, stage_work.wanted_config(self.request, self.fragments)
             config, compiler = self.stages.run(
                 "configure",
                 lambda: stage_work.configure(
-                    self.builder, tree, fragments, self.folder, self.deadline
+                    self.builder, tree, wanted, self.folder, self.deadline
                 ),
             )
             self._reached = replace(self._reached, config=config, compiler=compiler)

@@ -40,5 +40,5 @@ def of(
         mailing=series.mailing if series else None,
         comparison=findings.comparison,
         steps=findings.steps,
-        environment=provenance.of(reached, run.request.append),
+        environment=provenance.of(reached, run.request),
     )

@@ -2,7 +2,8 @@
 
 Each patch must apply, pass the tree's own checkpatch.pl --strict, build with all patches before
 it, and add no diagnostic under W=1 and sparse, and no complaint of the tree's own
-scripts/coccinelle where spatch is installed.
+scripts/coccinelle where spatch is installed. Where clang is installed, each must build with it as
+well, and add no diagnostic under its W=1.
 """
 
 from __future__ import annotations
@@ -17,83 +18,35 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import EXIT_KERNEL, EXIT_OK, BuildError, UserError
-from toolkit.core.model.kernel import KernelBase
+from toolkit.core.errors import BuildError, UserError
+from toolkit.core.model.kernel import KernelBase, KernelConfig
 from toolkit.core.model.series import PatchedTree, PatchSeries
 from toolkit.formats.compiler_log import diagnostics
 from toolkit.host import process
 from toolkit.host.cache import Cache, digest
+from toolkit.kernel import build_folders
 from toolkit.kernel.build_folders import WorkTree
+from toolkit.kernel.configure import configure
+from toolkit.kernel.kbuild import Builder
+from toolkit.kernel.module_choice import folder_that_builds
 from toolkit.kernel.source.provider import KIND as SOURCE
+from toolkit.kernel.toolchain import Toolchain, installing
 from toolkit.series import catalog, checkpatch, coccinelle, patching
 from toolkit.testing import in_tree_suites
+from toolkit.workflow import stage_work
 from toolkit.workflow.run import Run
+from toolkit.workflow.series_table import Compiled, Row, Table
 
-# virt/kvm has no Makefile of its own: virt/kvm/Makefile.kvm is included by each arch's kvm folder.
-_BUILT_FROM = {"virt/kvm": "arch/{srcarch}/kvm"}
-_COLUMNS = "{:<56} {:<8} {:<11} {:<7} {:<8} {}"
 _USER_SPACE = ("tools/", "usr/")  # kbuild goes to none of these
 _LINT, _LINT_TOKEN = "lint", ".toolkit-lint"  # in a work folder, and in that
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What the checks say of one patch. A tuple of lines is empty when there is nothing to say."""
+def check(run: Run, others: Sequence[Toolchain] = ()) -> Table:
+    """Check the run's series with its toolchain, and whether it builds with ``others`` as well.
 
-    patch: str
-    checkpatch: tuple[str, ...]
-    build: tuple[str, ...]
-    new: tuple[str, ...]  # diagnostics under W=1 and sparse that the patch adds
-    coccinelle: tuple[str, ...] | None = None  # complaints it adds; None: spatch is not there
-
-    @property
-    def good(self) -> bool:
-        """Whether nothing at all was found."""
-        return not (self.checkpatch or self.build or self.new or self.coccinelle)
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The rows, in the order of the patches."""
-
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()  # what could not be checked, and why
-
-    @property
-    def exit_code(self) -> int:
-        """0 when every row is good, else 1."""
-        return EXIT_OK if all(row.good for row in self.rows) else EXIT_KERNEL
-
-    def lines(self) -> list[str]:
-        """Return the table, and below it what was found, as lines."""
-        head = ("patch", "applies", "checkpatch", "builds", "W=1 C=1", "coccinelle")
-        lines = [_COLUMNS.format(*head)]
-        lines += [
-            _COLUMNS.format(
-                row.patch[:56],
-                "yes",
-                len(row.checkpatch) or "clean",
-                "NO" if row.build else "yes",
-                "-" if row.build else _count(row.new),
-                "not run" if row.coccinelle is None else _count(row.coccinelle),
-            )
-            for row in self.rows
-        ]
-        for row in self.rows:
-            found_lines = (*row.checkpatch, *row.build, *row.new, *(row.coccinelle or ()))
-            if found_lines:
-                lines += ["", row.patch, *(f"  {line}" for line in found_lines)]
-        if self.notes:
-            lines += ["", *self.notes]
-        return lines
-
-
-def _count(lines: Sequence[str]) -> str:
-    return f"{len(lines)} new" if lines else "clean"
-
-
-def check(run: Run) -> Table:
-    """Check the run's series; raises :class:`UserError` when a patch does not apply."""
+    One of those that is not installed is a note. Raises :class:`UserError` when a patch does not
+    apply.
+    """
     whole = run.series
     if whole is None:
         raise UserError("there is no series to check", hint="name one: toolkit series check v4")
@@ -102,16 +55,44 @@ def check(run: Run) -> Table:
         patching.apply(run.base, each, run.deadline) for each in (None, *catalog.prefixes(whole))
     ]
     complaints, notes = _coccinelle(run, trees)
-    lint = _Lint(run, folders)
+    lacking = [f"{each.name} was not tried: {_why_not(each)}" for each in others if each.missing()]
+    kits = [_Kit(run.builder, run.config, "W=1 C=1")]
+    kits += [_other(run, each) for each in others if not each.missing()]
+    lints = [_Lint(run, folders, kit) for kit in kits]
     rows = []
     for patch, (before, tree), added in zip(
         whole.patches, pairwise(trees), complaints, strict=True
     ):
-        build = _build(run, tree, patch.name)
-        new = () if build else lint.added(before, tree)
+        compiled = tuple(lint.compiled(before, tree, patch.name) for lint in lints)
         style = checkpatch.check(patch.content, run.base.path, run.deadline)
-        rows.append(Row(patch.name, style, build, new, added))
-    return Table(tuple(rows), notes)
+        rows.append(Row(patch.name, style, compiled, added))
+    return Table(tuple(rows), (*notes, *lacking))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kit:
+    """A toolchain's builder, the configuration for it, and which checks it makes."""
+
+    builder: Builder
+    config: KernelConfig
+    checks: str
+
+
+def _other(run: Run, toolchain: Toolchain) -> _Kit:
+    """Return the kit of a toolchain that is not the run's. Sparse need not run again."""
+    builder = replace(run.builder, toolchain=toolchain)
+    wanted = stage_work.wanted_config(run.request, run.fragments)
+
+    def work() -> tuple[KernelConfig, bool, str]:
+        config, cached = configure(builder, run.tree, wanted, run.deadline)
+        return config, cached, toolchain.name
+
+    return _Kit(builder, run.stages.run("configure", work), "W=1")
+
+
+def _why_not(toolchain: Toolchain) -> str:
+    lacking = toolchain.missing()
+    return f"{', '.join(lacking)} not installed ({installing(list(lacking.values()))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +130,19 @@ def _cached_base(base: str, cache: Path) -> KernelBase | None:
     return None
 
 
-def _build(run: Run, tree: PatchedTree, name: str) -> tuple[str, ...]:
+def _build(run: Run, kit: _Kit, tree: PatchedTree, name: str) -> tuple[str, ...]:
     """Build one prefix of the series; return the compiler's lines when it does not."""
+    toolchain = kit.builder.toolchain.name
+    of = "" if kit.builder is run.builder else f"{toolchain}-"
+    label = f"{name}, {toolchain}" if of else name
 
     def work() -> tuple[tuple[str, ...], bool, str]:
         try:
-            log = run.folder / f"build-{name.replace('/', '-')}.log"
-            _, cached = run.builder.build(tree, run.config, run.deadline, log)
+            log = run.folder / f"build-{of}{name.replace('/', '-')}.log"
+            _, cached = kit.builder.build(tree, kit.config, run.deadline, log)
         except BuildError as error:
-            return (error.what, *error.detail), False, f"{name}: {error.what}"
-        return (), cached, name
+            return (error.what, *error.detail), False, f"{label}: {error.what}"
+        return (), cached, label
 
     return run.stages.run("build", work)
 
@@ -170,21 +154,29 @@ def _folders(tree: PatchedTree, srcarch: str) -> list[str]:
         for name in tree.files
         if name.endswith(".c") and not name.startswith(_USER_SPACE)
     }
-    return sorted(_BUILT_FROM.get(name, name).format(srcarch=srcarch) for name in parents)
+    return sorted(folder_that_builds(name, srcarch) for name in parents)
 
 
 class _Lint:
-    """Compiles ``folders`` with W=1 and sparse, to tell what each patch adds to the diagnostics.
+    """Compiles ``folders`` with the kit's checks, to tell what each patch adds to the diagnostics.
 
     What a patch adds is kept in the cache, so that a check of an edited series compiles from
     the first patch that changed.
     """
 
-    def __init__(self, run: Run, folders: Sequence[str]) -> None:
+    def __init__(self, run: Run, folders: Sequence[str], kit: _Kit) -> None:
         self._run = run
+        self._kit = kit
+        self._folder = build_folders.named(_LINT, kit.builder.toolchain)
         self._folders = folders
         self._known: Counter[str] | None = None  # while the folder holds the tree before
         self._token = secrets.token_hex(8)  # marks the folder that this process has begun
+
+    def compiled(self, before: PatchedTree, after: PatchedTree, name: str) -> Compiled:
+        """Return how the patch called ``name`` builds, and what it adds to the diagnostics."""
+        build = _build(self._run, self._kit, after, name)
+        new = () if build else self.added(before, after)
+        return Compiled(self._kit.builder.toolchain.name, build, new, self._kit.checks)
 
     def added(self, before: PatchedTree, after: PatchedTree) -> tuple[str, ...]:
         """Return each diagnostic, without its line, that ``after`` has more than ``before``."""
@@ -200,17 +192,23 @@ class _Lint:
             # Only what is compiled again speaks again, so what was said before stays known.
             self._known |= diagnosed
 
-        run = self._run
+        run, kit = self._run, self._kit
         key = digest(
-            *(before.key, after.key, run.config.key, self._folders),
-            *(run.builder.compiler(run.deadline), self._sparse("--version")),
+            *(before.key, after.key, kit.config.key, self._folders),
+            *(kit.builder.compiler(run.deadline), self._sparse("--version")),
         )
         path, cached = run.cache.make("lint", key, fill, deadline=run.deadline, label=run.base.name)
         if cached:
             self._known = None
         return tuple(json.loads((path / "added.json").read_text()))
 
+    @property
+    def _sparse_words(self) -> tuple[str, ...]:
+        return (f"CHECK={process.find('sparse')}",) if "C=1" in self._kit.checks else ()
+
     def _sparse(self, option: str) -> str:
+        if not self._sparse_words:
+            return ""
         return process.run([process.find("sparse"), option], deadline=self._run.deadline).text
 
     def _diagnose(self, tree: PatchedTree, *, fresh: bool = False) -> Counter[str] | None:
@@ -218,38 +216,38 @@ class _Lint:
 
         None where that folder is not to be had: another run has it, or has used it meanwhile.
         """
-        run, compiler_output = self._run, list[str]()
+        run, kit, compiler_output = self._run, self._kit, list[str]()
 
         def work() -> tuple[bool, bool, str]:
-            with run.builder.work_tree(tree, run.deadline, self._is_ours) as folder:
+            with kit.builder.work_tree(tree, run.deadline, self._is_ours) as folder:
                 if not fresh and not self._is_ours(folder.folder):
                     return False, False, "another run has the folder"
                 source = folder.source()
                 existing = [f"{name}/" for name in self._folders if (source / name).is_dir()]
                 output = self._lint_folder(folder, fresh=fresh)
-                make = run.builder.make(source, output, run.deadline, tree)
+                make = kit.builder.make(source, output, run.deadline, tree)
                 replace(make, log=run.folder / "lint.log").run(
-                    *("W=1", "C=1", f"CHECK={process.find('sparse')}", *existing),
+                    *(*kit.checks.split(), *self._sparse_words, *existing),
                     on_line=lambda line: compiler_output.append(line.replace(f"{source}/", "")),
                 )
-            return True, False, "W=1 and sparse"
+            return True, False, f"{kit.checks}, {kit.builder.toolchain.name}"
 
         return Counter(diagnostics(compiler_output)) if run.stages.run("lint", work) else None
 
     def _lint_folder(self, work: WorkTree, *, fresh: bool) -> Path:
         """Return a build folder of its own: W=1 changes every command, and so every object."""
-        output = work.folder / _LINT
+        output = work.folder / self._folder
         if fresh:
             Cache.remove_tree(output)
             output.mkdir()
-            (output / ".config").write_text(self._run.config.text)
+            (output / ".config").write_text(self._kit.config.text)
             (output / _LINT_TOKEN).write_text(self._token)
         return output
 
     def _is_ours(self, work_folder: Path) -> bool:
         """Return whether a work folder has what this process compiled last."""
         try:
-            return (work_folder / _LINT / _LINT_TOKEN).read_text() == self._token
+            return (work_folder / self._folder / _LINT_TOKEN).read_text() == self._token
         except FileNotFoundError:
             return False
 

@@ -22,8 +22,11 @@ from toolkit.core.observer import Observer
 from toolkit.core.paths import Paths
 from toolkit.host import process
 from toolkit.host.cache import Cache
-from toolkit.kernel import kconfig, profile, source
+from toolkit.kernel import configure as configuration
+from toolkit.kernel import kconfig, profile, source, starting_config, worktree
+from toolkit.kernel.configure import Wanted
 from toolkit.kernel.kbuild import Builder
+from toolkit.kernel.toolchain import GCC
 from toolkit.report import history
 from toolkit.series import patching
 from toolkit.testing import in_tree_suites, program_names, suites
@@ -45,6 +48,19 @@ def open_cache(request: Request, paths: Paths, observer: Observer, folder: Path)
         on_wait=observer.waiting,
         command=shlex.join(request.command),
         folder=folder,
+    )
+
+
+def builder(request: Request, cache: Cache, arch: Arch, observer: Observer) -> Builder:
+    """Return what configures and builds the kernels of a run."""
+    return Builder(
+        cache,
+        arch,
+        worktree.materialise,
+        request.jobs,
+        observer,
+        replay=request.replay,
+        toolchain=request.toolchain or GCC,
     )
 
 
@@ -100,29 +116,43 @@ def wanted_suites(
 def fragments(
     request: Request, paths: Paths, wanted: Sequence[suites.Suite], series: PatchSeries | None
 ) -> tuple[Fragment, ...]:
-    """Return the options of image, suites, series, profile and coverage, in this order."""
+    """Return the options of image, suites, series, caller and coverage, in this order."""
     image.read_manifest(request.image, paths.images, request.packages)  # refused before a build
-    image_config = image.kernel_config(request.image, paths.images)
-    asked = [kconfig.parse_fragment(image_config.read_text(), f"image {request.image}")]
+    tiny = request.start == starting_config.TINY
+    asked = [
+        kconfig.parse_fragment(path.read_text(), f"image {request.image}")
+        for path in image.kernel_configs(request.image, paths.images, tiny=tiny)
+    ]
     asked += [each for suite in wanted for each in suite.fragments]
     if series and series.kconfig:
         asked.append(kconfig.parse_fragment("\n".join(series.kconfig), f"series {series.name}"))
-    if request.profile:
-        asked.append(request.profile)
+    asked += request.options
     if request.coverage:
         asked.append(profile.load("coverage"))
     return tuple(asked)
 
 
+def require_toolchain(request: Request) -> None:
+    """Raise :class:`InfrastructureError` without what compiles, before anything takes long."""
+    if request.toolchain:
+        request.toolchain.require()
+
+
+def wanted_config(request: Request, asked: Sequence[Fragment]) -> Wanted:
+    """Return what the configuration of a run with these fragments is made of."""
+    return Wanted(tuple(asked), request.start, request.all_modules)
+
+
 def configure(
-    builder: Builder, tree: PatchedTree, asked: Sequence[Fragment], folder: Path, deadline: Deadline
+    builder: Builder, tree: PatchedTree, made_of: Wanted, folder: Path, deadline: Deadline
 ) -> tuple[tuple[KernelConfig, str], bool, str]:
     """Configure the kernel; the result has the compiler's name beside the configuration."""
-    config, cached = builder.configure(tree, asked, deadline)
+    config, cached = configuration.configure(builder, tree, made_of, deadline)
     compiler = builder.compiler(deadline)
     (folder / "kernel.config").write_text(config.text)
-    options = sum(len(each.options) for each in asked)
-    return (config, compiler), cached, f"tinyconfig and {options} options"
+    options = sum(len(each.options) for each in made_of.fragments)
+    begin = made_of.start.target or made_of.start.name
+    return (config, compiler), cached, f"{begin} and {options} options"
 
 
 def build(

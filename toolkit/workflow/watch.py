@@ -19,16 +19,17 @@ Changes = Callable[[Sequence[Path]], Iterator[object]]
 
 
 def places(
-    paths: Paths, patch: str | None, kernel: str, profile: str | None, suites: Sequence[str] = ()
+    paths: Paths, patch: str | None, kernel: str, configs: Sequence[str], suites: Sequence[str] = ()
 ) -> list[Path]:
     """Return the folders and files that a run's results depend on, as far as people edit them.
 
-    ``patch``, ``kernel``, ``profile`` and ``suites`` are as the command line has them.
+    ``patch``, ``kernel`` and ``suites`` are the command line's, ``configs`` its --config and
+    each --profile.
     """
     own = [paths.patches, paths.suites, paths.images]
     series = catalog.places(patch, paths.patches) if patch else ()
     named = [each for each in series if not each.resolve().is_relative_to(paths.patches)]
-    given = (profile or "", kernel.removeprefix(_TREE) if kernel.startswith(_TREE) else "")
+    given = (*configs, kernel.removeprefix(_TREE) if kernel.startswith(_TREE) else "")
     named += map(Path, filter(None, given))
     named += [outside_suites.place(name) for name in suites if outside_suites.is_path(name)]
     return [place for place in (*own, *named) if place.exists()]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.cli import open_run
+from toolkit.kernel import toolchain
 
 PROJECT = Path(__file__).parents[3]
 PATCH = """From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001
@@ -76,6 +77,29 @@ def test_an_unknown_series_lists_what_there_is(tmp_path: Path, tree: Path) -> No
     assert "iosignalfd/v4" in done.stderr
 
 
+def test_a_toolchain_that_is_none_or_not_here_ends_it_before_anything_else(tmp_path: Path) -> None:
+    none = call(tmp_path, "build", "--kernel", "tree:/nonexistent", "--toolchain", "icc")
+    assert none.returncode == 2
+    assert "'icc' is no toolchain" in none.stderr
+    absent = call(tmp_path, "build", "--kernel", "tree:/nonexistent", "--toolchain", "clang-999")
+    assert absent.returncode == 3
+    assert "apt-get install clang-999 lld-999 llvm-999" in absent.stderr
+    words = ("build-and-test", "--patch", "v4", "--coverage", "--toolchain")
+    counted = call(tmp_path, *words, "clang", PATH=f"{llvm(tmp_path)}:{os.environ['PATH']}")
+    assert counted.returncode == 2
+    assert "--coverage needs gcc" in counted.stderr
+
+
+def llvm(tmp_path: Path) -> Path:
+    """Return a folder with programs called as LLVM's are."""
+    folder = tmp_path / "llvm"
+    folder.mkdir()
+    for name in toolchain.CLANG.programs:
+        (folder / name).write_text("#!/bin/sh\necho 14\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
 def test_a_patch_that_does_not_apply_is_shown_with_its_hunk(tmp_path: Path, tree: Path) -> None:
     folder = series(tmp_path, "virt/file.c", old="something else")
     done = call(tmp_path, "build-and-test", "--patch", str(folder), "--kernel", f"tree:{tree}")
@@ -110,6 +134,9 @@ def test_a_run_that_fails_early_still_leaves_its_result(tmp_path: Path, tree: Pa
         (("build-and-test", "--no-such-option"), "no-such-option"),
         (("build-and-test", "--accel", "xen"), "xen"),
         (("build-and-test", "--profile", "missing.config"), "missing.config"),
+        (("build-and-test", "--config", "defconfg"), "did you mean defconfig?"),
+        (("build-and-test", "--config", "/dev/null"), "is no kernel configuration"),
+        (("build-and-test", "--kconfig", "KVM=y"), "not a configuration option: 'KVM=y'"),
         (("build-and-test", "--coverage"), "name one with --patch"),
         (("build-and-test", "--coverage-fail-under", "101"), "coverage-fail-under"),
         (("build-and-test", "-p", "v4", "--coverage", "--each"), "run one after the other"),

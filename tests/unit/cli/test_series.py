@@ -122,8 +122,8 @@ def test_what_a_quilt_series_lists_is_watched(root: Path, tmp_path: Path) -> Non
     (folder / "series").write_text("sub/a.patch\n")
     own = paths.resolve(root)
     for place in (folder, folder / "series"):
-        assert watch.places(own, str(place), "debian:6.12", None)[3:] == [folder]
-    assert watch.places(own, "-", "debian:6.12", None)[3:] == []
+        assert watch.places(own, str(place), "debian:6.12", ())[3:] == [folder]
+    assert watch.places(own, "-", "debian:6.12", ())[3:] == []
 
 
 def test_b4_gets_the_version_of_its_message_out_of_the_thread(

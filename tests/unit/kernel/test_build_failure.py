@@ -145,6 +145,9 @@ def test_a_tool_whose_lack_was_ignored_is_no_reason(tmp_path: Path) -> None:
         "virtual memory exhausted: Cannot allocate memory",
         "cc1: out of memory allocating 65536 bytes after a total of 1 bytes",
         "fs/open.c:99:1: internal compiler error: Segmentation fault",
+        "*** C compiler is too old.",
+        "*** Linker is too old.",
+        "scripts/Kconfig.include:45: Sorry, this C compiler is not supported.",
     ],
 )
 def test_what_the_host_ran_out_of_is_its_own_fault(tmp_path: Path, line: str) -> None:

@@ -11,6 +11,7 @@ from toolkit.core.model.series import PatchedTree
 from toolkit.host.cache import digest
 from toolkit.kernel import build_folders
 from toolkit.kernel.build_folders import WorkTree, has_built
+from toolkit.kernel.toolchain import CLANG, GCC, Toolchain
 
 
 @pytest.fixture
@@ -42,12 +43,25 @@ def test_a_near_configuration_has_the_same_build_folder(work: WorkTree) -> None:
 def test_a_folder_saves_work_only_where_a_near_configuration_was_built(work: WorkTree) -> None:
     near, far = config(range(101)).text, config(range(200)).text
     output = configured(work, config(range(100)))
-    assert not has_built(work.folder, near)  # another run's first build may be at work in it
+    assert not has_built(work.folder, near, GCC)  # another run's first build may be at work in it
     (output / build_folders.STEPS).write_text("1200")
-    assert has_built(work.folder, near)
-    assert not has_built(work.folder, far)
-    assert not has_built(work.folder, f"{near}\nCONFIG_GCOV_KERNEL=y")
-    assert not has_built(work.folder / "absent", near)
+    assert has_built(work.folder, near, GCC)
+    assert not has_built(work.folder, far, GCC)
+    assert not has_built(work.folder, f"{near}\nCONFIG_GCOV_KERNEL=y", GCC)
+    assert not has_built(work.folder / "absent", near, GCC)
+    assert not has_built(work.folder, near, CLANG), "another compiler has built nothing"
+
+
+def test_the_surplus_of_all_toolchains_goes(
+    work: WorkTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_folders, "_KEPT", {("out", "gcov"): 2, ("suite",): 2})
+    for age, name in enumerate(("clang-19", "clang", "gcc", "gcc-11")):
+        work.toolchain = Toolchain(name)
+        for folder in (work.suite_objects("kvm-1"), configured(work, config(range(100)))):
+            os.utime(folder, (1_000_000 + age,) * 2)
+    kept = sorted(path.name.rpartition("-")[0] for path in work.folder.iterdir())
+    assert kept == ["gcc-11-out", "gcc-11-suite-kvm", "out", "suite-kvm"]
 
 
 def test_build_folders_not_used_for_longest_go(

@@ -113,11 +113,12 @@ def test_what_is_in_the_kernel_and_counts_is_kept(tmp_path: Path) -> None:
     entry.mkdir()
     assert gcov_build.load(entry) is None
     asked = ("drivers/first", "drivers/second", "virt/kvm/eventfd", "virt/kvm/stale", "x/none")
-    gcov_build.keep(asked, tmp_path / "src", output, entry)
+    gcov_build.keep(asked, tmp_path / "src", output, entry, "gcov-11")
     found = gcov_build.load(entry)
     assert found is not None
     assert found.objects == ("drivers/first", "virt/kvm/eventfd")
     assert found.output == str(output.resolve())
+    assert found.gcov == "gcov-11"
     assert (found.folder / "virt/kvm/eventfd.gcno").read_text() == "virt/kvm/eventfd"
     assert not (found.folder / "drivers/second.gcno").exists()
 
@@ -125,7 +126,8 @@ def test_what_is_in_the_kernel_and_counts_is_kept(tmp_path: Path) -> None:
 def test_a_kernel_without_modules(tmp_path: Path) -> None:
     output = a_build_folder(tmp_path / "out")
     (output / "modules.order").unlink()
-    gcov_build.keep(("drivers/first", "virt/kvm/eventfd"), tmp_path, output, tmp_path)
+    gcov_build.keep(("drivers/first", "virt/kvm/eventfd"), tmp_path, output, tmp_path, "gcov")
     found = gcov_build.load(tmp_path)
     assert found is not None
     assert found.objects == ("virt/kvm/eventfd",)
+    assert found.gcov == "gcov"

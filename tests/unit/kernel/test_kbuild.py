@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,15 @@ from tests.unit.fake_tree import make_tree
 from toolkit.core.arch import X86_64
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BuildError, InfrastructureError, UserError
-from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild
+from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
 from toolkit.core.model.series import PatchedFile, PatchedTree
 from toolkit.core.observer import Silent
 from toolkit.host import integrity
 from toolkit.host.cache import Cache
 from toolkit.kernel import gcov_build, kbuild, worktree
+from toolkit.kernel.configure import Wanted, configure
 from toolkit.kernel.kconfig import parse_fragment
+from toolkit.kernel.toolchain import Toolchain
 
 # A kernel for people in a hurry: the targets that the toolkit asks for, and what it reads after.
 MAKEFILE = """
@@ -91,6 +94,12 @@ def builder(tmp_path: Path) -> kbuild.Builder:
     return kbuild.Builder(Cache(tmp_path / "cache"), X86_64, lay, 2, Silent())
 
 
+def configured(
+    builder: kbuild.Builder, tree: PatchedTree, fragments: Sequence[Fragment]
+) -> tuple[KernelConfig, bool]:
+    return configure(builder, tree, Wanted(tuple(fragments)), soon())
+
+
 def soon() -> Deadline:
     return Deadline.after(60)
 
@@ -99,7 +108,7 @@ def test_builds_once_and_keeps_what_later_stages_take(
     builder: kbuild.Builder, tmp_path: Path
 ) -> None:
     fragment = parse_fragment("CONFIG_MODULES=y\nCONFIG_KVM=m", "suite kvm")
-    config, found = builder.configure(a_tree(), [fragment], soon())
+    config, found = configured(builder, a_tree(), [fragment])
     assert not found
     assert "CONFIG_KVM=m" in config.text
     log = tmp_path / "build.log"
@@ -119,12 +128,39 @@ def test_builds_once_and_keeps_what_later_stages_take(
     assert (tmp_path / "second.log").read_text() == log.read_text()
 
 
+@pytest.mark.parametrize("kind", ["GZIP", "XZ", "ZSTD"])
+def test_modules_are_installed_as_they_are_whatever_compresses_them(
+    builder: kbuild.Builder, tmp_path: Path, kind: str
+) -> None:
+    option = f"CONFIG_MODULE_COMPRESS_{kind}"
+    fragment = parse_fragment(f"CONFIG_MODULES=y\n{option}=y", "f")
+    config, _ = configured(builder, a_tree(), [fragment])
+    build, _ = builder.build(a_tree(), config, soon(), tmp_path / "build.log")
+    commands = (tmp_path / "build.log").read_text().split("\n$ make ")
+    line = commands[-1].partition("\n")[0]
+    assert line.endswith(f" {option}=")
+    assert build.modules is not None
+
+
+def test_toolchains_have_folders_of_their_own(builder: kbuild.Builder) -> None:
+    """The configurations differ in less than those that share one."""
+    near = KernelConfig("CONFIG_CC_IS_GCC=y\n", "key"), KernelConfig("CONFIG_X=y\n", "yek")
+    places = []
+    for name in ("gcc", "gcc-11", "clang", "clang-19"):
+        each = replace(builder, toolchain=Toolchain(name))
+        with each.work_tree(a_tree(), soon()) as work:
+            (work.output(near[0]) / ".config").write_text(near[0].text)
+            assert work.output(near[1]) == work.output(near[0])
+            places += [work.output(near[0]), work.place("conf"), work.place("lint")]
+    assert len(set(places)) == 12
+
+
 def test_only_near_configurations_share_a_build_folder(
     builder: kbuild.Builder, tmp_path: Path
 ) -> None:
     def build(options: range) -> None:
         text = "\n".join(f"CONFIG_{number}=y" for number in options)
-        config, _ = builder.configure(a_tree(), [parse_fragment(text, "f")], soon())
+        config, _ = configured(builder, a_tree(), [parse_fragment(text, "f")])
         builder.build(a_tree(), config, soon(), tmp_path / "log")
         assert any(
             each.read_text() == config.text
@@ -145,7 +181,7 @@ def test_a_kernel_that_counts_lines_is_built_apart_and_keeps_what_reads_them(
     builder: kbuild.Builder, tmp_path: Path
 ) -> None:
     def build(*options: str) -> tuple[KernelBuild, bool]:
-        config, _ = builder.configure(a_tree(), [parse_fragment("\n".join(options), "f")], soon())
+        config, _ = configured(builder, a_tree(), [parse_fragment("\n".join(options), "f")])
         return builder.build(a_tree(), config, soon(), tmp_path / "log")
 
     plain, _ = build()
@@ -165,13 +201,13 @@ def test_a_series_that_changes_what_a_build_runs_has_a_store_of_its_own(
 ) -> None:
     asked: list[str] = []
 
-    def environment(_: Cache, rules: str) -> dict[str, str]:
+    def environment(_: Cache, __: Toolchain, rules: str) -> dict[str, str]:
         asked.append(rules)
         return {}
 
     monkeypatch.setattr(kbuild, "ccache_environment", environment)
     for tree in (a_tree(), a_tree("int x = 1;"), a_tree(Kbuild="x"), a_tree("int x;", Kbuild="x")):
-        config, _ = builder.configure(tree, [], soon())
+        config, _ = configured(builder, tree, [])
         builder.build(tree, config, soon(), tmp_path / "log")
     assert asked[:2] == ["", ""]
     assert asked[2]
@@ -181,7 +217,7 @@ def test_edits_of_one_tree_share_their_work_folder(builder: kbuild.Builder, tmp_
     for key in ("before", "after"):
         base = KernelBase("tree:fake", "6.12.1", Path("/nowhere"), key, lineage="fake")
         tree = PatchedTree(base, None, a_tree().files, key)
-        config, _ = builder.configure(tree, [], soon())
+        config, _ = configured(builder, tree, [])
         assert not builder.build(tree, config, soon(), tmp_path / "log")[1]
     assert len(list((tmp_path / "cache/work/kernel").glob("*/src"))) == 1
 
@@ -205,7 +241,7 @@ def test_commits_with_the_same_kconfig_files_have_one_configuration(
             (path / name).write_text(text if name == file else f"{number}" * (name[0] == "l"))
         base = KernelBase(f"git:{number}", "6.12.1", path, f"tree{number}", lineage="one")
         tree = PatchedTree(base, None, {}, f"tree{number}")
-        found.append(builder.configure(tree, [fragment], soon())[1])
+        found.append(configured(builder, tree, [fragment])[1])
     assert found == [False, True, False, False]
 
 
@@ -213,16 +249,16 @@ def test_c_code_does_not_run_kconfig_again_and_a_kconfig_file_does(
     builder: kbuild.Builder,
 ) -> None:
     fragment = parse_fragment("CONFIG_KVM=y", "suite kvm")
-    builder.configure(a_tree(), [fragment], soon())
-    assert builder.configure(a_tree("int y;"), [fragment], soon())[1]
-    assert not builder.configure(a_tree(Kconfig="config NEW"), [fragment], soon())[1]
+    configured(builder, a_tree(), [fragment])
+    assert configured(builder, a_tree("int y;"), [fragment])[1]
+    assert not configured(builder, a_tree(Kconfig="config NEW"), [fragment])[1]
 
 
 def test_a_dropped_option_is_refused_and_nothing_is_cached(builder: kbuild.Builder) -> None:
     fragment = parse_fragment("CONFIG_DROP_ME=y", "suite kvm")
     for _ in range(2):
         with pytest.raises(UserError, match="Kconfig dropped CONFIG_DROP_ME=y, which suite kvm"):
-            builder.configure(a_tree(), [fragment], soon())
+            configured(builder, a_tree(), [fragment])
 
 
 def test_a_dropped_wish_is_told_each_time_and_is_no_error(tmp_path: Path) -> None:
@@ -234,18 +270,18 @@ def test_a_dropped_wish_is_told_each_time_and_is_no_error(tmp_path: Path) -> Non
     builder = kbuild.Builder(Cache(tmp_path / "cache"), X86_64, lay, 2, Ear())
     wish = Fragment("upstream", {"CONFIG_DROP_ME": "y", "CONFIG_KVM": "y"}, soft=True)
     for found in (False, True):
-        assert builder.configure(a_tree(), [wish], soon())[1] is found
+        assert configured(builder, a_tree(), [wish])[1] is found
     words = "no Kconfig file of this kernel defines it"
     assert heard == [f"Kconfig dropped CONFIG_DROP_ME=y ({words}), asked for by upstream"] * 2
     firm = parse_fragment("CONFIG_DROP_ME=y", "suite kvm")
     with pytest.raises(UserError, match="which suite kvm asks for"):
-        builder.configure(a_tree(), [wish, firm], soon())
+        configured(builder, a_tree(), [wish, firm])
 
 
 def test_a_build_break_shows_the_compilers_lines_and_keeps_the_log(
     builder: kbuild.Builder, tmp_path: Path
 ) -> None:
-    config, _ = builder.configure(a_tree(), [], soon())
+    config, _ = configured(builder, a_tree(), [])
     log = tmp_path / "build.log"
     with pytest.raises(BuildError) as caught:
         builder.build(a_tree("broken"), config, soon(), log)
@@ -268,7 +304,7 @@ class Workshop:
         """Return "all", "modules" or "nothing", after a look at what was built."""
         contents = dict(a_tree(**files).files)
         tree = PatchedTree(self.base, None, contents, f"tree-{contents}")
-        config, _ = self.builder.configure(tree, [parse_fragment(text, "f")], soon())
+        config, _ = configured(self.builder, tree, [parse_fragment(text, "f")])
         self.log.unlink(missing_ok=True)
         build, _ = self.builder.build(tree, config, soon(), self.log)
         assert build.image.read_bytes() == contents["code.c"].content

@@ -90,3 +90,28 @@ def test_what_is_rendered_is_read_back_and_nothing_is_dropped(options: dict[str,
 @given(st.text())
 def test_reading_a_config_never_raises(text: str) -> None:
     kconfig.parse_config(text)
+
+
+def test_changes_are_told_by_who_wanted_them() -> None:
+    started = {"CONFIG_A": "m", "CONFIG_B": "y"}
+    merged = {
+        "CONFIG_A": ("y", "image"),
+        "CONFIG_B": ("y", "image"),
+        "CONFIG_C": ("n", "suite"),
+        "CONFIG_D": ('"x"', "suite"),
+    }
+    assert kconfig.changes("mine", started, merged) == [
+        "mine is changed for image: CONFIG_A=y (was m)",
+        'mine is changed for suite: CONFIG_D="x" (was n)',
+    ]
+    many = {f"CONFIG_{number:02}": ("y", "f") for number in range(60)}
+    (line,) = kconfig.changes("mine", {}, many)
+    assert line.endswith("CONFIG_39=y (was n) and 20 more")
+
+
+def test_what_was_lost_is_told_but_not_what_the_compiler_can_do() -> None:
+    wanted = "CONFIG_A=y\nCONFIG_B=m\nCONFIG_GCC_X=y\nCONFIG_CC_IS_GCC=y\nCONFIG_N=4\nCONFIG_C=y\n"
+    text = "# CONFIG_A is not set\nCONFIG_C=m\n"
+    said = ["this kernel does not have 2 options of mine: CONFIG_A=y, CONFIG_B=m"]
+    assert kconfig.lost("mine", wanted, text) == said
+    assert kconfig.lost("mine", text, text) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.kernel.kconfig_explain import unmet
+from toolkit.kernel.kconfig_explain import dependencies, unmet
 
 TOP = """
 mainmenu "a kernel"
@@ -108,3 +108,20 @@ def test_never_raises_on_a_strange_file(
 def test_a_file_that_sources_itself_ends(tmp_path: Path) -> None:
     (tmp_path / "Kconfig").write_text('source "Kconfig"\nconfig A\n\tdepends on B\n')
     assert "B (B=n)" in unmet(tmp_path, "x86", {}, "CONFIG_A")
+
+
+@pytest.mark.parametrize(("version", "met"), [("124", True), ("116", True), ("115", False)])
+def test_numbers_are_compared(tmp_path: Path, version: str, met: bool) -> None:
+    (tmp_path / "Kconfig").write_text("config BTF\n\tbool\n\tdepends on PAHOLE >= 116\n")
+    why = unmet(tmp_path, "x86", {"CONFIG_PAHOLE": version}, "CONFIG_BTF")
+    assert (why == "") is met
+    assert met or why == f"it depends on PAHOLE >= 116 (PAHOLE={version})"
+
+
+def test_the_options_that_an_option_depends_on(tree: Path) -> None:
+    found = dependencies(tree, "x86")
+    assert found["CONFIG_KVM_AMD"] == {
+        *("CONFIG_KVM", "CONFIG_CPU_SUP_AMD", "CONFIG_CPU_SUP_HYGON", "CONFIG_PCI"),
+    }
+    assert found["CONFIG_VIRTIO_NET"] == {"CONFIG_VIRTIO", "CONFIG_SMP", "CONFIG_NET"}
+    assert found["CONFIG_EITHER"] == {"CONFIG_A_ONE", "CONFIG_A_TWO"}

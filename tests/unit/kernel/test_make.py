@@ -14,6 +14,7 @@ from toolkit.core.observer import Silent
 from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache
 from toolkit.kernel import make
+from toolkit.kernel.toolchain import CLANG, GCC
 
 
 def test_what_is_made_and_what_make_says(tmp_path: Path) -> None:
@@ -29,6 +30,12 @@ def test_what_is_made_and_what_make_says(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="does not build") as caught:
         job.run("that")
     assert any("No rule to make target 'that'" in line for line in caught.value.detail)
+
+
+def test_make_is_told_which_toolchain_compiles(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("it:\n\t@echo $(LLVM) $(ARCH) > $(O)/it\n")
+    make.Make(tmp_path, tmp_path, "x86_64", 2, soon(), toolchain=CLANG).run("it")
+    assert (tmp_path / "it").read_text() == "1 x86_64\n"
 
 
 def test_settings_of_the_callers_shell_do_not_reach_make(
@@ -149,12 +156,23 @@ def test_is_listed_and_pruned_with_the_cache(installed: Path, tmp_path: Path) ->
     assert make.ccache_environment(cache)["CCACHE_DIR"] == str(store), "the next run makes it again"
 
 
-def test_what_the_caller_has_set_stays(
+def test_the_store_is_the_cache_s_own_whatever_the_caller_has_set(
     installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert installed.exists()
-    monkeypatch.setenv("CCACHE_DIR", "/of/the/caller")
-    assert make.ccache_environment(Cache(tmp_path))["CCACHE_DIR"] == "/of/the/caller"
+    for name in ("CCACHE_DIR", "CCACHE_MAXSIZE", "CCACHE_DEPEND", "CCACHE_SLOPPINESS"):
+        monkeypatch.setenv(name, "/of/the/caller")
+    assert "/of/the/caller" not in make.ccache_environment(Cache(tmp_path)).values()
+
+
+def test_each_toolchain_has_a_store_of_its_own(installed: Path, tmp_path: Path) -> None:
+    assert installed.exists()
+    made = [make.ccache_environment(Cache(tmp_path), each) for each in (GCC, CLANG)]
+    said = [run(each, "/bin/sh", "-c", "exec clang -c x.c") for each in made[1:]]
+    assert said[0].startswith("ccache as clang in ")
+    assert made[0]["CCACHE_DIR"] != made[1]["CCACHE_DIR"]
+    entries = Cache(tmp_path).entries()
+    assert sorted(entry.key for entry in entries) == ["clang", "gcc"]
 
 
 def test_the_caller_may_switch_it_off(
@@ -236,7 +254,7 @@ class Compiled:
 
     def build(self, target: str, rules: str = "") -> bytes:
         """Build a target from nothing, and return its object."""
-        env = make.ccache_environment(self.cache, rules)
+        env = make.ccache_environment(self.cache, rules=rules)
         job = make.Make(self.source, self.output, "x86_64", 1, soon(), env=env)
         (self.output / f"{target}.o").unlink(missing_ok=True)
         (self.output / "mark").write_text("")
@@ -245,7 +263,7 @@ class Compiled:
         return (self.output / f"{target}.o").read_bytes()
 
     def misses(self, rules: str) -> str:
-        env = make.ccache_environment(self.cache, rules)
+        env = make.ccache_environment(self.cache, rules=rules)
         store = env["CCACHE_OF_SERIES"] if rules else env["CCACHE_DIR"]
         words = ["ccache", "-d", store, "--print-stats"]
         lines = subprocess.run(words, check=True, stdout=-1, text=True).stdout.splitlines()
@@ -284,7 +302,7 @@ def test_few_stores_of_series_are_kept(installed: Path, tmp_path: Path) -> None:
     assert installed.exists()
     cache = Cache(tmp_path / "cache")
     stores = [
-        Path(make.ccache_environment(cache, f"rules{number}")["CCACHE_OF_SERIES"])
+        Path(make.ccache_environment(cache, rules=f"rules{number}")["CCACHE_OF_SERIES"])
         for number in range(12)
     ]
     assert [store.exists() for store in stores] == [False] * 4 + [True] * 8

@@ -24,6 +24,12 @@ def test_faults_need_no_slow_debugging() -> None:
     assert injection <= set(faults)
 
 
+def test_how_the_kernel_preempts_itself_is_one_choice() -> None:
+    assert profile.load("preempt-rt").options["CONFIG_PREEMPT_RT"] == "y"
+    none = profile.load("preempt-none").options
+    assert none == {"CONFIG_PREEMPT_NONE": "y", "CONFIG_PREEMPT_DYNAMIC": "n"}
+
+
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     mine = tmp_path / "mine.config"
     mine.write_text("CONFIG_KCSAN=y\n# CONFIG_KASAN is not set\n")

@@ -234,6 +234,6 @@ def test_a_saved_build_knows_them_by_their_paths(own: Path, tmp_path: Path) -> N
 
 def test_they_are_watched(own: Path, tmp_path: Path) -> None:
     name = script(tmp_path / "check.sh")
-    where = watch.places(paths.resolve(PROJECT), None, "debian:6.12", None, ("kvm", str(own), name))
+    where = watch.places(paths.resolve(PROJECT), None, "debian:6.12", (), ("kvm", str(own), name))
     assert where[-2:] == [own, tmp_path / "check.sh"]
     assert not outside_suites.is_path("kvm")

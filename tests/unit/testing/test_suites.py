@@ -21,6 +21,7 @@ from toolkit.formats.manifest import Manifest, load
 from toolkit.host.cache import Cache
 from toolkit.kernel import worktree
 from toolkit.kernel.kbuild import Builder
+from toolkit.kernel.toolchain import CLANG
 from toolkit.testing import in_tree_suites, suites, verdicts
 from toolkit.testing.suite_manifest import Allowed, AllowManifest, SuiteManifest
 
@@ -223,6 +224,30 @@ def test_what_compiles_is_built_and_the_rest_is_told(
     assert not list(source.rglob("beside-the-source"))
     assert shop.build(tree) == (built, True)
     assert shop.heard == ["upstream-deep-good: does not build, but is no test: helper"] * 2
+
+
+def test_another_toolchain_builds_programs_of_its_own(
+    tmp_path: Path, folder: Path, tree: PatchedTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clang that is gcc, and defines a macro on the way."""
+    programs = tmp_path / "llvm"
+    programs.mkdir()
+    for name in CLANG.programs:
+        does = 'exec gcc -DTHIS_IS_CLANG "$@"'
+        text = f'#!/bin/sh\n[ "$1" = --version ] && {{ echo {name} 14; exit; }}\n{does}\n'
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    source = "#ifndef THIS_IS_CLANG\n#error gcc\n#endif\n#include <uapi.h>\n" + GOOD
+    only_clang = patched(tree, f"{SELFTESTS}/deep/good/good.c", source)
+    shop = Shop(tmp_path, folder)
+    assert "#error gcc" in shop.build(only_clang)[0].programs[0].unbuilt
+    assert not shop.build(tree)[1]
+    shop.builder = dataclasses.replace(shop.builder, toolchain=CLANG)
+    shop.log.unlink()  # which a run has for one build of a suite alone
+    built, found = shop.build(only_clang)
+    assert (built.programs[0].unbuilt, found) == ("", False)
+    assert not shop.build(tree)[1], "what gcc made is another entry"
 
 
 def test_only_what_the_build_may_read_builds_it_again(

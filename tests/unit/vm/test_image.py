@@ -15,12 +15,13 @@ from toolkit.formats.manifest import load
 from toolkit.host import apt
 from toolkit.host.apt import Member, Package
 from toolkit.host.cache import Cache
+from toolkit.kernel.kconfig import parse_config
 from toolkit.vm import image
 from toolkit.vm.image import (
     ImageManifest,
     build_image,
     context,
-    kernel_config,
+    kernel_configs,
     locate,
     read_manifest,
     templates,
@@ -120,7 +121,7 @@ def test_further_packages_go_into_a_debian_alone(images: Path) -> None:
 
 def test_an_image_without_kernel_options(images: Path) -> None:
     with pytest.raises(UserError, match=r"kernel\.config"):
-        kernel_config("test", images)
+        kernel_configs("test", images, tiny=False)
 
 
 # --- the manifest ------------------------------------------------------------------------
@@ -267,7 +268,10 @@ def test_carried_images_render(name: str) -> None:
     assert any("netdev=net0" in word for word in profile.devices)
     used = {file.template for file in parsed.files.values()} | {parsed.qemu}
     assert used == set(texts), "a template that nothing uses, or one that is missing"
-    assert kernel_config(name, IMAGES).is_file()
+    needed, tiny = kernel_configs(name, IMAGES, tiny=True)
+    assert kernel_configs(name, IMAGES, tiny=False) == [needed]
+    options = [parse_config(path.read_text()).keys() for path in (needed, tiny)]
+    assert not options[0] & options[1]
 
 
 @pytest.mark.parametrize("name", CARRIED)

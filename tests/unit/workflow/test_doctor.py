@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.fake_tree import soon
 from toolkit.core.deadline import Deadline
 from toolkit.core.paths import Paths
 from toolkit.host import process, sandbox
@@ -156,3 +157,20 @@ def test_whether_a_build_is_confined_is_told(
     assert line.good is good
     assert words in line.text
     assert support.detail in line.text
+
+
+def test_each_toolchain_is_shown_and_what_clang_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("setpriv", "sh"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    for name in ("gcc", "ld", "clang", "clang-19"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} 12.2\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/nonexistent")
+    findings = [(each.good, each.text) for each in doctor.examine_toolchains(soon())]
+    assert findings[0] == (True, "--toolchain gcc: gcc 12.2; ld 12.2")
+    assert findings[1][0] is None
+    assert findings[1][1].startswith("--toolchain clang: lacks ld.lld, llvm-ar, ")
+    assert findings[1][1].endswith("is optional; install: apt-get install lld llvm")
+    assert len(findings) == 2

@@ -5,24 +5,36 @@ from pathlib import Path
 
 from toolkit.core.model.kernel import KernelConfig
 from toolkit.core.model.machine import GuestImage
+from toolkit.kernel.starting_config import StartingConfig
+from toolkit.kernel.toolchain import Toolchain
 from toolkit.workflow import provenance
 from toolkit.workflow.reached import Reached
+from toolkit.workflow.request import Request
 
 IMAGE = GuestImage("minimal", "k3y", None, None, (), 1024, 2, "q35", (), "dropbear")
 
 
 def test_it_tells_what_the_run_came_to() -> None:
     reached = Reached(config=KernelConfig("", "c0nf"), image=IMAGE, compiler="gcc 12")
-    made = provenance.of(reached, ("nokaslr", "quiet"))
+    made = provenance.of(
+        reached, Request(None, toolchain=Toolchain("clang-19"), append=("nokaslr", "quiet"))
+    )
     assert (made.config, made.image, made.build) == ("c0nf", "minimal k3y", "")
-    assert made.compiler == "gcc 12"
+    assert (made.toolchain, made.compiler) == ("clang-19", "gcc 12")
+    assert made.start == "tiny"
     assert made.machine == "q35, 2 CPUs, 1024 MiB, booted with nokaslr quiet"
     assert made.cpus >= 1
     assert made.memory_mib > 0
 
 
+def test_a_file_that_the_configuration_begins_with_goes_by_its_name_alone() -> None:
+    request = Request(None, start=StartingConfig("/home/me/linux/.config", "CONFIG_A=y\n"))
+    assert provenance.of(Reached(config=KernelConfig("", "c0nf")), request).start == ".config"
+    assert provenance.of(Reached(), request).start == ""
+
+
 def test_it_does_not_name_the_host() -> None:
-    made = provenance.of(Reached(), ())
+    made = provenance.of(Reached(), Request(None))
     assert made.host
     assert platform.node() not in (made.host, made.processor, made.machine)
 

@@ -30,7 +30,7 @@ def a_run(tmp_path: Path, request: Request) -> Run:
 
 def test_a_profile_has_the_last_word(tmp_path: Path) -> None:
     mine = Fragment("profile mine", {"CONFIG_KVM": "y", "CONFIG_KASAN": "y"})
-    run = a_run(tmp_path, Request(patch=None, suites=("kvm",), profile=mine))
+    run = a_run(tmp_path, Request(patch=None, suites=("kvm",), options=(mine,)))
     merged = kconfig.merge(run.fragments)
     assert merged["CONFIG_KVM"] == ("y", "profile mine")
     assert merged["CONFIG_KVM_AMD"] == ("m", "kselftests/kvm/config")
@@ -49,7 +49,7 @@ def test_a_program_that_no_suite_can_have_is_refused_before_anything_is_built(
 
 def test_coverage_comes_on_top_of_a_profile(tmp_path: Path) -> None:
     faults = profile.load("faults")
-    request = Request(patch=None, suites=("kvm",), profile=faults, coverage=True)
+    request = Request(patch=None, suites=("kvm",), options=(faults,), coverage=True)
     run = a_run(tmp_path, request)
     merged = kconfig.merge(run.fragments)
     assert merged["CONFIG_FAILSLAB"] == ("y", "profile faults")

@@ -16,18 +16,21 @@ from toolkit.core.model.series import PatchedFile, PatchedTree
 from toolkit.core.observer import Silent
 from toolkit.kernel.build_folders import WorkTree
 from toolkit.kernel.kbuild import Builder
+from toolkit.kernel.toolchain import Toolchain
 from toolkit.series import catalog, patching
 from toolkit.workflow import series_check
 from toolkit.workflow.reached import Reached
 from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
-from toolkit.workflow.series_check import Row, Table
+from toolkit.workflow.series_table import Compiled, Row, Table
 
 PROJECT = Path(__file__).parents[3]
+GOOD = Compiled("gcc")
+CLANG = Toolchain("clang")
 
 
 def test_a_clean_series_is_a_clean_table() -> None:
-    table = Table((Row("0001-a.patch", (), (), (), ()), Row("0002-b.patch", (), (), (), ())))
+    table = Table((Row("0001-a.patch", (), (GOOD,), ()), Row("0002-b.patch", (), (GOOD,), ())))
     assert table.exit_code == 0
     assert [line.split() for line in table.lines()[1:]] == [
         ["0001-a.patch", "yes", "clean", "yes", "clean", "clean"],
@@ -38,8 +41,18 @@ def test_a_clean_series_is_a_clean_table() -> None:
 def test_what_was_found_stands_below_the_table() -> None:
     table = Table(
         (
-            Row("0001-a.patch", ("1: WARNING:LONG_LINE: too long",), (), ("a.c: unused 'x'",), ()),
-            Row("0002-b.patch", (), ("the kernel does not build", "a.c:1: error"), (), ("b.c: y",)),
+            Row(
+                "0001-a.patch",
+                ("1: WARNING:LONG_LINE: too long",),
+                (Compiled("gcc", new=("a.c: unused 'x'",)),),
+                (),
+            ),
+            Row(
+                "0002-b.patch",
+                (),
+                (Compiled("gcc", ("the kernel does not build", "a.c:1: error")),),
+                ("b.c: y",),
+            ),
         )
     )
     assert table.exit_code == 1
@@ -51,12 +64,32 @@ def test_what_was_found_stands_below_the_table() -> None:
     assert "  a.c:1: error" in lines
 
 
+def test_a_second_toolchain_has_columns_of_its_own_and_its_name_before_its_lines() -> None:
+    clang = Compiled("clang", new=("a.c: unused 'x'",), checks="W=1")
+    broken = Compiled("clang", ("the kernel does not build",), checks="W=1")
+    table = Table(
+        (
+            Row("0001-a.patch", (), (GOOD, clang), ()),
+            Row("0002-b.patch", (), (GOOD, broken), ()),
+        ),
+        ("clang-19 was not tried: why",),
+    )
+    assert table.exit_code == 1
+    head, first, second, *rest = (line.split() for line in table.lines())
+    assert head[3:] == ["gcc", "W=1", "C=1", "clang", "W=1", "coccinelle"]
+    assert first[3:] == ["yes", "clean", "yes", "1", "new", "clean"]
+    assert second[3:] == ["yes", "clean", "NO", "-", "clean"]
+    assert ["clang:", "a.c:", "unused", "'x'"] in rest
+    assert ["clang:", "the", "kernel", "does", "not", "build"] in rest
+    assert table.lines()[-1] == "clang-19 was not tried: why"
+
+
 def test_a_complaint_of_coccinelle_alone_is_a_fault() -> None:
-    assert Table((Row("0001-a.patch", (), (), (), ("a.c: y",)),)).exit_code == 1
+    assert Table((Row("0001-a.patch", (), (GOOD,), ("a.c: y",)),)).exit_code == 1
 
 
 def test_what_could_not_be_checked_is_said_and_is_no_fault() -> None:
-    table = Table((Row("0001-a.patch", (), (), ()),), ("coccinelle was not run: why",))
+    table = Table((Row("0001-a.patch", (), (GOOD,)),), ("coccinelle was not run: why",))
     assert table.exit_code == 0
     assert table.lines()[1].split() == [
         "0001-a.patch",
@@ -133,6 +166,10 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return heard
 
 
+def kit(run: Run, checks: str = "W=1 C=1") -> series_check._Kit:
+    return series_check._Kit(run.builder, run.config, checks)
+
+
 def test_only_patches_that_changed_are_compiled_again(run: Run, compiled: list[str]) -> None:
     def trees(*diffs: str) -> list[PatchedTree]:
         prefixes = (None, *catalog.prefixes(fake_series(*diffs)))
@@ -140,7 +177,7 @@ def test_only_patches_that_changed_are_compiled_again(run: Run, compiled: list[s
 
     def added(trees: list[PatchedTree]) -> list[tuple[str, ...]]:
         compiled.clear()
-        lint = series_check._Lint(run, ["virt/kvm"])
+        lint = series_check._Lint(run, ["virt/kvm"], kit(run))
         return [lint.added(*pair) for pair in pairwise(trees)]
 
     file = "virt/kvm/eventfd.c"
@@ -171,7 +208,7 @@ def test_a_folder_that_another_run_has_used_is_begun_again(
         return diagnose(lint, tree, fresh=fresh)
 
     monkeypatch.setattr(series_check._Lint, "_diagnose", sometimes)
-    lint = series_check._Lint(run, ["virt/kvm"])
+    lint = series_check._Lint(run, ["virt/kvm"], kit(run))
     assert [lint.added(*pair) for pair in pairwise(trees)] == [(), ("bad",)]
     first, second, third = (tree.key for tree in trees)
     assert compiled == [f"*{first}", second, f"*{second}", third]
@@ -180,8 +217,8 @@ def test_a_folder_that_another_run_has_used_is_begun_again(
 def test_only_the_folder_that_this_check_began_is_its_own(run: Run, tmp_path: Path) -> None:
     tree = patching.apply(run.base, None, soon())
     work = WorkTree(tmp_path, tree, lambda *_: None, soon())
-    lint, other = (series_check._Lint(run, ["virt/kvm"]) for _ in range(2))
     run._reached = replace(run._reached, config=KernelConfig("CONFIG_A=y\n", "key"))
+    lint, other = (series_check._Lint(run, ["virt/kvm"], kit(run)) for _ in range(2))
     assert not lint._is_ours(tmp_path)
     output = lint._lint_folder(work, fresh=True)
     (output / "a.o").touch()
@@ -196,7 +233,7 @@ def test_only_the_folder_that_this_check_began_is_its_own(run: Run, tmp_path: Pa
 
 def test_a_series_without_c_files_compiles_nothing(run: Run, compiled: list[str]) -> None:
     tree = patching.apply(run.base, None, soon())
-    assert series_check._Lint(run, []).added(tree, tree) == ()
+    assert series_check._Lint(run, [], kit(run)).added(tree, tree) == ()
     assert compiled == []
 
 

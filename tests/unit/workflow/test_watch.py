@@ -58,9 +58,9 @@ def test_a_real_edit_is_seen_even_when_it_comes_during_a_run(tmp_path: Path) -> 
 def test_what_is_watched(tmp_path: Path) -> None:
     project = paths.resolve(PROJECT)
     own = [project.patches, project.suites, project.images]
-    assert watch.places(project, "v4", "debian:6.12", None) == own
-    found = watch.places(project, str(tmp_path), f"tree:{tmp_path}", "debug")
-    assert found == [*own, tmp_path, tmp_path]
+    assert watch.places(project, "v4", "debian:6.12", ()) == own
+    found = watch.places(project, str(tmp_path), f"tree:{tmp_path}", ("tiny", "debug", __file__))
+    assert found == [*own, tmp_path, Path(__file__), tmp_path]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ class Environment:
     memory_mib: int = 0
     python: str = ""
     architecture: str = ""
-    compiler: str = ""
+    toolchain: str = ""  # gcc, clang-19 …
+    compiler: str = ""  # the versions of compiler and linker
+    start: str = ""  # what the configuration begins with: tiny, distro, the name of a file …
     config: str = ""  # digest of the kernel configuration
     build: str = ""  # key of the kernel build
     image: str = ""  # its name and key

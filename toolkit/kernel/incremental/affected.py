@@ -127,7 +127,7 @@ def _mentioning(output: Path, names: Collection[str], deadline: Deadline) -> lis
         return []
     words = [word for name in sorted(names) for word in ("-e", name)]
     argv = ["grep", "-rlFZ", "--include=.*.cmd", *words, "."]
-    done = process.run(argv, cwd=output, deadline=deadline, check=False)
+    done = process.run(argv, cwd=output, deadline=deadline, check=False, inherit=process.CLEAN)
     if done.status > 1:
         return None
     return [Path(os.fsdecode(name)) for name in done.stdout.split(b"\0") if name]

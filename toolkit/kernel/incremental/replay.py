@@ -22,7 +22,7 @@ from pathlib import Path
 from toolkit.core.errors import ToolFailedError
 from toolkit.host import process, sandbox
 from toolkit.kernel.incremental import affected
-from toolkit.kernel.make import INHERITED, REPRODUCIBLE, Make
+from toolkit.kernel.make import REPRODUCIBLE, Make
 
 Step = Callable[[str], None]
 
@@ -140,7 +140,11 @@ class _Replay:
         dependencies = self.make.output / depends[1]
         argv = [str(self.make.output / _FIXDEP), depends[1], target, command]
         fixdep = process.run(
-            argv, cwd=self.make.output, deadline=self.make.deadline, within=self.make.confined()
+            argv,
+            cwd=self.make.output,
+            deadline=self.make.deadline,
+            inherit=process.CLEAN,
+            within=self.make.confined(),
         )
         # What follows the list of dependencies is not fixdep's.
         _, end_of_list, rest = text.partition(f"\n$(deps_{target}):\n")
@@ -169,7 +173,7 @@ class _Replay:
             cwd=make.output,
             deadline=make.deadline,
             env={**REPRODUCIBLE, **make.env},
-            inherit=INHERITED,
+            inherit=process.CLEAN,
             log=make.log,
             merge=True,
             within=make.confined(),

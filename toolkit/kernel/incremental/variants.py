@@ -20,7 +20,7 @@ from toolkit.core.errors import BuildError, ToolFailedError
 from toolkit.host import process
 from toolkit.kernel.incremental import affected
 from toolkit.kernel.incremental.replay import COMPILED, DEPENDENCIES, LINKED, MORE, unescaped
-from toolkit.kernel.make import INHERITED, REPRODUCIBLE, Make
+from toolkit.kernel.make import REPRODUCIBLE, Make
 
 FOLDER = ".toolkit-variants"  # in the build folder
 # What make modules_install does to a module besides copying it.
@@ -166,7 +166,7 @@ class Variants:
             cwd=make.output,
             deadline=make.deadline.sooner(_COMPILE_SECONDS),
             env=REPRODUCIBLE,
-            inherit=INHERITED,
+            inherit=process.CLEAN,
             merge=True,
             within=make.confined(),
         )

@@ -1,0 +1,141 @@
+"""What compiles and links a kernel and its selftests: gcc with binutils, or clang with LLVM."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import InfrastructureError, ToolMissingError, UserError
+from toolkit.host import process
+
+FORMS = "gcc, clang, or one version of them: gcc-11, clang-19"
+_NAME = re.compile(r"(gcc|clang)(-[1-9][0-9]{0,2})?")
+# All that LLVM=1 makes kbuild call (Documentation/kbuild/llvm.rst), by Debian's packages.
+_LLVM = {
+    "clang": "clang",
+    "ld.lld": "lld",
+    "llvm-ar": "llvm",
+    "llvm-nm": "llvm",
+    "llvm-objcopy": "llvm",
+    "llvm-objdump": "llvm",
+    "llvm-readelf": "llvm",
+    "llvm-strip": "llvm",
+}
+_versions: dict[tuple[str, int, int, int], str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """A compiler by the name it is called by, ``gcc-11`` or ``clang``, and what goes with it."""
+
+    name: str
+
+    @property
+    def is_clang(self) -> bool:
+        """Whether it is clang, and LLVM's tools take the place of binutils."""
+        return self.name.startswith("clang")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What the make of a kernel or of its selftests is told; nothing for the default, gcc.
+
+        Host programs are compiled by the same compiler, so that no other one is needed.
+        """
+        if self.is_clang:
+            return (f"LLVM={self._suffix or 1}",)
+        return (f"CC={self.name}", f"HOSTCC={self.name}") if self._suffix else ()
+
+    @property
+    def programs(self) -> dict[str, str]:
+        """The programs that it consists of, each with Debian's package of it."""
+        if self.is_clang:
+            return {
+                program + self._suffix: package + self._suffix for program, package in _LLVM.items()
+            }
+        return {self.name: self.name, "ld": "binutils"}
+
+    @property
+    def gcov(self) -> str:
+        """The gcov that reads what this gcc's kernels count."""
+        return f"gcov{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return self.name[len("clang" if self.is_clang else "gcc") :]
+
+    def missing(self) -> dict[str, str]:
+        """Return those of :attr:`programs` that this host lacks."""
+        return {
+            program: package for program, package in self.programs.items() if not _there(program)
+        }
+
+    def require(self) -> None:
+        """Raise :class:`InfrastructureError`, with what to install, if anything is missing."""
+        lacking = self.missing()
+        if not lacking:
+            return
+        others = [each.name for each in installed()]
+        here = f"; this host has {', '.join(others)}" if others else ""
+        verb = "is" if len(lacking) == 1 else "are"
+        raise InfrastructureError(
+            f"{', '.join(lacking)} {verb} not installed on this host",
+            hint=f"--toolchain {self.name}: {installing(list(lacking.values()))}{here}",
+        )
+
+    def version(self, deadline: Deadline) -> str:
+        """Return what identifies compiler and linker: a part of every key."""
+        tools = list(self.programs)[:2]
+        return "; ".join(_version(process.find(tool), deadline) for tool in tools)
+
+
+GCC = Toolchain("gcc")
+CLANG = Toolchain("clang")
+
+
+def parse(text: str) -> Toolchain:
+    """Return the toolchain of this name; raise :class:`UserError` where it can be none."""
+    if not _NAME.fullmatch(text):
+        raise UserError(f"{text!r} is no toolchain", hint=f"name {FORMS}")
+    return Toolchain(text)
+
+
+def installing(packages: Sequence[str]) -> str:
+    """Return the command that installs packages, each named once."""
+    return f"apt-get install {' '.join(dict.fromkeys(packages))}"
+
+
+def installed() -> list[Toolchain]:
+    """Return the toolchains that the PATH has whole, gcc first, each version by its number."""
+    names = set()
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        try:
+            names |= {
+                path.name for path in Path(folder or ".").iterdir() if _NAME.fullmatch(path.name)
+            }
+        except OSError:
+            continue
+    found = [Toolchain(name) for name in names]
+    order = sorted(found, key=lambda each: (each.is_clang, len(each.name), each.name))
+    return [each for each in order if not each.missing()]
+
+
+def _there(program: str) -> bool:
+    try:
+        process.find(program)
+    except ToolMissingError:
+        return False
+    return True
+
+
+def _version(tool: str, deadline: Deadline) -> str:
+    """Return the first line that ``tool --version`` prints, run once for each file on disk."""
+    info = Path(tool).resolve().stat()
+    identity = (tool, info.st_ino, info.st_size, info.st_mtime_ns)
+    if identity not in _versions:
+        text = process.run([tool, "--version"], deadline=deadline, inherit=process.CLEAN).text
+        _versions[identity] = text.split("\n", 1)[0]
+    return _versions[identity]
