@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import platformdirs
+import pytest
 
 from tests.vm.conftest import PROJECT, Toolkit
 from toolkit.core.paths import APP
+from toolkit.kernel.toolchain import CLANG, GCC
 
 _OBJECT = "virt/kvm/iosignalfd.o"
 _LINE = "(GFP_KERNEL_ACCOUNT | __GFP_NOWARN)"  # in a patch of v4
@@ -38,28 +40,40 @@ def built(
         for member in archive:
             if content := archive.extractfile(member):
                 digests[member.name] = hashlib.sha256(content.read()).hexdigest()
-    records = platformdirs.user_cache_path(APP).glob("work/kernel/*/out-*/.toolkit-built")
+    work = platformdirs.user_cache_path(APP) / "work/kernel"
+    records = [*work.glob("*/out-*/.toolkit-built"), *work.glob("*/*-out-*/.toolkit-built")]
     output = max(records, key=lambda path: path.stat().st_mtime).parent
     symvers = (output / "Module.symvers").read_bytes()
     digests["Module.symvers"] = hashlib.sha256(symvers).hexdigest()
     return entry, digests, (ended.folder / "build.log").read_text()
 
 
+@pytest.mark.parametrize(
+    "compiler",
+    [
+        GCC.name,
+        pytest.param(
+            CLANG.name,
+            marks=pytest.mark.skipif(bool(CLANG.missing()), reason="needs clang and lld"),
+        ),
+    ],
+)
 def test_a_replayed_edit_has_the_bytes_of_one_that_make_built(
-    toolkit: Toolkit, tmp_path: Path
+    toolkit: Toolkit, tmp_path: Path, compiler: str
 ) -> None:
+    words = ("--toolchain", compiler)
     one, other = edited(tmp_path, "__GFP_NORETRY"), edited(tmp_path, "__GFP_RETRY_MAYFAIL")
     # An earlier run of this test may have left both in the cache, so only the third one is sure to
     # bring the work folder to a state from which the next is an edit of one module.
     for series in (one, other, other):
-        shutil.rmtree(built(toolkit, series)[0])
-    entry, replayed, log = built(toolkit, one)
+        shutil.rmtree(built(toolkit, series, *words)[0])
+    entry, replayed, log = built(toolkit, one, *words)
     assert log.startswith(f"  CC [M]  {_OBJECT}\n"), "nothing was replayed"
-    _, different, _ = built(toolkit, other)
+    _, different, _ = built(toolkit, other, *words)
     assert different != replayed
     shutil.rmtree(entry)
     no_ccache = ["env", "CCACHE_DISABLE=1"]  # which has the object that was replayed
-    _, made, log = built(toolkit, one, "--no-replay", wrapper=no_ccache)
+    _, made, log = built(toolkit, one, *words, "--no-replay", wrapper=no_ccache)
     assert log.startswith("$ make ")
     assert _OBJECT in log
     assert made == replayed
