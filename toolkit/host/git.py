@@ -207,12 +207,20 @@ class Repository:
         if done.status != 0:
             raise self._unreadable(done)
 
-    def versions(self, deadline: Deadline) -> list[str]:
-        """Return the tags v1, v1.2-rc3 and the like, the highest version first."""
-        form = ("--sort=-version:refname", "--format=%(refname:short)", "refs/tags/v[0-9]*")
-        return self._run(
-            deadline, "-c", "versionsort.suffix=-rc", "for-each-ref", *form
-        ).text.split()
+    def versions(self, deadline: Deadline) -> list[tuple[str, str]]:
+        """Return the tags of commits v1, v1.2-rc3 and the like, the highest version first.
+
+        Each comes with the name of its commit.
+        """
+        form = "%(refname:short) %(objecttype) %(objectname) %(*objecttype) %(*objectname)"
+        line = ("-c", "versionsort.suffix=-rc", "for-each-ref", "--sort=-version:refname")
+        done = self._run(deadline, *line, f"--format={form}", "refs/tags/v[0-9]*")
+        found = []
+        for name, *named in (row.split() for row in done.text.splitlines()):
+            kind, commit = named[-2:]  # what an annotated tag is about comes last
+            if kind == "commit":
+                found.append((name, commit))
+        return found
 
     def describe(self, commit: str, deadline: Deadline) -> str:
         """Return what git describe calls a commit after its nearest tag, else its short name."""
@@ -220,7 +228,7 @@ class Repository:
         return self._run(deadline, *line, check=False).text.strip() or commit[:12]
 
     def has_commit(self, name: str, deadline: Deadline) -> bool:
-        """Return whether a commit of this name, in hex, is here."""
+        """Return whether a commit of this name is here."""
         line = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         return self._run(deadline, *line, check=False).status == 0
 

@@ -187,11 +187,9 @@ def _candidates(
 ) -> list[_Candidate]:
     """Return the commits in question: the base-commit, HEAD, and the tags, the newest first."""
     named = {base: f"base-commit {base[:12]}"} if base else {}
-    for name in ("HEAD", *repository.versions(deadline))[:MAX_CANDIDATES]:
-        try:
-            commit = repository.commit(name, deadline).id
-        except UserError:  # HEAD of a repository without commits, a tag of something else
-            continue
+    if repository.has_commit("HEAD", deadline):
+        named.setdefault(repository.commit("HEAD", deadline).id, "HEAD")
+    for name, commit in repository.versions(deadline)[:MAX_CANDIDATES]:
         named.setdefault(commit, name)
     makefiles = repository.blobs([(commit, _MAKEFILE) for commit in named], deadline)
     blobs = list(dict.fromkeys(makefiles.values()))
