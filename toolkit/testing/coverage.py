@@ -131,11 +131,11 @@ def _gcov(profiled: Profiled, counters: Path | None, deadline: Deadline) -> dict
         readable += [counters.absolute()] if counters else []
         within = sandbox.confine(readonly=[path for path in readable if path.exists()])
         done = process.run(
-            [*limits, *argv],
+            argv,
             cwd=folder,
             deadline=deadline,
             inherit=process.CLEAN,
-            within=within,
+            within=(*within, *limits),
         )
         complaints = _complaints(done.stderr.decode(errors="replace"))
         if counters and complaints:  # counters of another build, or none at all
