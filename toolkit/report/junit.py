@@ -45,7 +45,8 @@ def render(view: ReportView) -> bytes:
     ElementTree.indent(document._elem)
     stream = io.BytesIO()
     document.write(stream)
-    return stream.getvalue() + b"\n"
+    stream.write(b"\n")
+    return stream.getvalue()
 
 
 def _by_suite(view: ReportView) -> dict[str, list[Program]]:
