@@ -80,6 +80,13 @@ _LIBRARY_MISSING = re.compile(r"cannot find -l(?P<name>[\w.+-]+)")
 _HEADER_MISSING = re.compile(
     r"(?P<file>\S+?):\d+(?::\d+)?: fatal error: (?P<name>\S+): No such file or directory"
 )
+# What host programs include, by the beginning of its name, and Debian's packages of it.
+_HEADERS = {
+    "openssl/": "libssl-dev",  # scripts/sign-file.c, certs/extract-cert.c
+    "gelf.h": "libelf-dev",
+    "libelf.h": "libelf-dev",
+    "gcc-plugin.h": "gcc-VERSION-plugin-dev",
+}
 # Programs of the kernel's build that run on the host (scripts/Makefile.host, tools/build).
 _HOST_PROGRAMS = re.compile(r"(?:scripts|tools|certs|usr)/|arch/[^/]+/(?:boot/)?tools/")
 _HOST_TARGET = re.compile(r"\*\*\* \[(?:\S*/)?scripts/Makefile\.host:\d+: (?P<target>\S+)\] Error")
@@ -226,7 +233,9 @@ def _lacks_header(line: str, build: Build, targets: set[str]) -> InfrastructureE
         return None
     if build.adds(header, only=path) or build.removes(header):
         return None
-    return _lacks(header, line, "install the development package that has this header")
+    package = next((_HEADERS[start] for start in _HEADERS if header.startswith(start)), "")
+    named = f" (Debian and Ubuntu: {package})" if package else ""
+    return _lacks(header, line, f"install the development package that has this header{named}")
 
 
 def _lacks(name: str, line: str, hint: str) -> InfrastructureError:

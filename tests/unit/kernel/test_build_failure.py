@@ -181,6 +181,8 @@ def test_a_header_of_the_hosts_programs_is_the_hosts_fault(
     error = explain_failure(lines, None, build=build(tmp_path))
     assert isinstance(error, InfrastructureError)
     assert error.what.startswith(f"the build needs {header}, ")
+    package = {"openssl/opensslv.h": "libssl-dev", "gelf.h": "libelf-dev"}.get(header, "")
+    assert error.hint.endswith(f": {package})" if package else "that has this header")
     assert isinstance(explain_failure(lines, None), BuildError), "a selftest's own matter"
 
 
