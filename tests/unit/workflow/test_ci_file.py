@@ -89,9 +89,10 @@ def step(system: str, name: str, pipeline: Pipeline = PLAIN) -> str:
     """Return what the shell gets in a step of GitHub's, or the last lines of a job of GitLab's."""
     read = rendered(system, pipeline)
     if system == "gitlab":
+        job, _, part = name.partition("/")
         parts = [
             each if isinstance(each, str) else "\n".join(read[each[0]][each[1]])
-            for each in read[name]["script"]
+            for each in read[job][part or "script"]
         ]
         return "\n".join(parts)
     steps = [each for job in read["jobs"].values() for each in job["steps"]]
@@ -257,6 +258,17 @@ def test_a_build_of_gitlabs_keeps_cache_and_history_however_it_ends(
     with tarfile.open(checkout / ".ci/cache.tar") as kept:
         files = [member.name for member in kept if member.isfile()]
     assert files == ["kernel-toolkit/build/KEY/bzImage"]
+
+
+def test_the_cache_is_unpacked_before_the_toolkit_begins_one(checkout: Path) -> None:
+    kept = checkout / ".ci/kernel-toolkit/build/KEY"
+    kept.mkdir(parents=True)
+    with tarfile.open(checkout / ".ci/cache.tar", "w") as file:
+        file.add(kept.parents[1], "kernel-toolkit")
+    (checkout / "bootstrap").write_text("#!/bin/sh\nmkdir -p .ci/cache/kernel-toolkit/boot\n")
+    assert run(step("gitlab", ".kernel-build/before_script"), checkout)[0] == 0
+    found = sorted(path.name for path in (checkout / ".ci/cache/kernel-toolkit").iterdir())
+    assert found == ["boot", "build"]
 
 
 def test_a_build_of_gitlabs_that_made_nothing_ends_as_it_did(checkout: Path) -> None:
