@@ -29,6 +29,12 @@ def test_only_cli_exits(module: str) -> None:
     assert module == "cli/main.py" or not calls(module) & _ENDS
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_nobody_unpacks_with_tarfile(module: str) -> None:
+    # Its filters came with Python 3.11.4, and Debian 12 has 3.11.2: host/unpack.py has tar do it.
+    assert not {call for call in calls(module) if call.endswith((".extractall", ".extract"))}
+
+
 def test_each_test_file_names_a_module() -> None:
     unit = Path(__file__).parent
     strays = [

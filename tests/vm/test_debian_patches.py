@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -64,8 +63,7 @@ def test_every_patch_reads_as_git_quiltimport_reads_it(
     base: str, apt: list[str], tmp_path: Path
 ) -> None:
     archive = download(base, apt, tmp_path)
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-xf", archive, "-C", tmp_path], check=True)
     folder = tmp_path / "debian/patches"
     listed = [
         line.split()[0]

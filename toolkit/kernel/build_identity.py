@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tarfile
 import tempfile
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.model.kernel import KernelBuild
 from toolkit.formats import elf
-from toolkit.host import process
+from toolkit.host import process, unpack
 from toolkit.host.cache import digest
 
 # Line tables, and the digest that the linker makes of them: none of it is ever executed.
@@ -26,11 +25,11 @@ def identity(kernel: KernelBuild, deadline: Deadline) -> str:
         folder = Path(scratch)
         parts = {"kernel": normalised(kernel.image, folder / "kernel", deadline)}
         if kernel.modules:
-            with tarfile.open(kernel.modules) as archive:
-                archive.extractall(folder, filter="data")
+            modules = folder / "modules"
+            unpack.unpack(kernel.modules, modules, lambda *_: None, deadline)
             parts |= {
-                str(path.relative_to(folder)): normalised(path, folder / "module", deadline)
-                for path in sorted(folder.rglob("*.ko"))
+                str(path.relative_to(modules)): normalised(path, folder / "module", deadline)
+                for path in sorted(modules.rglob("*.ko"))
             }
     return digest(parts)
 

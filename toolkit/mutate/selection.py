@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import io
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,8 +114,7 @@ def _at(series: PatchSeries, revision: str, deadline: Deadline) -> PatchSeries:
     with tempfile.TemporaryDirectory(prefix="toolkit-since-") as name:
         old = Path(name) / folder.parent.name / folder.name
         old.mkdir(parents=True)
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-            archive.extractall(old, filter="data")
+        process.run(["tar", "-x", "-C", str(old)], input=done.stdout, deadline=limit)
         return catalog.resolve(str(old), Path(name), series.base)
 
 

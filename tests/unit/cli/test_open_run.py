@@ -73,9 +73,12 @@ def test_no_home_folder_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 def test_a_user_whom_nobody_knows_is_told_what_to_set() -> None:
-    # The interpreter may lie where only root may go, so it changes its user itself.
-    imports = "import os, platformdirs; from toolkit.core import paths"
-    script = f"{imports}; os.setuid(54321); print(paths.home(), flush=True); paths.resolve()"
+    # Interpreter and checkout may lie where only root may go: it changes its user itself, and takes
+    # another folder for the checkout.
+    script = (
+        "import os, pathlib, platformdirs; from toolkit.core import paths; paths._PARTS = ();"
+        "os.setuid(54321); print(paths.home(), flush=True); paths.resolve(pathlib.Path('/'))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=PROJECT,
