@@ -235,7 +235,7 @@ victim:
 evil:
 \tgcc -Wp,-MMD,$(O)/.evil.d -c -o $(O)/evil.o $(O)/evil.c
 \tlist=$$(find $(STORE) -name '*R'); own=$$(find $(STORE) -name '*R' -newer $(O)/mark); \\
-\tfor file in $$list; do cat $$own > $$file; done || true
+\tfor file in $$list; do [ $$file = $$own ] || cat $$own > $$file; done || true
 """
 
 
