@@ -220,6 +220,9 @@ def with_limits(
     """Return programs that may take as long as a hang should be waited for, and no longer."""
 
     def limit(name: str, program: TestProgram) -> float:
-        return min(program.timeout, max(LEAST_SECONDS, SLOWER * seconds.get(name, program.timeout)))
+        if name not in seconds:
+            return program.timeout
+        learned = max(LEAST_SECONDS, SLOWER * seconds[name])
+        return min(program.timeout or learned, learned)
 
     return {name: replace(each, timeout=limit(name, each)) for name, each in programs.items()}
