@@ -16,7 +16,7 @@ from toolkit.series.coccinelle import Checker, Script
 # Reports each line with "bad" in it, fails for fails.cocci, and counts its calls.
 SPATCH = """#!/bin/sh
 [ "$1" = --version ] && { echo "spatch version 1.1.1 compiled with OCaml"; exit; }
-echo "$@" >>"$SPATCH_CALLS"
+echo "$@" >>"CALLS"
 case "$*" in *fails.cocci*) echo "No OCaml compiler found!" >&2; exit 255;; esac
 grep -rn bad . | sort | sed -E 's/^([^:]*:[0-9]+):(.*)/\\1:2-9: ERROR: \\2, see line 7/'
 """
@@ -27,10 +27,10 @@ GOOD = "// Options: --no-includes\nvirtual report\n"
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tools = tmp_path / "bin"
     tools.mkdir()
-    (tools / "spatch").write_text(SPATCH)
+    # It sees none of the caller's environment.
+    (tools / "spatch").write_text(SPATCH.replace("CALLS", str(tmp_path / "calls")))
     (tools / "spatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("SPATCH_CALLS", str(tmp_path / "calls"))
     monkeypatch.setattr(sandbox, "confine", lambda **_: ())  # it could not write there
     return make_tree(
         tmp_path / "tree",
