@@ -7,7 +7,7 @@ order, and each verdict is stored as it comes. Nothing is run where all verdicts
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -250,18 +250,34 @@ class Campaign:
         self.run.observer.stage_progress("mutants", done, total, f"{self._headline()}; {what}")
 
     def _counts(self) -> tuple[int, int]:
-        verdicts = [self._verdict(mutant) for mutant in self._order]
+        fates = [verdict.fate for _, verdict in self._tried()]
         if self.plan.sample is None:
-            return sum(each.fate is not Fate.PENDING for each in verdicts), len(verdicts)
-        return sum(each.fate.counts for each in verdicts), self.plan.sample
+            return sum(fate is not Fate.PENDING for fate in fates), len(fates)
+        return sum(fate.counts for fate in fates), self.plan.sample
 
     def _headline(self) -> str:
-        fates = [self._verdict(mutant).fate for mutant in self._order]
+        fates = [verdict.fate for _, verdict in self._tried()]
         killed, survived = fates.count(Fate.KILLED), fates.count(Fate.SURVIVED)
         percent = score.score(killed, survived)
         if percent is None:
             return "no score yet"
         return f"score {percent:.1f} %, {killed} killed, {survived} survived"
+
+    def _tried(self) -> Iterator[tuple[Mutant, Verdict]]:
+        """Yield the mutants with their verdicts; of a sample no more than it is to have.
+
+        Several are tried at once, so one more than the sample may have a verdict.
+        """
+        selected = {mutant.id for mutant in self._order}
+        counted = 0
+        for mutant in self._order:
+            verdict = self._verdict(mutant)
+            if verdict.fate is Fate.DUPLICATE and verdict.by not in selected and self._store:
+                verdict = self._store.get(verdict.by) or Verdict(Fate.PENDING)
+            if self.plan.sample is not None and counted >= self.plan.sample:
+                return
+            counted += verdict.fate.counts
+            yield mutant, verdict
 
     def _verdict(self, mutant: Mutant) -> Verdict:
         return (self._store and self._store.get(mutant.id)) or Verdict(Fate.PENDING)
@@ -272,17 +288,7 @@ class Campaign:
         """Return what became of the mutants so far; also after an error, or ^C."""
         series = self.run.series
         assert series is not None
-        selected = {mutant.id for mutant in self._order}
-        tried, counted = [], 0
-        for mutant in self._order:
-            verdict = self._verdict(mutant)
-            if verdict.fate is Fate.DUPLICATE and verdict.by not in selected and self._store:
-                verdict = self._store.get(verdict.by) or Verdict(Fate.PENDING)
-            if self.plan.sample is not None and counted >= self.plan.sample:
-                break
-            counted += verdict.fate.counts
-            tried.append((mutant, verdict))
-        shown = sorted(tried, key=lambda each: (each[0].file, each[0].line, each[0].start))
+        shown = sorted(self._tried(), key=lambda each: (each[0].file, each[0].line, each[0].start))
         mutated = [self._mutated(mutant, verdict) for mutant, verdict in shown]
         rows = score.rows(mutated, MEANINGS)
         killed = sum(row.killed for row in rows)

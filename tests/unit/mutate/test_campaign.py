@@ -237,6 +237,10 @@ def test_a_sample_of_a_whole_run_is_the_same_as_one_that_was_drawn(
     pretended.tried.clear()
     assert went(laboratory, Plan(sample=5, seed=3)).result().mutants == drawn.mutants
     assert not pretended.tried
+    # Of what the whole run tried, the display counts the sample's part alone.
+    sample = went(laboratory, Plan(sample=5, seed=3))
+    assert sample._counts() == (5, 5)
+    assert f"{drawn.killed} killed, {drawn.survived} survived" in sample._headline()
 
 
 def test_explained_survivors_and_explanations_that_nothing_needs(
