@@ -11,9 +11,8 @@ from toolkit.core.errors import KernelError, UserError
 from toolkit.core.observer import PrefixedObserver
 from toolkit.host.cache import digest
 from toolkit.mutate.order import Covered
-from toolkit.testing import coverage
 from toolkit.testing.gcda import BOOT
-from toolkit.workflow import stage_work
+from toolkit.workflow import pipeline, stage_work
 from toolkit.workflow.reached import Reached
 from toolkit.workflow.run import Run
 
@@ -71,21 +70,14 @@ def _measure(run: Run) -> list[tuple[str, int, list[str]]]:
     counters = counting.counters
     if counters is None:
         return []
+    measured = pipeline.measure_coverage(counting, counters).coverage
     names = [
         f"{each.suite}/{each.name}" for suite in counting.built_suites for each in suite.programs
     ]
-    measured = coverage.measure(
-        run.tree,
-        counters.profiled,
-        counters.folder,
-        programs=[BOOT, *names],
-        lost=counters.lost,
-        deadline=run.deadline,
-    )
-    lost = [name for name in names if name not in measured.coverage.programs]
+    lost = [name for name in names if name not in measured.programs]
     return [
-        (hunk.file, line.number, [measured.coverage.programs[at] for at in line.ran] + lost)
-        for hunk in measured.coverage.hunks
+        (hunk.file, line.number, [measured.programs[at] for at in line.ran] + lost)
+        for hunk in measured.hunks
         for line in hunk.lines
         if line.number
     ]

@@ -23,7 +23,7 @@ from toolkit.kernel import stacktrace
 from toolkit.report import artifacts, coverage_view, history
 from toolkit.series import blame
 from toolkit.testing import coverage, verdicts
-from toolkit.testing.gcda import BOOT
+from toolkit.testing.gcda import BOOT, Counters
 from toolkit.workflow import baseline, per_patch, reproducer, run_result, saved_build
 from toolkit.workflow.reproducer import Kit
 from toolkit.workflow.run import Run
@@ -91,22 +91,27 @@ def _test(run: Run) -> None:
         run.test()
 
 
+def measure_coverage(run: Run, counters: Counters) -> coverage.Measured:
+    """Return what the counters say of the lines that the run's programs and its boot ran."""
+    ran = [f"{each.suite}/{each.name}" for suite in run.built_suites for each in suite.programs]
+    return coverage.measure(
+        run.tree,
+        counters.profiled,
+        counters.folder,
+        programs=[BOOT, *ran],
+        lost=counters.lost,
+        deadline=run.deadline,
+    )
+
+
 def _coverage(run: Run) -> Coverage | None:
     """Return what the tests ran of the series, where that was asked for."""
     counters = run.counters
     if not counters:
         return None
-    ran = [f"{each.suite}/{each.name}" for suite in run.built_suites for each in suite.programs]
 
     def work() -> tuple[coverage.Measured, bool, str]:
-        measured = coverage.measure(
-            run.tree,
-            counters.profiled,
-            counters.folder,
-            programs=[BOOT, *ran],
-            lost=counters.lost,
-            deadline=run.deadline,
-        )
+        measured = measure_coverage(run, counters)
         return measured, False, coverage_view.headline(measured.coverage)
 
     measured = run.stages.run("coverage", work)
