@@ -50,10 +50,15 @@ def nothing(node: Node) -> str:
     return "" if node.parent is not None and node.parent.type == "compound_statement" else ";"
 
 
+def _expression(node: Node) -> Node | None:
+    """Return the expression of an expression statement; None for a lone semicolon."""
+    return node.named_children[0] if node.named_child_count else None
+
+
 def _dropping(name: str, meaning: str) -> Operator:
     @operator(name, meaning, "expression_statement")
     def find(node: Node) -> Iterator[Edit]:
-        expression = node.named_children[0] if node.named_child_count else None
+        expression = _expression(node)
         if expression is None or expression.type != "call_expression":
             return
         called = callee(expression)
@@ -68,7 +73,7 @@ def _dropping(name: str, meaning: str) -> Operator:
 )
 def statement_dropped(node: Node) -> Iterator[Edit]:
     """Nothing for ``x = y;`` or ``x++;``."""
-    expression = node.named_children[0] if node.named_child_count else None
+    expression = _expression(node)
     if expression is None or expression.type in ("call_expression", *_UNUSED_VALUE):
         return
     if text(node).strip() != ";":
