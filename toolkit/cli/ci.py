@@ -28,7 +28,7 @@ _PIPELINE = options.several(
     click.option("--suite", "-s", "suites", multiple=True, help="Default: those the series names."),
     click.option("--profile", default="", metavar="NAME|FILE", help="As of build-and-test."),
     click.option("--image", default="", help="As of build-and-test."),
-    click.option("--slow", is_flag=True, help="Run the cases marked slow, too."),
+    options.SLOW,
     click.option(
         "--accel",
         type=click.Choice(["auto", "kvm", "tcg"]),
