@@ -63,7 +63,7 @@ WHICH = options.several(
     click.option("--seed", type=int, default=0, show_default=True, help="What it is drawn by."),
     click.option(
         "--fail-under",
-        type=click.FloatRange(0, 100),
+        type=options.Number(0, 100),
         metavar="PERCENT",
         help="Fail if fewer are killed; what series.yaml explains does not count.",
     ),

@@ -113,3 +113,9 @@ def test_what_has_come_by_an_error_is_kept(
     assert code == 2
     assert "fails without any mutant" in printed
     assert len(written) == 1
+
+
+def test_a_score_to_reach_that_is_no_number_is_refused(call: Call, plans: list[Campaign]) -> None:
+    code, printed = call("--patch", "v4", "--fail-under", "nan")
+    assert (code, plans) == (2, [])
+    assert "is no number" in printed
