@@ -12,9 +12,10 @@ import click
 import pytest
 
 from tests import a_result
+from tests.unit.cli.conftest import Call
 from tests.unit.fake_tree import git
 from tests.unit.history import line, real
-from toolkit.cli import bisect, main
+from toolkit.cli import bisect
 from toolkit.core import paths
 from toolkit.core.errors import InfrastructureError, UserError
 from toolkit.core.model.testing import Leaf, Status
@@ -27,29 +28,13 @@ PROJECT = Path(__file__).parents[3]
 LEAF = ("--leaf", "kvm/a_test/case")
 ANSWERS = {"good": Judgement.GOOD, "bad": Judgement.BAD, "skip": Judgement.SKIP}
 
-Call = Callable[..., tuple[int, str]]
-
 
 @pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
-    """Return what runs the command line and gives its exit code and all that it prints."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def call(command_line: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Return what runs the command line in an empty folder."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-
-    def run(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["toolkit", *words])
-        with pytest.raises(SystemExit) as caught:
-            main.main()
-        printed = capsys.readouterr()
-        assert isinstance(caught.value.code, int)
-        return caught.value.code, printed.out + printed.err
-
-    return run
+    return command_line
 
 
 def judging(monkeypatch: pytest.MonkeyPatch, answer: Callable[[Judge, str], Answer]) -> None:

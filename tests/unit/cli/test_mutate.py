@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import functools
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.unit.cli.conftest import Call
 from tests.unit.mutate.some_mutants import by_hand, mutant
 from tests.unit.report.test_mutation_view import MUTATION
-from toolkit.cli import main
 from toolkit.core.errors import UserError
 from toolkit.core.model.mutation import Mutant, Mutation
 from toolkit.mutate.campaign import Campaign
 from toolkit.report import artifacts
 from toolkit.workflow import pipeline
 
-Call = Callable[..., tuple[int, str]]
-
 
 @pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
-    """Return what runs the command line and gives its exit code and all that it prints."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("signal.signal", lambda *_: None)
+def call(command_line: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Return what runs `toolkit mutate`; no report is written."""
     monkeypatch.setattr(artifacts, "write_mutation", lambda *_: None)
-
-    def run(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["toolkit", "mutate", *words])
-        with pytest.raises(SystemExit) as caught:
-            main.main()
-        printed = capsys.readouterr()
-        assert isinstance(caught.value.code, int)
-        return caught.value.code, printed.out + printed.err
-
-    return run
+    return functools.partial(command_line, "mutate")
 
 
 @pytest.fixture
