@@ -121,7 +121,7 @@ def _print(lines: list[str]) -> None:
 @click.argument("after", type=_BENCHMARK)
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
+    type=options.Number(min=0),
     default=0.5,
     show_default=True,
     metavar="PERCENT",
