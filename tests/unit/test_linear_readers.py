@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.unit.fake_tree import create, edit
 from tests.unit.linear import assert_linear
 from toolkit.core.errors import UserError
-from toolkit.core.model.series import Patch
+from toolkit.core.model.kernel import KernelBase
+from toolkit.core.model.series import Patch, PatchedFile, PatchedTree
 from toolkit.formats import gcov_json, kselftest_harness, mailheaders, patchfile
+from toolkit.kernel import build_rules
 from toolkit.kernel.build_failure import explain_failure
 from toolkit.series.patching import _nearest
 from toolkit.testing import in_tree_suites
@@ -23,6 +26,11 @@ HEAD = "diff --git a/x.c b/x.c\n--- a/x.c\n+++ b/x.c\n"
 def sections(text: str) -> None:
     with contextlib.suppress(UserError):
         patchfile.sections(Patch("p", "x", text.encode()))
+
+
+def makefile(text: str) -> None:
+    base = KernelBase("tree:fake", "6.12.1", Path("/nowhere"), "base")
+    build_rules.rules(PatchedTree(base, None, {"Makefile": PatchedFile(text.encode())}, "key"))
 
 
 READERS: dict[str, Callable[[int], object]] = {
@@ -53,6 +61,9 @@ READERS: dict[str, Callable[[int], object]] = {
     "many old lines": lambda size: _nearest(
         [f"call({n});" for n in range(size // 8)], [f"call({n});" for n in range(size // 8)], 0
     ),
+    "a Makefile's backslashes": lambda size: makefile("\\" * size),
+    "a Makefile's objects": lambda size: makefile("obj-y += " + "a/b.o " * (size // 6)),
+    "an object's long name": lambda size: makefile("obj-y += " + "a/" * (size // 2) + "-"),
     "gcov's documents": lambda size: gcov_json.read(
         b'{"current_working_directory": "/a", "files": []}\n' * (size // 50), "/a"
     ),

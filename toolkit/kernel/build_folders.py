@@ -4,6 +4,10 @@ Both persist from run to run. Runs that want the same base at one time have work
 own: the sources are hard links to the base's files, which nobody writes to, while objects are never
 shared between folders. kbuild writes them in place, and commands that it records hold absolute
 paths, so a copy would be compiled again anyway.
+
+What a build runs can leave anything in the folder it builds in, for the next build to take for up
+to date. So a series that changes what is run has folders of its own, which only series with the
+same changes use again.
 """
 
 from __future__ import annotations
@@ -20,15 +24,16 @@ from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.kernel import KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.host import folders, integrity
-from toolkit.kernel import gcov_build
+from toolkit.kernel import build_rules, gcov_build
 from toolkit.kernel.toolchain import GCC, Toolchain
 
 Materialise = Callable[[PatchedTree, Path, Deadline], object]
 
 NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
 STEPS = ".toolkit-steps"  # in a build folder that had a whole build: how many steps that took
-# How many folders stay in a work folder, by how their names begin.
-_KEPT = {("out", "gcov"): 10, ("suite",): 12}
+# How many folders stay in a work folder, by their kinds.
+_KEPT = {("out", "gcov"): 10, ("suite",): 12, ("conf",): 4}
+_KINDS = {kind for kinds in _KEPT for kind in kinds}
 
 
 @dataclass(slots=True)
@@ -76,11 +81,11 @@ class WorkTree:
             )
 
     def place(self, kind: str) -> Path:
-        """Return the folder of this ``kind``: each toolchain has one of its own.
+        """Return the folder of this ``kind``: each toolchain, and who changes rules, has its own.
 
         With another compiler every command is another one, and everything would be made again.
         """
-        return self.folder / named(kind, self.toolchain)
+        return self.folder / named(kind, self.toolchain, build_rules.rules(self.tree))
 
     def output(self, config: KernelConfig) -> Path:
         """Return the build folder for a configuration: a new one, or that of a similar one.
@@ -89,7 +94,8 @@ class WorkTree:
         differ in little, going back and forth between them compiles little. The one option that
         makes a kernel count its lines changes every command.
         """
-        output = _near(self.folder, config.text, self.toolchain)
+        rules = build_rules.rules(self.tree)
+        output = _near(self.folder, config.text, self.toolchain, rules)
         if output is None:
             output = self.place(f"{_kind(config.text)}-{config.key[:16]}")
         output.mkdir(exist_ok=True)
@@ -99,7 +105,8 @@ class WorkTree:
 
     def suite_objects(self, name: str) -> Path:
         """Return the folder for the objects of a suite, ``name``, from one build to the next."""
-        objects = self.place(f"suite-{name}")
+        rules = build_rules.rules(self.tree, selftests=True)
+        objects = self.folder / named(f"suite-{name}", self.toolchain, rules)
         objects.mkdir(exist_ok=True)
         os.utime(objects)
         self._remove_surplus()
@@ -107,17 +114,13 @@ class WorkTree:
 
     def _remove_surplus(self) -> None:
         """Remove what has not been used for longest."""
-        for names, most in _KEPT.items():
-            places = sorted(
-                {
-                    path
-                    for name in names
-                    for glob in (f"{name}-*", f"*-{name}-*")  # gcc's, and other toolchains'
-                    for path in self.folder.glob(glob)
-                },
-                key=lambda path: path.stat().st_mtime,
-            )
-            for path in places[:-most]:
+        by_kind: dict[str, list[Path]] = {}
+        for path in self.folder.iterdir():
+            kind = next((word for word in path.name.split("-") if word in _KINDS), "")
+            by_kind.setdefault(kind, []).append(path)
+        for kinds, most in _KEPT.items():
+            places = [path for kind in kinds for path in by_kind.get(kind, ())]
+            for path in sorted(places, key=lambda path: path.stat().st_mtime)[:-most]:
                 folders.remove(path)
 
 
@@ -125,23 +128,26 @@ def _kind(config: str) -> str:
     return "gcov" if gcov_build.is_on(config) else "out"
 
 
-def named(kind: str, toolchain: Toolchain) -> str:
+def named(kind: str, toolchain: Toolchain, rules: str = "") -> str:
     """Return what the folder of this kind is called in a work folder."""
-    return kind if toolchain == GCC else f"{toolchain.name}-{kind}"
+    return "-".join(filter(None, (rules, "" if toolchain == GCC else toolchain.name, kind)))
 
 
-def _near(folder: Path, config: str, toolchain: Toolchain) -> Path | None:
+def _near(folder: Path, config: str, toolchain: Toolchain, rules: str) -> Path | None:
     """Return the build folder in a work folder whose configuration is nearest, if it is near."""
     options = set(config.splitlines())
     distances: dict[Path, int] = {}
-    for other in folder.glob(f"{named(_kind(config), toolchain)}-*/.config"):
+    for other in folder.glob(f"{named(_kind(config), toolchain, rules)}-*/.config"):
         with contextlib.suppress(FileNotFoundError):  # a folder that another run has may change
             distances[other.parent] = len(options ^ set(other.read_text().splitlines()))
     near = min(distances, key=lambda output: (distances[output], output.name), default=None)
     return near if near and distances[near] <= NEAR else None
 
 
-def has_built(folder: Path, config: str, toolchain: Toolchain) -> bool:
-    """Return whether a near configuration was built in a work folder, so that little is left."""
-    near = _near(folder, config, toolchain)
+def has_built(folder: Path, config: str, toolchain: Toolchain, rules: str = "") -> bool:
+    """Return whether a near configuration was built in a work folder, so that little is left.
+
+    ``rules`` are those of the series that is to be built (see :func:`build_rules.rules`).
+    """
+    near = _near(folder, config, toolchain, rules)
     return near is not None and (near / STEPS).exists()

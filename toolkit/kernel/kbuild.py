@@ -110,7 +110,7 @@ class Builder:
         key = digest(tree.key, config.key, self.compiler(deadline), target)
 
         def fill(folder: Path) -> None:
-            with self.work_tree(tree, deadline, self._has_built(config)) as work:
+            with self.work_tree(tree, deadline, self._has_built(tree, config)) as work:
                 self._compile(work, config, folder, log)
             shutil.copyfile(log, folder / "build.log")
 
@@ -159,11 +159,12 @@ class Builder:
         It is for what is made beside that build, and locked against other runs meanwhile. Raises
         as :meth:`build` does.
         """
-        with self.work_tree(tree, deadline, self._has_built(config)) as work:
+        with self.work_tree(tree, deadline, self._has_built(tree, config)) as work:
             yield self._finished(work, config, log, gcov_build.wanted(tree, config.text))
 
-    def _has_built(self, config: KernelConfig) -> Callable[[Path], bool]:
-        return lambda place: build_folders.has_built(place, config.text, self.toolchain)
+    def _has_built(self, tree: PatchedTree, config: KernelConfig) -> Callable[[Path], bool]:
+        rules = build_rules.rules(tree)
+        return lambda place: build_folders.has_built(place, config.text, self.toolchain, rules)
 
     def _finished(
         self, work: WorkTree, config: KernelConfig, log: Path, counting: Sequence[str]

@@ -197,9 +197,13 @@ def lay_out(source: Path, place: Path, deadline: Deadline) -> Path:
 
 
 def put(source: Path, target: Path, deadline: Deadline, links: str = "--copy-unsafe-links") -> None:
-    """Make the folder ``target`` a copy of ``source``, with what links out of it lead to."""
-    argv = ["rsync", "-a", "--delete", "--exclude=.git", links, f"{source}/", f"{target}/"]
-    process.run(argv, deadline=deadline)
+    """Make the folder ``target`` a copy of ``source``, with what links out of it lead to.
+
+    What is there already is compared by content: a Makefile of an earlier series may have written
+    to it, and set size and time back.
+    """
+    argv = ["rsync", "-a", "--checksum", "--delete", "--exclude=.git", links]
+    process.run([*argv, f"{source}/", f"{target}/"], deadline=deadline)
 
 
 def arguments(selftests: Path, target: str, included: Path, compiler: str) -> list[str]:

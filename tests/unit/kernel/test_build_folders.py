@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.model.kernel import KernelBase, KernelConfig
-from toolkit.core.model.series import PatchedTree
+from toolkit.core.model.series import PatchedFile, PatchedTree
 from toolkit.host.cache import digest
-from toolkit.kernel import build_folders
+from toolkit.kernel import build_folders, build_rules
 from toolkit.kernel.build_folders import WorkTree, has_built
 from toolkit.kernel.toolchain import CLANG, GCC, Toolchain
 
@@ -24,6 +25,10 @@ def work(tmp_path: Path) -> WorkTree:
 def config(options: range, *more: str) -> KernelConfig:
     text = "\n".join([*(f"CONFIG_{number}=y" for number in options), *more])
     return KernelConfig(text, digest(text))
+
+
+def with_file(tree: PatchedTree, name: str, text: str) -> PatchedTree:
+    return replace(tree, files={**tree.files, name: PatchedFile(text.encode())})
 
 
 def configured(work: WorkTree, wanted: KernelConfig) -> Path:
@@ -50,6 +55,33 @@ def test_a_folder_saves_work_only_where_a_near_configuration_was_built(work: Wor
     assert not has_built(work.folder, f"{near}\nCONFIG_GCOV_KERNEL=y", GCC)
     assert not has_built(work.folder / "absent", near, GCC)
     assert not has_built(work.folder, near, CLANG), "another compiler has built nothing"
+
+
+def test_what_a_series_makefile_leaves_behind_reaches_no_other_series(work: WorkTree) -> None:
+    def places() -> list[Path]:
+        objects = [configured(work, config(range(100))), work.suite_objects("kvm-1")]
+        return [*objects, work.place("conf")]
+
+    first = places()
+    files = {"code.c": "int x;", "Makefile": "obj-y += code.o", "Kconfig": "config A\n\tbool"}
+    for name, text in files.items():  # which runs nothing
+        work.tree = with_file(work.tree, name, text)
+        assert places() == first, name
+    honest = work.tree
+    work.tree = with_file(honest, "Makefile", "$(shell cp evil.o $(O)/kvm.o)")
+    (place, _, _) = hostile = places()
+    assert not set(hostile) & set(first)
+    assert not build_folders.has_built(work.folder, config(range(100)).text, GCC, "other rules")
+    (place / build_folders.STEPS).write_text("1200")
+    rules = build_rules.rules(work.tree)
+    assert has_built(work.folder, config(range(101)).text, GCC, rules)
+    assert not has_built(work.folder, config(range(101)).text, GCC)
+    work.tree = with_file(work.tree, "code.c", "int edited;")
+    assert places() == hostile, "the same rules go on where they were"
+    # Of a suite's build only: what of the tree's selftests it includes.
+    work.tree = with_file(honest, "tools/testing/selftests/lib.mk", "$(shell touch x)")
+    kernel, suite, conf = places()
+    assert [kernel, conf] == [first[0], first[2]] and suite not in (first[1], hostile[1])
 
 
 def test_the_surplus_of_all_toolchains_goes(

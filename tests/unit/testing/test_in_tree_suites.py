@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import string
 from pathlib import Path
 
@@ -130,6 +131,17 @@ def test_the_selftests_are_copied_and_the_rest_is_linked(tmp_path: Path) -> None
     assert (copy / "kvm/Makefile").read_text() == "all:\n"
     assert not (copy / "kvm/product").exists()
     assert sorted(path.name for path in (place / "tools").iterdir()) == ["build", "testing"]
+
+
+def test_a_copy_that_an_earlier_series_wrote_to_is_set_right(tmp_path: Path) -> None:
+    source, place = tree(tmp_path / "a").base.path, tmp_path / "place"
+    makefile = in_tree_suites.lay_out(source, place, soon()) / "kvm/Makefile"
+    was = makefile.stat()
+    makefile.write_text("evil\n")
+    os.utime(makefile, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert makefile.stat().st_size == was.st_size
+    in_tree_suites.lay_out(source, place, soon())
+    assert makefile.read_text() == "all:\n"
 
 
 def test_programs_are_named_once_and_noise_is_none() -> None:
