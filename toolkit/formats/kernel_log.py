@@ -48,7 +48,9 @@ _MAX_PARTIAL = 1 << 16
 _MAX_RAW = 8 << 10  # bytes looked at of one line, stamp and escape sequences included
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])|\x00")
-_STAMP = re.compile(r"(?:<[0-9]{1,2}>)?\[ *([0-9]+\.[0-9]{6})\](?:\[ *[TC][0-9]+\])? ?")
+_STAMP = re.compile(
+    r"(?:<[0-9]{1,2}>)?\[ *([0-9]+\.[0-9]{6})\](?:\[ *[TC][0-9]+\])?(?: +(?===|BUG: )| ?)"
+)
 
 
 @dataclass(slots=True)
@@ -167,11 +169,20 @@ class ConsoleScanner:
             self._stamped = True
             text = text[stamp.end() :]
             self._pause(float(stamp[1]))
+            # A message that lost its newline stands before the next one.
+            second = _STAMP.search(text)
+            if second and self._kind_of(text[second.end() :][:MAX_CHARS]):
+                self._message(text[: second.start()], stamped=True)
+                text = text[second.end() :]
+        self._message(text, stamped=stamp is not None)
+
+    def _message(self, text: str, *, stamped: bool) -> None:
+        """Take one message without its stamp, or a line that has none."""
         text = text.rstrip()[:MAX_CHARS]
         if DROPPED.search(text):
             self._dropped(text)
             return
-        if self._stamped and not stamp:
+        if self._stamped and not stamped:
             return
         was_open = self._report is not None
         self._take_text(text)

@@ -129,8 +129,13 @@ KINDS = (
     _kind(
         "rcu-stall", r"(?:rcu: )?INFO: rcu\w* (?:self-)?detected (?:expedited )?stall", _END_STACK
     ),
-    # kernel/hung_task.c, check_hung_task(); a task's name may have newlines (prctl(2))
-    _kind("hung-task", r"INFO: task .+ blocked (?:in I/O wait )?for more than ", _END_STACK),
+    # kernel/hung_task.c, check_hung_task(); a task's name may have newlines (prctl(2)).
+    # linux-next has check_killed_task() beside it.
+    _kind(
+        "hung-task",
+        r"INFO: task .+ (?:blocked (?:in I/O wait )?|can't die )for more than ",
+        _END_STACK,
+    ),
     _kind(
         "hung-task",
         r"INFO: task(?: .{0,15})?$",

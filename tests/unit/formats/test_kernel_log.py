@@ -226,6 +226,30 @@ def test_line_numbers_are_those_of_the_console() -> None:
     assert [s.line for s in scan(text)[1]] == [1, 2]
 
 
+def test_a_message_that_lost_its_newline_hides_none() -> None:
+    bug = b"BUG: sleeping function called from invalid context at a.c:1"
+    text = (
+        stamped("a") + b"[    2.000000] allocation failure: 12 bytes[    2.000100] " + bug + b"\n"
+    )
+    assert [(s.kind, s.title, s.line) for s in scan(text)[1]] == [("lockdep", bug.decode(), 2)]
+    assert not scan(text.replace(bug, b"took [    1.000000] s"))[1]
+
+
+def test_a_console_that_indents_its_messages_is_understood() -> None:
+    text = stamped(
+        f" {'=' * 66}", " BUG: KCSAN: data-race in f+0x1/0x2", " ", " race at", "  f+0x1/0x2"
+    )
+    assert [(s.kind, s.title) for s in scan(text)[1]] == [
+        ("kcsan", "BUG: KCSAN: data-race in f+0x1/0x2")
+    ]
+
+
+def test_a_task_that_cannot_die_hangs() -> None:
+    title = "INFO: task syz-executor.4:21128 can't die for more than 143 seconds."
+    text = stamped(title, "task:syz-executor.4 state:D", "Call Trace:", " schedule+0xd0/0x2a0")
+    assert [(s.kind, s.title) for s in scan(text)[1]] == [("hung-task", title)]
+
+
 DROPPED = b"** 12 printk messages dropped **\n"
 
 
