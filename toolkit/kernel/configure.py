@@ -29,6 +29,7 @@ from toolkit.kernel.starting_config import TINY, StartingConfig
 _KCONFIG_FILE = re.compile(r"(^|/)Kconfig[^/]*$|^arch/[^/]+/configs/|^kernel/configs/|^scripts/")
 # What Kconfig reads of a whole tree: these, and what the Makefiles tell it.
 _CONFIGURES = re.compile(rf"{_KCONFIG_FILE.pattern}|^(arch/[^/]+/)?Makefile[^/]*$")
+_FORMAT = 2  # of how a configuration is resolved, a part of its key
 _WISHES = "wishes"  # which soft options were dropped, in a configuration's entry
 _NOTICES = "notices.json"  # what else there is to say, a line each
 _PAHOLE, _PAHOLE_PACKAGE = "pahole", "pahole"
@@ -36,6 +37,9 @@ _BTF = "BTF"  # options with this in their name need pahole
 _KEY, _SIGN = "CONFIG_MODULE_SIG_KEY", "CONFIG_MODULE_SIG_ALL"
 _SIGNED = "a kernel that loads signed modules alone"
 _OWN_KEY = '"certs/signing_key.pem"'  # which the build makes (certs/Makefile)
+# What looks whether a signed module is on a list of those that must not be loaded.
+_SIGNING = "kernel/module/signing.c"
+_HASH = re.compile(r'crypto_alloc_shash\("(\w+)"')
 _KEY_FILES = ("CONFIG_SYSTEM_TRUSTED_KEYS", "CONFIG_SYSTEM_REVOCATION_KEYS")
 
 
@@ -67,6 +71,7 @@ def configure(
     if start != TINY and not wanted.all_modules:
         touched = module_choice.touched(tree, builder.arch.srcarch)
     key = digest(
+        _FORMAT,
         _configured_by(builder, tree.base, deadline),
         part_of(tree, _KCONFIG_FILE),
         kconfig.render(asked),
@@ -192,7 +197,8 @@ def to_load(config: Mapping[str, str], source: Path) -> dict[str, tuple[str, str
 
     Somebody's configuration names keys that only he has: those that are not in ``source`` go, and
     the build makes one of its own for the modules. A kernel that loads signed modules alone gets
-    its modules signed.
+    its modules signed. Debian's hashes each signed module, and loads none whose hash it cannot
+    compute (-ENOENT, without a word), but has no Kconfig line that asks for the algorithm.
     """
     needed: dict[str, tuple[str, str]] = {}
     for option in _KEY_FILES:
@@ -206,7 +212,16 @@ def to_load(config: Mapping[str, str], source: Path) -> dict[str, tuple[str, str
         needed[_KEY] = (_OWN_KEY, _SIGNED)
     if forced and config.get(_SIGN) != "y":
         needed[_SIGN] = ("y", _SIGNED)
+    if config.get("CONFIG_MODULE_SIG") == "y":
+        for algorithm in _HASH.findall(_text(source / _SIGNING)):
+            option = f"CONFIG_CRYPTO_{algorithm.upper()}"
+            if config.get(option) != "y":
+                needed[option] = ("y", f"a kernel that hashes its modules ({_SIGNING})")
     return needed
+
+
+def _text(file: Path) -> str:
+    return file.read_text(errors="replace") if file.is_file() else ""
 
 
 def _absent(value: str, source: Path) -> bool:

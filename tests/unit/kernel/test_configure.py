@@ -148,6 +148,18 @@ def test_modules_that_nobody_needs_are_left_out_and_counted(shop: Shop) -> None:
     assert shop.heard.notices == []
 
 
+def test_a_kernel_that_hashes_signed_modules_can(shop: Shop) -> None:
+    signing = 'tfm = crypto_alloc_shash("sha256", 0, 0);'
+    (shop.base.path / "kernel/module").mkdir(parents=True)
+    (shop.base.path / "kernel/module/signing.c").write_text(signing)
+    options, _ = shop.configure(starting_config.TINY)
+    assert "CONFIG_CRYPTO_SHA256" not in options
+    signed = Fragment("--kconfig", {"CONFIG_MODULE_SIG": "y"})
+    options, _ = shop.configure(starting_config.TINY, signed)
+    assert options["CONFIG_CRYPTO_SHA256"] == "y"
+    assert "kernel/module/signing.c" in shop.heard.notices[-1]
+
+
 def test_keys_of_somebody_else_s_are_left_out_and_modules_that_must_be_are_signed(
     shop: Shop,
 ) -> None:
