@@ -97,3 +97,24 @@ def git(folder: Path, *arguments: str) -> bytes:
         ["git", *settings, *arguments], cwd=folder, check=True, capture_output=True
     )
     return done.stdout
+
+
+def linked_checkouts(repository: Path, folder: Path, old: str, new: str) -> dict[str, str]:
+    """Make a worktree, a shallow clone and a submodule of ``repository`` below ``folder``.
+
+    Returns which revision each is at, by its path there: the worktree at ``old``, the shallow clone
+    at ``new``, and the submodule at HEAD, which must be ``new`` as well.
+    """
+    git(repository, "worktree", "add", "-q", str(folder / "worktree"), old)
+    git(folder, "clone", "-q", "--depth=1", "-b", new, f"file://{repository}", "shallow")
+    whole = folder / "whole"
+    whole.mkdir()
+    git(whole, "init", "-q")
+    add_submodule(whole, repository)
+    return {"worktree": old, "shallow": new, "whole/sub": new}
+
+
+def add_submodule(whole: Path, repository: Path) -> None:
+    """Make ``repository`` the submodule ``sub`` of the repository ``whole``."""
+    words = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "-f")
+    git(whole, *words, str(repository), "sub")

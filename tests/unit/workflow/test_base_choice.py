@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.fake_tree import MAKEFILE, edit, git, mail, make_tree, soon
+from tests.unit.fake_tree import MAKEFILE, edit, git, linked_checkouts, mail, make_tree, soon
 from toolkit.core.errors import RejectedError, UserError
 from toolkit.core.model.kernel import KernelBase
 from toolkit.host.git import Repository
@@ -188,22 +188,7 @@ def test_auto_takes_each_kernel_s_own_form_of_a_carried_series(
 def test_a_worktree_a_shallow_clone_and_a_submodule(
     repository: Path, patch: str, tmp_path: Path
 ) -> None:
-    git(repository, "worktree", "add", "-q", str(tmp_path / "beside"), "v6.9")
-    git(tmp_path, "clone", "-q", "--depth=1", "-b", "v6.10", f"file://{repository}", "shallow")
-    (tmp_path / "whole").mkdir()
-    git(tmp_path / "whole", "init", "-q")
-    words = (
-        "-c",
-        "protocol.file.allow=always",
-        "submodule",
-        "--quiet",
-        "add",
-        str(repository),
-        "l",
-    )
-    git(tmp_path / "whole", *words)
-    wanted = {"beside": "v6.9", "shallow": "v6.10", "whole/l": "v6.10"}
-    for name, tag in wanted.items():
+    for name, tag in linked_checkouts(repository, tmp_path, "v6.9", "v6.10").items():
         chosen = base_choice.choose(asked(f"auto:{tmp_path / name}", patch), soon())
         assert chosen.kernel == f"git:{tmp_path / name}@{commit_of(repository, tag)}"
 

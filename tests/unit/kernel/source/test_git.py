@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.fake_tree import FILES, git
+from tests.unit.fake_tree import FILES, add_submodule, git, linked_checkouts
 from tests.unit.kernel.source.fetching import fetch
 from toolkit.core.errors import UserError
 from toolkit.host.cache import Cache
@@ -108,38 +108,23 @@ def test_no_repository(tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyP
 def test_shallow_clones_worktrees_and_submodules(
     repository: Path, cache: Cache, tmp_path: Path
 ) -> None:
-    git(repository, "worktree", "add", "-q", str(tmp_path / "beside"), "v6.12")
-    git(tmp_path, "clone", "-q", "--depth=1", f"file://{repository}", "shallow")
-    (tmp_path / "whole").mkdir()
-    git(tmp_path / "whole", "init", "-q")
-    words = (
-        "-c",
-        "protocol.file.allow=always",
-        "submodule",
-        "--quiet",
-        "add",
-        str(repository),
-        "l",
-    )
-    git(tmp_path / "whole", *words)
-    wanted = {"beside": "mainmenu x\n", "shallow": "mainmenu two\n", "whole/l": "mainmenu two\n"}
+    texts = {"v6.12": "mainmenu x\n", "main": "mainmenu two\n"}
     keys = {}
-    for name, text in wanted.items():
+    for name, revision in linked_checkouts(repository, tmp_path, "v6.12", "main").items():
         for scheme in ("git", "tree"):
             base, _ = fetch(f"{scheme}:{tmp_path / name}", cache)
-            assert (base.path / "Kconfig").read_text() == text
+            assert (base.path / "Kconfig").read_text() == texts[revision]
             assert (base.path / "scripts/include").is_symlink()
             keys[name, scheme] = base.key
-    assert keys["shallow", "git"] == keys["whole/l", "git"]  # the tree's name is the key
-    assert keys["beside", "git"] != keys["shallow", "git"]
+    assert keys["shallow", "git"] == keys["whole/sub", "git"]  # the tree's name is the key
+    assert keys["worktree", "git"] != keys["shallow", "git"]
 
 
 def test_a_kernel_with_a_submodule_in_it(repository: Path, cache: Cache, tmp_path: Path) -> None:
     """git archive has nothing of it but, at most, an empty folder."""
-    words = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "-f")
-    git(repository, *words, str(repository), "inner")
+    add_submodule(repository, repository)
     git(repository, "commit", "-q", "-m", "with a submodule")
     base, _ = fetch(f"git:{repository}", cache)
     assert (base.path / ".gitmodules").is_file()
-    assert not list(base.path.glob("inner/*"))
+    assert not list(base.path.glob("sub/*"))
     assert fetch(f"tree:{repository}", cache)[0].release == "6.12.117"
