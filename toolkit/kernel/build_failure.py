@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ _DETAIL_LINES = 30
 _WINDOW = 200  # lines at the end of the output; what came before did not stop make
 
 _FREE_MEMORY = "free some memory, or lower --jobs, and run again"
+_DISK = "see the host's kernel log for what its disk or file system has"
+_CRASHED = "the compiler crashed: run again; if it crashes at the same file, use another version"
 _EXHAUSTED = (
     (r"No space left on device", "free some disk space (toolkit cache prune) and run again"),
     (r"Disk quota exceeded", "free some of your disk quota (toolkit cache prune) and run again"),
@@ -43,14 +45,20 @@ _EXHAUSTED = (
         r"Sorry, this (?:C compiler|linker|assembler) is not supported",
         "name another one with --toolchain",
     ),
+    (r"pahole version \S+ is too old", "install a newer pahole"),  # scripts/link-vmlinux.sh
     (r"Cannot fork", "raise `ulimit -u`, or lower --jobs"),
+    (r"Too many open files", "raise `ulimit -n`, or lower --jobs"),
+    (r"Input/output error", _DISK),
+    (r"Stale file handle", _DISK),
+    (r"Structure needs cleaning", _DISK),
+    (r"ccache: error: .*", "see to its store, or set CCACHE_DISABLE=1 to build without it"),
     (r"Killed signal terminated program \w+", _FREE_MEMORY),
     (r"\w+ terminated with signal 9 \[Killed\]", _FREE_MEMORY),
     (r"\[[^\]]+\] Killed", _FREE_MEMORY),
-    (
-        r"internal compiler error",
-        "the compiler crashed: run again; if it crashes at the same file, use another version",
-    ),
+    (r" *\d+ Killed\b", _FREE_MEMORY),  # bash, with the process and what it ran
+    (r"unable to execute command: Killed", _FREE_MEMORY),  # clang
+    (r"internal compiler error", _CRASHED),
+    (r"clang frontend command failed (?:with exit code \d+|due to signal)", _CRASHED),
 )
 # The words come first in a message, after a program's name and perhaps a place in a file.
 _HOST_EXHAUSTED = tuple(
@@ -67,6 +75,29 @@ _TOOL_MISSING = tuple(
         rf"^make(?:\[\d+\])?: {_NAME}: (?:No such file or directory|[Cc]ommand not found)$",
         rf"^\S*env: [\u2018']?{_NAME}[\u2019']?: No such file or directory$",
         r": (?:\S*/)?(?P<name>[\w.+-]+): bad interpreter: No such file or directory$",
+    )
+)
+# Of a toolchain, of flex and bison, and what scripts of the kernel say; no series can name these.
+_PART_MISSING = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"fatal error: cannot execute ['\u2018`]{_NAME}['\u2019]: \w+: No such file or directory",
+        rf"^collect2: fatal error: cannot find ['\u2018]{_NAME}['\u2019]",
+        rf"error: unable to execute command: Executable \"{_NAME}\" doesn't exist",
+        rf"error: invalid linker name in argument '-fuse-ld={_NAME}'",
+        rf"^(?:\S*/)?flex: fatal internal error, exec of {_NAME} failed",
+        rf"^(?:\S*/)?bison: {_NAME} subprocess failed",
+        rf": error while loading shared libraries: {_NAME}: cannot open shared object file",
+        rf"^BTF: .*: pahole \({_NAME}\) is not available",  # scripts/link-vmlinux.sh
+        r"[Cc]annot .*, please install (?P<name>lib[\w.+-]+)",  # Makefile of kernels before 5.15
+    )
+)
+# Modules of Python and of Perl, which scripts of the tree take from the host.
+_MODULE_MISSING = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"^ModuleNotFoundError: No module named '(?P<name>[\w.]+)'",
+        r"^Can't locate (?P<name>[\w/]+)\.pm in @INC",
     )
 )
 # A script is "not found", too, when it is there and the interpreter that it names is not.
@@ -153,7 +184,7 @@ def explain_failure(
     """
     if fault := _host_fault(lines[-_WINDOW:], build):
         return fault
-    telling = (_DIAGNOSTIC, *_TOOL_MISSING)
+    telling = (_DIAGNOSTIC, *_TOOL_MISSING, *_PART_MISSING, *_MODULE_MISSING)
     named = [any(pattern.search(line) for pattern in telling) for line in lines]
     detail = [
         line
@@ -195,13 +226,19 @@ def _exhausted(line: str) -> InfrastructureError | None:
 
 
 def _lacks_tool(line: str, build: Build | None) -> InfrastructureError | None:
-    match = next(filter(None, (pattern.search(line) for pattern in _TOOL_MISSING)), None)
+    if match := _first(_PART_MISSING, line):
+        return _lacks(match["name"], line, "install it, or run ./bootstrap")
+    match = _first((*_TOOL_MISSING, *_MODULE_MISSING), line)
     name = match["name"] if match else ""
     if not name and build and (match := _SCRIPT_MISSING.search(line)):
         name = _missing_interpreter(build.source / match["script"])
     if not name or (build and build.adds(name)):
         return None
     return _lacks(name, line, "install it, or run ./bootstrap")
+
+
+def _first(patterns: Iterable[re.Pattern[str]], line: str) -> re.Match[str] | None:
+    return next(filter(None, (pattern.search(line) for pattern in patterns)), None)
 
 
 def _missing_interpreter(script: Path) -> str:

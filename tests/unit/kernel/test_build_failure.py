@@ -86,6 +86,38 @@ def test_a_missing_tool_is_the_hosts_fault_in_any_wording(
 
 
 @pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("gcc: fatal error: cannot execute 'cc1': execvp: No such file or directory", "cc1"),
+        ("gcc: fatal error: cannot execute \u2018as\u2019: posix_spawn: No such file or directory",
+         "as"),
+        ("collect2: fatal error: cannot find 'ld'", "ld"),
+        ('clang: error: unable to execute command: Executable "ld.lld" doesn\'t exist!', "ld.lld"),
+        ("clang: error: invalid linker name in argument '-fuse-ld=lld'", "lld"),
+        ("flex: fatal internal error, exec of m4 failed", "m4"),
+        ("bison: m4 subprocess failed: No such file or directory", "m4"),
+        ("as: error while loading shared libraries: libbfd.so: cannot open shared object file:"
+         " No such file or directory", "libbfd.so"),
+        ("BTF: .tmp_vmlinux.btf: pahole (pahole) is not available", "pahole"),
+        ('Makefile:967: *** "Cannot generate ORC metadata for CONFIG_UNWINDER_ORC=y, please install'
+         ' libelf-dev, libelf-devel or elfutils-libelf-devel".  Stop.', "libelf-dev"),
+        ("ModuleNotFoundError: No module named 'yaml'", "yaml"),
+        ("Can't locate File/Slurp.pm in @INC (you may need to install the File::Slurp module)",
+         "File/Slurp"),
+    ],
+)  # fmt: skip
+def test_what_a_tool_lacks_is_the_hosts_fault(tmp_path: Path, line: str, part: str) -> None:
+    lines = [line, "make[1]: *** [scripts/Makefile.build:229: fs/open.o] Error 1"]
+    for built in (None, build(tmp_path, {"fs/open.c": "/* as ld has it */"})):
+        error = explain_failure(lines, None, build=built)
+        assert isinstance(error, InfrastructureError)
+        assert error.what == f"the build needs {part}, which is not installed on this host"
+    if part == "yaml":
+        series = build(tmp_path, {"scripts/new.py": "import yaml\n"})
+        assert isinstance(explain_failure(lines, None, build=series), BuildError)
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "/bin/sh: 1: {}: not found",
@@ -145,6 +177,17 @@ def test_a_tool_whose_lack_was_ignored_is_no_reason(tmp_path: Path) -> None:
         "virtual memory exhausted: Cannot allocate memory",
         "cc1: out of memory allocating 65536 bytes after a total of 1 bytes",
         "fs/open.c:99:1: internal compiler error: Segmentation fault",
+        "/bin/bash: line 1:  4242 Killed                  ld -m elf_x86_64 -o vmlinux.o",
+        "clang: error: unable to execute command: Killed",
+        "clang-19: error: clang frontend command failed with exit code 139 (use -v to see)",
+        "clang: error: clang frontend command failed due to signal (use -v to see invocation)",
+        "/usr/bin/ld: error: cannot open out.o: Too many open files",
+        "fixdep: error opening file: x.d: Input/output error",
+        "OSError: [Errno 5] Input/output error",
+        "make[2]: stat: kernel/x.c: Stale file handle",
+        "cp: error writing 'x': Structure needs cleaning",
+        "ccache: error: Failed to create directory /x/y: Permission denied",
+        "BTF: .tmp_vmlinux1: pahole version v1.15 is too old, need at least v1.16",
         "*** C compiler is too old.",
         "*** Linker is too old.",
         "scripts/Kconfig.include:45: Sorry, this C compiler is not supported.",
