@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,17 +86,20 @@ def mutate(context: click.Context, /, patch: str | None, *, listing: bool, **giv
 
     plan = _plan(given)
     given["seconds"] = _SECONDS
+    ended: BaseException | None = None
     with open_run.open_run(context.obj, patch, given) as (run, _):
         campaign = Campaign(run, plan)
-        mutation = None if listing else _tried(campaign)
         listed = campaign.candidates() if listing else []
+        mutation, ended = (None, None) if listing else _tried(campaign)
         folder = run.folder
     for mutant in sorted(listed, key=lambda each: (each.file, each.line)):
         click.echo(printable(_row(mutant)))
     if listing:
         click.echo(f"{len(listed)} mutants")
-    if mutation:
-        context.exit(_show(mutation, folder))
+    code = _show(mutation, folder) if mutation else EXIT_OK
+    if ended:
+        raise ended
+    context.exit(code)
 
 
 def _plan(given: dict[str, Any]) -> Plan:
@@ -113,23 +115,29 @@ def _plan(given: dict[str, Any]) -> Plan:
     )
 
 
-def _tried(campaign: Campaign) -> Mutation:
-    """Try the mutants; the reports have what came of them, however it ends."""
+def _tried(campaign: Campaign) -> tuple[Mutation | None, BaseException | None]:
+    """Try the mutants; return what came of them, and what ended it early.
+
+    The reports have what has come by then. What ends it before any mutant is raised.
+    """
     from toolkit.report import artifacts
     from toolkit.workflow import pipeline
 
     run = campaign.run
+    ended: BaseException | None = None
     try:
         pipeline.build_and_test(run, campaign.test)
-    except BaseException:
-        with contextlib.suppress(ToolkitError, OSError, AssertionError):
-            partial = campaign.result()
-            if any(each.verdict.fate.counts for each in partial.mutants):
-                artifacts.write_mutation(run.folder, partial)
-        raise
+    except (KeyboardInterrupt, ToolkitError) as error:
+        if not campaign.has_verdicts():
+            raise
+        ended = error
     mutation = campaign.result()
-    artifacts.write_mutation(run.folder, mutation)
-    return mutation
+    try:
+        artifacts.write_mutation(run.folder, mutation)
+    except (ToolkitError, OSError):
+        if ended is None:
+            raise
+    return mutation, ended
 
 
 def _row(mutant: Mutant) -> str:

@@ -7,14 +7,15 @@ order, and each verdict is stored as it comes. Nothing is run where all verdicts
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolkit.core.errors import BootError, BuildError, InfrastructureError, UserError
 from toolkit.core.model.mutation import Fate, Mutant, Mutated, Mutation, Verdict
 from toolkit.core.model.series import Explained, Patch
 from toolkit.core.model.testing import RawRun, Status
+from toolkit.core.observer import Observer, Silent
 from toolkit.core.text import visible
 from toolkit.host.cache import digest
 from toolkit.mutate import explained, faults, mutants, score, selection
@@ -118,11 +119,11 @@ class Campaign:
             "mutate", self._key(), deadline=run.deadline, label="verdicts", suits=has_verdicts
         ) as folder:
             self._store = Store(folder)
-            items = self._untried(self._store)
+            untried = bool(self._untried(self._store))
             self._recalled = sum(self._store.get(each.id) is not None for each in self._order)
-            sound = self._tested(run, fresh=bool(items))
-            if items:
-                self._try(run, sound, items, self._store)
+            sound = self._tested(run, fresh=untried)
+            if untried:
+                self._try(run, sound, self._store)
 
     def _key(self) -> str:
         """Return a digest of all that verdicts depend on, but for the mutant."""
@@ -185,7 +186,7 @@ class Campaign:
             )
         return tested
 
-    def _try(self, run: Run, sound: Tested, items: Sequence[Item], store: Store) -> None:
+    def _try(self, run: Run, sound: Tested, store: Store) -> None:
         passing = [
             name
             for name, observations in sound.observed.items()
@@ -206,7 +207,7 @@ class Campaign:
             deadline=limit,
         )
         workshop = Workshop(
-            builder=run.builder,
+            builder=replace(run.builder, observer=_Notices(run.observer)),
             tree=run.tree,
             config=run.config,
             kernel=run.kernel,
@@ -214,20 +215,24 @@ class Campaign:
             deadline=limit,
             patches=self.patches,
         )
-        crew = Crew(
-            workshop=workshop,
-            trial=Trial(lab, passing, self._is_flaky),
-            covered=covered,
-            order=Order(sound.seconds),
-            store=store,
-            progress=self._progress,
-            sample=self.plan.sample,
-        )
-        crew.remember(self._order)
+        trial = Trial(lab, passing, self._is_flaky)
 
         def work() -> tuple[None, bool, str]:
-            shift: Shift[Item, Made, Bench] = Shift(crew, BATCH, limit)
-            shift.run(items, run.request.machines or lab.factory.capacity())
+            # What was taken for a part of a sample may compile to the series' own code after all.
+            while items := self._untried(store):
+                crew = Crew(
+                    workshop=workshop,
+                    trial=trial,
+                    covered=covered,
+                    order=Order(sound.seconds),
+                    store=store,
+                    progress=self._progress,
+                    notice=run.observer.notice,
+                    sample=self.plan.sample,
+                )
+                crew.remember(self._order)
+                shift: Shift[Item, Made, Bench] = Shift(crew, BATCH, limit)
+                shift.run(items, run.request.machines or lab.factory.capacity())
             return None, False, self._headline()
 
         run.stages.run("mutants", work)
@@ -284,6 +289,10 @@ class Campaign:
 
     # --- what came of it -----------------------------------------------------------------------
 
+    def has_verdicts(self) -> bool:
+        """Return whether a mutant has been killed, or has survived."""
+        return any(verdict.fate.counts for _, verdict in self._tried())
+
     def result(self) -> Mutation:
         """Return what became of the mutants so far; also after an error, or ^C."""
         series = self.run.series
@@ -339,6 +348,21 @@ class Campaign:
             changed = {mutant.file: mutants.mutated(own[mutant.file], mutant)}
             diff = mutants.diff(own, changed)
         return Mutated(mutant, verdict, why, tuple(diff))
+
+
+class _Notices(Silent):
+    """Passes on what the builds of mutants say, but not their steps: the stage is another one."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def notice(self, text: str) -> None:
+        """Pass it on."""
+        self._observer.notice(text)
+
+    def waiting(self, what: str, whom: str) -> None:
+        """Pass it on."""
+        self._observer.waiting(what, whom)
 
 
 class _Cache(DiskResultCache):

@@ -41,8 +41,10 @@ class Crew:
     order: Order
     store: Store
     progress: Callable[[Mutant, Verdict], None]
+    notice: Callable[[str], None]
     sample: int | None
     _claims: dict[str, str] = field(default_factory=dict)
+    _announced: set[str] = field(default_factory=set)  # what takes a build of its own
     _tried: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -72,7 +74,27 @@ class Crew:
             if self.sample is not None and item.before + self._tried >= self.sample:
                 return None
         built = self.workshop.quick(bench, mutant, lambda code: self._claim(code, mutant))
+        if built is None:
+            self._announce(bench, mutant)
         return self._ready(Made(mutant, built))
+
+    def comes_last(self, made: Made) -> bool:
+        """Return whether a mutant takes a build of its own.
+
+        The build folder of the series goes from one such mutant to the next then, and not back to
+        the series between them.
+        """
+        return made.built is None
+
+    def _announce(self, bench: Bench, mutant: Mutant) -> None:
+        """Say once of a file, or of a fault by hand, what its mutants cost."""
+        name = mutant.fault or mutant.file
+        with self._lock:
+            if name in self._announced:
+                return
+            self._announced.add(name)
+        what = f"the fault {name}" if mutant.fault else f"each mutant of {name}"
+        self.notice(f"{what} comes last: it takes a build of {bench.reach(mutant)}")
 
     def _claim(self, code: str, mutant: Mutant) -> str:
         with self._lock:

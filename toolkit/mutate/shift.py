@@ -3,7 +3,8 @@
 Mutants are compiled in the build folder of the series, which is locked meanwhile. So a batch of
 them is compiled in one go, by all workers that are free, and the folder given back before they are
 tried; when a worker finds nothing to try, the next batch begins. The caller's own thread opens and
-closes that folder, and workers end before :meth:`Shift.run` does.
+closes that folder, and workers end before :meth:`Shift.run` does. What takes a build of its own
+comes after all others, when nothing is made in that folder any more.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ class Work(Protocol[T_contra, M, B]):
     def make(self, bench: B, item: T_contra) -> M | None:
         """Make one; None: there is nothing to try of it."""
 
+    def comes_last(self, made: M) -> bool:
+        """Return whether something is tried only when everything else has been."""
+
     def attempt(self, made: M) -> None:
         """Try what was made."""
 
@@ -52,6 +56,7 @@ class Shift(Generic[T, M, B]):
     wanted: Callable[[], bool] = lambda: True
     _making: deque[Callable[[], None]] = field(default_factory=deque)
     _made: deque[M] = field(default_factory=deque)
+    _last: list[M] = field(default_factory=list)  # what comes after all others
     _at_bench: int = 0  # workers that make an item of the batch
     _busy: int = 0  # workers that do something
     _ending: bool = False
@@ -83,6 +88,9 @@ class Shift(Generic[T, M, B]):
             with self.work.bench(batch) as bench:
                 self._on_bench(bench, batch)
             self._wait(lambda: not self._made)
+        with self._changed:
+            self._made.extend(self._last)
+            self._changed.notify_all()
         self._wait(lambda: not self._made and not self._busy)
 
     def _on_bench(self, bench: B, batch: Sequence[T]) -> None:
@@ -147,7 +155,7 @@ class Shift(Generic[T, M, B]):
             made = self.work.make(bench, item)
             if made is not None:
                 with self._changed:
-                    self._made.append(made)
+                    (self._last if self.work.comes_last(made) else self._made).append(made)
         finally:
             with self._changed:
                 self._at_bench -= 1

@@ -5,7 +5,9 @@ Traon, "Trivial Compiler Equivalence", ICSE 2015): what gives the object of the 
 *equivalent*, and of mutants that give one object all but the first are *duplicates*.
 
 A mutant of a C file that is a part of one module is compiled by the command that kbuild recorded,
-beside the finished build. Any other takes a build of its own.
+beside the finished build. Any other takes a build of its own: kbuild's, so that nothing is compiled
+but what reads the file. These come one at a time, since two at once would be in two work folders,
+and the second of those may have nothing yet of the kernel that all mutants have in common.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ class Workshop:
     patches: Mapping[str, Patch] = field(default_factory=dict)
     _own: dict[str, str] = field(default_factory=dict)  # digests of the series' own objects
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _turn: threading.Lock = field(default_factory=threading.Lock)  # to build a whole kernel
     _own_identity: str = ""
 
     @contextlib.contextmanager
@@ -113,6 +116,10 @@ class Workshop:
         [(path, file)] = changed.items()
         return (path, file.content) if file.content is not None else None
 
+    def paths(self, mutant: Mutant) -> list[str]:
+        """Return the files that a mutant changes; raises as :meth:`with_mutant` does."""
+        return list(self._changed(mutant)) if mutant.fault else [mutant.file]
+
     def _changed(self, mutant: Mutant) -> dict[str, PatchedFile]:
         tree = self.with_mutant(mutant)
         return {
@@ -144,7 +151,8 @@ class Workshop:
         log = self.folder / f"{mutant.id}.log"
         try:
             tree = self.with_mutant(mutant)
-            kernel, _ = self.builder.build(tree, self.config, self.deadline, log)
+            with self._turn:
+                kernel, _ = self.builder.build(tree, self.config, self.deadline, log)
         except BuildError as error:
             return Built(None, verdict=Verdict(Fate.UNBUILT, why=error.what))
         code = build_identity.identity(kernel, self.deadline)
@@ -189,6 +197,12 @@ class Bench:
         if path not in self.workshop.tree.files:
             return None
         return self.variants.part(path)
+
+    def reach(self, mutant: Mutant) -> str:
+        """Return, in words, what has to be built anew for a mutant that is not quick to build."""
+        paths = self.workshop.paths(mutant)
+        modules = self.variants.reaches_modules_alone(paths)
+        return "the modules it reaches" if modules else "the whole kernel, and a boot"
 
     def origin(self, part: Part) -> str:
         """Return the digest of what the series itself compiles to there."""

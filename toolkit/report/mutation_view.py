@@ -108,10 +108,17 @@ def _survivor(each: Mutated, meanings: dict[str, str]) -> Survivor:
 
 def headline(mutation: Mutation) -> str:
     """Return the whole in a sentence or two."""
-    if mutation.score is None:
-        return "no mutant has been tried"
     total = mutation.killed + mutation.survived
+    pending = sum(row.pending for row in mutation.operators)
+    if mutation.score is None:
+        if pending or not mutation.mutants:
+            return "no mutant has been tried"
+        return "there was nothing to notice: each mutant is equivalent, or does not build"
     text = f"the tests noticed {mutation.killed} of {total} mutants: {percent(mutation.score)}"
+    if pending and mutation.sample:
+        text = f"partial, {total} of a sample of {mutation.sample}: {text}"
+    elif pending:
+        text = f"partial, {pending} of {len(mutation.mutants)} mutants are not tried yet: {text}"
     if mutation.interval:
         low, high = mutation.interval
         text += f" (95 % interval {percent(low)} to {percent(high)})"

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.cli.conftest import Call
 from tests.unit.mutate.some_mutants import by_hand, mutant
 from tests.unit.report.test_mutation_view import MUTATION
-from toolkit.core.errors import UserError
+from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.mutation import Mutant, Mutation
 from toolkit.mutate.campaign import Campaign
 from toolkit.report import artifacts
@@ -82,20 +82,44 @@ def test_a_sample_of_nothing_is_the_callers_fault(call: Call) -> None:
     assert "a sample of 0 mutants says nothing" in printed
 
 
-def test_what_has_come_by_an_error_is_kept(
-    call: Call, plans: list[Campaign], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("plans")
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(InfrastructureError("QEMU is gone"), 3), (KeyboardInterrupt("interrupted"), 130)],
+)
+@pytest.mark.parametrize("tried", [True, False])
+def test_what_has_come_before_the_end_is_written_and_shown(
+    call: Call, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, tried: bool
 ) -> None:
     written: list[Path] = []
 
     def fail(*_: object) -> None:
-        raise UserError("kvm/a fails without any mutant")
+        raise error
 
     monkeypatch.setattr(pipeline, "build_and_test", fail)
+    monkeypatch.setattr(Campaign, "has_verdicts", lambda _: tried)
     monkeypatch.setattr(artifacts, "write_mutation", lambda folder, _: written.append(folder))
-    code, printed = call("--patch", "v4")
-    assert code == 2
-    assert "fails without any mutant" in printed
-    assert len(written) == 1
+    ended, printed = call("--patch", "v4")
+    assert ended == code
+    assert str(error) in printed
+    assert len(written) == tried
+    assert ("the tests noticed 1 of 4 mutants" in printed) is tried
+
+
+def test_a_full_disk_does_not_hide_what_ended_the_run(
+    call: Call, plans: list[Campaign], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(artifacts, "write_mutation", full)
+    assert call("--patch", "v4")[0] == 3
+    monkeypatch.setattr(pipeline, "build_and_test", fail)
+    monkeypatch.setattr(Campaign, "has_verdicts", lambda _: True)
+    assert call("--patch", "v4")[0] == 130
 
 
 def test_a_score_to_reach_that_is_no_number_is_refused(call: Call, plans: list[Campaign]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.unit.fake_kernels import Laboratory
+from tests.unit.fake_kernels import Laboratory, Watcher
 from tests.unit.fake_tree import create, edit, series
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import KernelBuild
@@ -62,6 +62,8 @@ class Pretended:
         self.interrupt_after = 10**6
         self.lock = threading.Lock()
         self.workshop: Any = None
+        self.slow: tuple[str, ...] = ()  # operators whose mutants take a build of their own
+        self.built_whole: list[str] = []
 
     def make_workshop(self, **given: Any) -> Pretended:
         self.workshop = given
@@ -80,7 +82,10 @@ class Pretended:
     def part(self, path: str) -> None:
         return None
 
-    def quick(self, bench: Pretended, mutant: Mutant, claim: Callable[[str], str]) -> Built:
+    def quick(self, bench: Pretended, mutant: Mutant, claim: Callable[[str], str]) -> Built | None:
+        return None if mutant.operator in self.slow else self._built(mutant, claim)
+
+    def _built(self, mutant: Mutant, claim: Callable[[str], str]) -> Built:
         own = self.workshop["tree"].files[FILE].content
         content = mutants.mutated(own, mutant).decode()
         if mutant.operator == "arguments-swapped":
@@ -91,6 +96,13 @@ class Pretended:
         if (first := claim(code)) != mutant.id:
             return Built(None, code, Verdict(Fate.DUPLICATE, by=first, code=code))
         return Built(replace(self.workshop["kernel"], release=content, key=mutant.id), code)
+
+    def whole(self, mutant: Mutant, claim: Callable[[str], str]) -> Built:
+        self.built_whole.append(mutant.id)
+        return self._built(mutant, claim)
+
+    def reach(self, mutant: Mutant) -> str:
+        return "the whole kernel, and a boot"
 
     def forget(self, kernel: KernelBuild) -> None:
         pass
@@ -227,6 +239,32 @@ def test_a_sample_has_as_many_as_count_and_an_interval(
     assert [each.mutant for each in again.mutants] == [each.mutant for each in one.mutants]
     other = went(laboratory, Plan(sample=5, seed=4)).result()
     assert {each.mutant.id for each in other.mutants} != {each.mutant.id for each in one.mutants}
+
+
+def test_what_takes_a_build_of_its_own_comes_last_and_is_said(
+    pretended: Pretended, laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretended.slow = ("boundary", "call-dropped")
+    notices: list[str] = []
+    watcher = Watcher()
+    monkeypatch.setattr(watcher, "notice", notices.append)
+    one = Campaign(laboratory.run(SERIES, observer=watcher), Plan())
+    pipeline.build_and_test(one.run, one.test)
+    found = fates(one.result())
+    assert (found["3 boundary"], found["5 call-dropped"]) == ("killed", "equivalent")
+    assert len(pretended.built_whole) == 3
+    assert set(list(pretended.tried)[-2:]) < set(pretended.built_whole)
+    said = f"each mutant of {FILE} comes last: it takes a build of the whole kernel, and a boot"
+    assert notices.count(said) == 1
+
+
+def test_a_sample_is_whole_where_some_of_it_turns_out_to_be_equivalent(
+    pretended: Pretended, laboratory: Laboratory
+) -> None:
+    pretended.slow = ("call-dropped", "statement-dropped")
+    one = went(laboratory, Plan(sample=7, seed=0)).result()
+    assert Fate.EQUIVALENT in [each.verdict.fate for each in one.mutants]
+    assert one.killed + one.survived == 7
 
 
 def test_a_sample_of_a_whole_run_is_the_same_as_one_that_was_drawn(

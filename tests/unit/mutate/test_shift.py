@@ -13,7 +13,7 @@ from toolkit.mutate.shift import Shift
 
 
 class Pretended:
-    """Work on numbers: odd ones need no try, and -1 cannot be made."""
+    """Work on numbers: odd ones need no try, -1 cannot be made, and -6 comes last."""
 
     def __init__(self, stop_after: int = 10**6) -> None:
         self.lock = threading.Lock()
@@ -40,6 +40,9 @@ class Pretended:
         with self.lock:
             self.log.append(("made", item))
         return item if item % 2 == 0 else None
+
+    def comes_last(self, made: int) -> bool:
+        return made == -6
 
     def attempt(self, made: int) -> None:
         if made == -2:
@@ -68,6 +71,14 @@ def test_everything_is_made_and_what_is_made_is_tried(workers: int, batch: int) 
     assert work.of("tried") == list(range(0, 20, 2))
     # A lock that one thread took cannot be given back by another.
     assert work.opener == {threading.current_thread()}
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_what_comes_last_is_tried_when_everything_has_been_made(batch: int) -> None:
+    work = Pretended()
+    shift(work, batch).run([0, -6, 2, 4], 1)
+    assert work.log[-1] == ("tried", -6)
+    assert work.of("tried") == [-6, 0, 2, 4]
 
 
 def test_nothing_to_do_ends() -> None:

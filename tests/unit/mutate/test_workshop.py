@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -175,6 +178,38 @@ def test_what_is_in_the_kernel_itself_takes_a_build_which_does_not_stay(
     refused = workshop.whole(negated, lambda _: negated.id)
     assert refused.verdict is not None
     assert refused.verdict.fate is Fate.UNBUILT
+
+
+def test_whole_kernels_are_built_one_at_a_time(
+    workshop: Workshop, builder: Pretended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at once would take two work folders, and one of them is not that of the series."""
+    build, alone = Pretended.build, threading.Lock()
+
+    def built(self: Pretended, *words: Any) -> tuple[KernelBuild, bool]:
+        assert alone.acquire(blocking=False), "another one is being built"
+        try:
+            time.sleep(0.05)
+            return build(self, *words)
+        finally:
+            alone.release()
+
+    monkeypatch.setattr(Pretended, "build", built)
+    chosen = [mutant("boundary"), mutant("constant", "0"), mutant("early-return")]
+    with ThreadPoolExecutor(3) as pool:
+        kernels = list(pool.map(lambda each: workshop.whole(each, lambda _: each.id), chosen))
+    assert all(each.kernel for each in kernels)
+    assert len(builder.whole) == 3
+
+
+def test_what_a_build_of_its_own_takes_is_said(workshop: Workshop, builder: Pretended) -> None:
+    built, header = builder.built, replace(mutant("boundary"), file="virt/x.h")
+    record = built.record("kvm/../virt/eventfd.o")
+    record.write_text(f"{record.read_text()}  {built.source}/virt/x.h\n")
+    with workshop.open() as bench:
+        assert bench.reach(header) == "the modules it reaches"
+        (built.output / "modules.order").write_text("lib/one.o\n")
+        assert bench.reach(header) == "the whole kernel, and a boot"
 
 
 def test_a_whole_kernel_that_is_the_series_own_is_none(

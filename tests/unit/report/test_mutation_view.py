@@ -89,6 +89,22 @@ def test_nothing_tried_has_no_score() -> None:
     empty = replace(MUTATION, mutants=(), operators=(), killed=0, survived=0, score=None)
     assert "no mutant has been tried" in text(empty)
     assert mutation_view.below(replace(empty, wanted=90.0, explained=0)) == ""
+    same = Mutated(mutant("ddd"), Verdict(Fate.EQUIVALENT))
+    alike = replace(empty, mutants=(same,), operators=(OperatorRow("gfp", "x", equivalent=1),))
+    assert "nothing to notice: each mutant is equivalent" in text(alike)
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        (None, "partial, 9 of 4 mutants are not tried yet: the tests noticed 1 of 4"),
+        (60, "partial, 4 of a sample of 60: the tests noticed 1 of 4"),
+    ],
+)
+def test_what_is_not_tried_yet_makes_a_score_partial(sample: int | None, words: str) -> None:
+    rows = (replace(MUTATION.operators[0], pending=9), *MUTATION.operators[1:])
+    assert words in text(replace(MUTATION, operators=rows, sample=sample))
+    assert "partial" not in text(replace(MUTATION, sample=sample))
 
 
 @pytest.mark.parametrize(

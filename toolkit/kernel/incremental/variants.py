@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,6 +72,12 @@ class Variants:
         if path not in self._known:
             self._known[path] = None if self._unfit else self._find(path)
         return self._known[path]
+
+    def reaches_modules_alone(self, paths: Collection[str]) -> bool:
+        """Return whether nothing but modules reads these files, so that vmlinux stays as it is."""
+        make, changed = self._make, dict.fromkeys(paths, True)
+        found = affected.in_modules(make.output, self._config, changed, make.deadline)
+        return found is not None
 
     def _find(self, path: str) -> Part | None:
         output = self._make.output
