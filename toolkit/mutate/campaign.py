@@ -27,10 +27,11 @@ from toolkit.mutate.operators.table import MEANINGS
 from toolkit.mutate.order import Order
 from toolkit.mutate.selection import Selection
 from toolkit.mutate.shift import Shift
-from toolkit.mutate.store import FORMAT, Store, has_verdicts
+from toolkit.mutate.store import FORMAT, Store, Tests, has_verdicts
 from toolkit.mutate.trial import Trial
 from toolkit.mutate.workshop import Bench, Workshop
 from toolkit.report import history
+from toolkit.testing import guest_program
 from toolkit.testing.result_cache import DiskResultCache
 from toolkit.testing.tested import Tested
 from toolkit.workflow.run import Run
@@ -118,7 +119,7 @@ class Campaign:
         with run.cache.work(
             "mutate", self._key(), deadline=run.deadline, label="verdicts", suits=has_verdicts
         ) as folder:
-            self._store = Store(folder)
+            self._store = Store(folder, self._tests())
             untried = bool(self._untried(self._store))
             self._recalled = sum(self._store.get(each.id) is not None for each in self._order)
             sound = self._tested(run, fresh=untried)
@@ -126,28 +127,21 @@ class Campaign:
                 self._try(run, sound, self._store)
 
     def _key(self) -> str:
-        """Return a digest of all that verdicts depend on, but for the mutant."""
+        """Return a digest of all that verdicts depend on, but for the mutant and the tests."""
         run = self.run
-        suites = [
-            [
-                built.name,
-                {
-                    str(path.relative_to(built.path)): digest(path.read_bytes())
-                    for path in sorted(built.path.rglob("*"))
-                    if path.is_file()
-                },
-            ]
-            for built in run.built_suites
-        ]
-        asked = [sorted(run.request.tests), run.request.slow]
-        reached = run.reached
-        return digest(
-            FORMAT,
-            [run.tree.key, run.config.key, reached.compiler],
-            suites,
-            asked,
-            run.pool.identity(),
-        )
+        built = [run.tree.key, run.config.key, run.reached.compiler]
+        return digest(FORMAT, built, run.pool.identity())
+
+    def _tests(self) -> Tests:
+        """Return digests of the tests, as far as they are asked for."""
+        asked = [sorted(self.run.request.tests), self.run.request.slow]
+        programs = {
+            f"{built.name}/{program.name}": digest(guest_program.digests(built, program), asked)
+            for built in self.run.built_suites
+            for program in built.programs
+            if not program.unbuilt
+        }
+        return Tests(programs, digest(programs))
 
     def _untried(self, store: Store) -> list[Item]:
         """Return what is left to try of the order, as far as the sample goes."""

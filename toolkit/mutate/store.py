@@ -1,7 +1,9 @@
 """Verdicts of earlier runs: an interrupted run goes on, and on an unchanged series nothing runs.
 
-All verdicts of one folder hold for one series, kernel, suite and machine: its name is a digest of
-these. Each is a line in a file, on disk before the next mutant is tried.
+All verdicts of one folder hold for one series, kernel and machine: its name is a digest of these.
+Each is a line in a file, on disk before the next mutant is tried. It has a digest of the tests that
+it rests on, so that a new case has the survivors tried again, and little else: a kill holds for as
+long as the program that killed does not change, and what compiles to the same needs no test.
 """
 
 from __future__ import annotations
@@ -9,22 +11,45 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from toolkit.core.model.mutation import Fate, Verdict
+from toolkit.testing import leaf_ids
 
-FORMAT = 1  # of how verdicts come about; a part of the folder's name
+FORMAT = 2  # of how verdicts come about; a part of the folder's name
 _FILE = "verdicts.jsonl"
 
 
-class Store:
-    """The verdicts in a folder, by the mutant's id. Several threads may use it at once."""
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """What the tests are: digests of each program, by ``suite/program``, and of all of them."""
 
-    def __init__(self, folder: Path) -> None:
+    programs: Mapping[str, str] = field(default_factory=dict)
+    all: str = ""
+
+    def behind(self, verdict: Verdict) -> str:
+        """Return a digest of the tests that a verdict rests on, "" where it rests on none."""
+        if verdict.fate is Fate.KILLED:
+            suite, program, _ = leaf_ids.split(verdict.by)
+            if suite == leaf_ids.BOOT:
+                return ""
+            return self.programs.get(f"{suite}/{program}", self.all)
+        return self.all if verdict.fate is Fate.SURVIVED else ""
+
+
+class Store:
+    """The verdicts in a folder that hold for ``tests``, by the mutant's id.
+
+    Several threads may use it at once.
+    """
+
+    def __init__(self, folder: Path, tests: Tests) -> None:
         self._path = folder / _FILE
         self._lock = threading.Lock()
-        self._verdicts = _read(self._path)
+        self._tests = tests
+        self._verdicts = _read(self._path, tests)
 
     def get(self, mutant: str) -> Verdict | None:
         """Return the verdict on a mutant, None where there is none yet."""
@@ -33,7 +58,8 @@ class Store:
 
     def keep(self, mutant: str, verdict: Verdict) -> None:
         """Write down a verdict; raises :class:`OSError` where the disk does not take it."""
-        line = json.dumps({"mutant": mutant, **asdict(verdict)})
+        tests = self._tests.behind(verdict)
+        line = json.dumps({"mutant": mutant, "tests": tests, **asdict(verdict)})
         with self._lock:
             with self._path.open("a") as file:
                 if file.tell() and not _ends_whole(self._path):
@@ -55,8 +81,11 @@ def _ends_whole(path: Path) -> bool:
         return file.read(1) == b"\n"
 
 
-def _read(path: Path) -> dict[str, Verdict]:
-    """Return what the file holds; a line that is damaged counts as absent, the last one counts."""
+def _read(path: Path, tests: Tests) -> dict[str, Verdict]:
+    """Return what the file holds for these tests; the last line of a mutant counts.
+
+    A line that is damaged counts as absent.
+    """
     verdicts = {}
     try:
         lines = path.read_text(errors="replace").splitlines()
@@ -65,8 +94,8 @@ def _read(path: Path) -> dict[str, Verdict]:
     for line in lines:
         try:
             row = json.loads(line)
-            name = row.pop("mutant")
-            verdicts[name] = Verdict(
+            name, rests_on = row.pop("mutant"), row.pop("tests")
+            verdict = Verdict(
                 **{
                     **row,
                     "fate": Fate(row["fate"]),
@@ -76,4 +105,6 @@ def _read(path: Path) -> dict[str, Verdict]:
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
+        if rests_on == tests.behind(verdict):
+            verdicts[name] = verdict
     return verdicts

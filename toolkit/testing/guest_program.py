@@ -17,6 +17,7 @@ from toolkit.core.model.machine import Splat
 from toolkit.core.model.testing import BuiltSuite, Outcome, RawRun, TestProgram
 from toolkit.core.text import visible
 from toolkit.formats import elf, kselftest_harness, ktap
+from toolkit.host.cache import digest
 from toolkit.vm import coldplug
 from toolkit.vm.machine import Machine
 from toolkit.vm.ssh import GuestSession
@@ -76,6 +77,16 @@ def files(built: BuiltSuite, program: TestProgram) -> list[Path]:
     if program.folder or _content(built, program)[:4] != elf.MAGIC:
         others = set()
     return [path for path in sorted(built.path.iterdir()) if path.name not in others]
+
+
+def digests(built: BuiltSuite, program: TestProgram) -> dict[str, str]:
+    """Return a digest of every file that comes with a program, by its path in the suite."""
+    return {
+        str(path.relative_to(built.path)): digest(path.read_bytes())
+        for installed in files(built, program)
+        for path in (sorted(installed.rglob("*")) if installed.is_dir() else [installed])
+        if path.is_file()
+    }
 
 
 def folder(program: TestProgram) -> str:

@@ -189,12 +189,7 @@ class Runner:
     def _fingerprint(self, program: TestProgram, machine: str) -> str:
         """Return a digest of all that a program's result depends on."""
         built = next(each for each in self.suites if each.name == program.suite)
-        files = {
-            str(path.relative_to(built.path)): digest(path.read_bytes())
-            for installed in guest_program.files(built, program)
-            for path in (sorted(installed.rglob("*")) if installed.is_dir() else [installed])
-            if path.is_file()
-        }
+        files = guest_program.digests(built, program)
         of_case = [program.case] if program.case else []
         environment = dict(self.environment)
         return digest(program.name, program.timeout, files, environment, machine, *of_case)

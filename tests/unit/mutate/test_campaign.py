@@ -205,6 +205,23 @@ def test_a_second_run_tries_nothing(pretended: Pretended, laboratory: Laboratory
     assert not laboratory.ran  # not even the series itself
 
 
+def test_an_edited_program_has_the_survivors_tried_again_and_what_it_killed(
+    pretended: Pretended, laboratory: Laboratory
+) -> None:
+    first = went(laboratory).result()
+    pretended.tried.clear()
+    (laboratory.tmp_path / "suite/a_test").write_bytes(b"\x7fELF edited")
+    second = went(laboratory).result()
+    assert fates(second) == fates(first)
+    again = {
+        each.mutant.id
+        for each in first.mutants
+        if each.verdict.fate is Fate.SURVIVED or each.verdict.by.startswith("kvm/a_test/")
+    }
+    assert set(pretended.tried) == again
+    assert len(again) < first.killed + first.survived
+
+
 def test_another_series_is_tried_anew(pretended: Pretended, laboratory: Laboratory) -> None:
     went(laboratory)
     pretended.tried.clear()
