@@ -24,7 +24,7 @@ Examples:
   toolkit mutate --patch v4 --list
   toolkit mutate --patch v4 --sample 60
   toolkit mutate --patch v4 --since 5 --fail-under 95
-  toolkit mutate --patch v4 --operator 'lock-*' --profile debug
+  toolkit mutate --patch v4 --profile debug --survivors RUN --operator 'lock-*'
   toolkit mutate --patch v4 --faults tools/faults/iosignalfd --operator by-hand
 """
 
@@ -55,6 +55,13 @@ WHICH = options.several(
         "--faults",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         help="A folder of faults written as patches on top of the series; they join the mutants.",
+    ),
+    click.option(
+        "--survivors",
+        type=click.Path(exists=True, path_type=Path),
+        metavar="RUN",
+        help="Only what survived in an earlier run, such as one with another --profile; the score "
+        "is that of both.",
     ),
     click.option(
         "--sample", type=int, metavar="N", help="Try N mutants, and give the score's 95 % interval."
@@ -105,13 +112,16 @@ def mutate(context: click.Context, /, patch: str | None, *, listing: bool, **giv
 def _plan(given: dict[str, Any]) -> Plan:
     from toolkit.mutate.campaign import Plan
     from toolkit.mutate.selection import Selection
+    from toolkit.report import artifacts
 
+    earlier = given.pop("survivors")
     return Plan(
         Selection(given.pop("operators"), given.pop("ids"), given.pop("since")),
         faults=given.pop("faults"),
         sample=given.pop("sample"),
         seed=given.pop("seed"),
         fail_under=given.pop("fail_under"),
+        earlier=artifacts.read_mutation(earlier) if earlier else None,
     )
 
 

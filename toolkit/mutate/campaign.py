@@ -42,15 +42,25 @@ _POINTS = 500  # runs in which a leaf may have been flaky
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked of a campaign. ``faults`` is a folder with faults that somebody wrote."""
+    """What is asked of a campaign.
+
+    ``faults`` is a folder with faults that somebody wrote. ``earlier`` is what came of another
+    campaign, on another profile above all: only what survived there is tried.
+    """
 
     selected: Selection = field(default_factory=Selection)
     faults: Path | None = None
     sample: int | None = None
     seed: int = 0
     fail_under: float | None = None
+    earlier: Mutation | None = None
 
     def __post_init__(self) -> None:
+        if self.earlier and self.sample is not None:
+            raise UserError(
+                "--survivors are all tried, so there is no sample of them",
+                hint="take the sample in the first of the two runs",
+            )
         if self.sample is not None and self.sample < 1:
             raise UserError(
                 f"a sample of {self.sample} mutants says nothing", hint="--sample takes 1 or more"
@@ -89,10 +99,12 @@ class Campaign:
             )
         every = [*own, *faults.mutants(self.patches)]
         wanted = selection.chosen(every, self.plan.selected, run.tree, run.deadline)
+        if self.plan.earlier:
+            wanted = selection.survivors(wanted, every, self.plan.earlier)
         if not wanted and self.plan.selected.since:
-            self.run.observer.notice(
-                f"no line of code has changed since {self.plan.selected.since}"
-            )
+            run.observer.notice(f"no line of code has changed since {self.plan.selected.since}")
+        elif not wanted and self.plan.earlier:
+            run.observer.notice("nothing of what was asked for survived the earlier run")
         elif not wanted:
             raise UserError("no mutant is left of what was asked for", hint="--list shows them all")
         return score.shuffled(wanted, self.plan.seed)
@@ -134,7 +146,8 @@ class Campaign:
 
     def _tests(self) -> Tests:
         """Return digests of the tests, as far as they are asked for."""
-        asked = [sorted(self.run.request.tests), self.run.request.slow]
+        request = self.run.request
+        asked = [sorted(request.tests), sorted(request.test_environment.items())]
         programs = {
             f"{built.name}/{program.name}": digest(guest_program.digests(built, program), asked)
             for built in self.run.built_suites
@@ -255,7 +268,7 @@ class Campaign:
         return sum(fate.counts for fate in fates), self.plan.sample
 
     def _headline(self) -> str:
-        fates = [verdict.fate for _, verdict in self._tried()]
+        fates = [verdict.fate for _, verdict in (*self._tried(), *self._settled())]
         killed, survived = fates.count(Fate.KILLED), fates.count(Fate.SURVIVED)
         percent = score.score(killed, survived)
         if percent is None:
@@ -278,6 +291,13 @@ class Campaign:
             counted += verdict.fate.counts
             yield mutant, verdict
 
+    def _settled(self) -> Iterator[tuple[Mutant, Verdict]]:
+        """Yield the mutants of the earlier campaign that are not tried again."""
+        again = {mutant.id for mutant in self._order}
+        for each in self.plan.earlier.mutants if self.plan.earlier else ():
+            if each.mutant.id not in again:
+                yield each.mutant, each.verdict
+
     def _verdict(self, mutant: Mutant) -> Verdict:
         return (self._store and self._store.get(mutant.id)) or Verdict(Fate.PENDING)
 
@@ -291,14 +311,17 @@ class Campaign:
         """Return what became of the mutants so far; also after an error, or ^C."""
         series = self.run.series
         assert series is not None
-        shown = sorted(self._tried(), key=lambda each: (each[0].file, each[0].line, each[0].start))
+        every = (*self._tried(), *self._settled())
+        shown = sorted(every, key=lambda each: (each[0].file, each[0].line, each[0].start))
         mutated = [self._mutated(mutant, verdict) for mutant, verdict in shown]
         rows = score.rows(mutated, MEANINGS)
         killed = sum(row.killed for row in rows)
         survived = sum(row.survived for row in rows)
+        earlier = self.plan.earlier
         partial = self.plan.sample is not None or any(row.pending for row in rows)
+        partial = partial or (earlier is not None and earlier.interval is not None)
         texts = [(each, self._line(each.mutant)) for each in mutated]
-        whole = self.plan.selected.whole and not partial
+        whole = self.plan.selected.whole and not partial and earlier is None
         return Mutation(
             series=series.name,
             mutants=tuple(mutated),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
-from toolkit.core.model.mutation import Mutant
+from toolkit.core.model.mutation import Fate, Mutant, Mutation
 from toolkit.core.model.series import PatchedTree, PatchSeries
 from toolkit.formats.manifest import nearest
 from toolkit.host import process
@@ -81,6 +81,21 @@ def chosen(
         return any((mutant.file, line) in touched for line in range(mutant.line, last + 1))
 
     return [mutant for mutant in mutants if is_wanted(mutant)]
+
+
+def survivors(wanted: Sequence[Mutant], every: Sequence[Mutant], earlier: Mutation) -> list[Mutant]:
+    """Return those of ``wanted`` that survived an earlier campaign.
+
+    Raises :class:`UserError` where that was of other mutants than ``every``.
+    """
+    alive = {each.mutant.id for each in earlier.mutants if each.verdict.fate is Fate.SURVIVED}
+    if strange := sorted(alive - {mutant.id for mutant in every}):
+        raise UserError(
+            f"--survivors: {strange[0]} is no mutant of this series",
+            hint="the earlier run was of another series, or of another state of it; faults by hand "
+            "need --faults here, too",
+        )
+    return [mutant for mutant in wanted if mutant.id in alive]
 
 
 def _patch(series: PatchSeries, name: str) -> int:

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -48,6 +48,7 @@ _LINKED = (
     mutation_view.FILE,
 )
 VERSION = 1
+T = TypeVar("T")
 SCHEMA_FILE = Path(__file__).parent / "schemas" / f"result-v{VERSION}.json"
 MUTANTS_SCHEMA_FILE = SCHEMA_FILE.with_name(f"mutants-v{mutation_view.VERSION}.json")
 
@@ -100,8 +101,17 @@ def read_result(path: Path) -> RunResult:
 
     Raises :class:`UserError` for a file that is missing, damaged, or of another version.
     """
-    file = path / RESULT if path.is_dir() else path
-    hint = "name a run folder, or the result.json in one"
+    return _read(path, RESULT, VERSION, _adapter())
+
+
+def read_mutation(path: Path) -> Mutation:
+    """Return what became of mutants in an earlier run; as :func:`read_result` does it."""
+    return _read(path, mutation_view.FILE, mutation_view.VERSION, TypeAdapter(Mutation))
+
+
+def _read(path: Path, name: str, wanted: int, adapter: TypeAdapter[T]) -> T:
+    file = path / name if path.is_dir() else path
+    hint = f"name a run folder, or the {name} in one"
     try:
         data = json.loads(file.read_bytes())
     except OSError as error:
@@ -111,13 +121,13 @@ def read_result(path: Path) -> RunResult:
     version = data.get("schema") if isinstance(data, dict) else None
     if version is None:
         raise UserError(f"{file} is no result of a run", hint=hint)
-    if version != VERSION or isinstance(version, bool):
+    if version != wanted or isinstance(version, bool):
         raise UserError(
-            f"{file} has version {version!r}, but this toolkit reads version {VERSION}",
+            f"{file} has version {version!r}, but this toolkit reads version {wanted}",
             hint="read it with the toolkit that wrote it, or run the tests again",
         )
     try:
-        return _adapter().validate_python(data)
+        return adapter.validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"

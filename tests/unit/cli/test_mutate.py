@@ -67,6 +67,21 @@ def test_options_become_the_plan(call: Call, plans: list[Campaign], tmp_path: Pa
     assert plans[0].run.request.seconds > 86400
 
 
+def test_an_earlier_run_is_read(
+    call: Call, plans: list[Campaign], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mutants.json").write_bytes(artifacts.to_json(MUTATION))
+    assert call("--patch", "v4", "--survivors", str(tmp_path))[0] == 0
+    assert plans[0].plan.earlier == MUTATION
+    code, printed = call("--patch", "v4", "--survivors", str(tmp_path), "--sample", "3")
+    assert code == 2
+    assert "no sample of them" in printed
+    (tmp_path / "mutants.json").write_text("{}")
+    code, printed = call("--patch", "v4", "--survivors", str(tmp_path))
+    assert code == 2
+    assert "is no result of a run" in printed
+
+
 def test_the_list_is_in_the_order_of_the_files(call: Call, plans: list[Campaign]) -> None:
     code, printed = call("--patch", "v4", "--list")
     assert code == 0

@@ -64,6 +64,7 @@ class Pretended:
         self.workshop: Any = None
         self.slow: tuple[str, ...] = ()  # operators whose mutants take a build of their own
         self.built_whole: list[str] = []
+        self.finds = ""  # a call whose loss is noticed as well
 
     def make_workshop(self, **given: Any) -> Pretended:
         self.workshop = given
@@ -115,18 +116,19 @@ class Pretended:
             self.tried[kernel.key] += 1
             if self.tried.total() > self.interrupt_after:
                 raise KeyboardInterrupt
-        yield Pretended.Machine(kernel.release)
+        yield Pretended.Machine(kernel.release, self.finds)
 
     class Machine:
         boot: tuple[Leaf, ...] = ()
 
-        def __init__(self, content: str) -> None:
-            self.content = content
+        def __init__(self, content: str, also: str) -> None:
+            self.content, self.also = content, also
 
         def run(self, program: str) -> tuple[Leaf, ...]:
             name = program.rpartition("/")[2]
             wanted = {"a_test": "if (n < 3)", "b_test": "return 0;\n}"}[name]
-            status = Status.PASS if wanted in self.content else Status.FAIL
+            found = wanted in self.content and self.also in self.content
+            status = Status.PASS if found else Status.FAIL
             return (Leaf(f"{program}/it", status),)
 
 
@@ -296,6 +298,35 @@ def test_a_sample_of_a_whole_run_is_the_same_as_one_that_was_drawn(
     sample = went(laboratory, Plan(sample=5, seed=3))
     assert sample._counts() == (5, 5)
     assert f"{drawn.killed} killed, {drawn.survived} survived" in sample._headline()
+
+
+def test_survivors_are_tried_again_elsewhere_and_the_score_is_that_of_both(
+    pretended: Pretended, laboratory: Laboratory
+) -> None:
+    first = went(laboratory).result()
+    alive = {each.mutant.id for each in first.mutants if each.verdict.fate is Fate.SURVIVED}
+    artifacts.write_mutation(laboratory.tmp_path / "run0", first)
+    earlier = artifacts.read_mutation(laboratory.tmp_path / "run0")
+    assert earlier == first
+    pretended.tried.clear()
+    pretended.finds = "unseen"  # what a kernel with KASAN finds, say
+    plan = Plan(earlier=earlier)
+    other = Campaign(laboratory.run(SERIES, env=(("OTHER", "1"),)), plan)
+    pipeline.build_and_test(other.run, other.test)
+    second = other.result()
+    assert set(pretended.tried) == alive
+    assert len(second.mutants) == len(first.mutants)
+    assert second.killed == first.killed + 1
+    assert second.survived == first.survived - 1
+    assert f"{second.killed} killed, {second.survived} survived" in other._headline()
+    with pytest.raises(UserError, match="is no mutant of this series"):
+        went(laboratory, plan, of=series(create(FILE, CODE.replace("16", "17"))))
+    killed = replace(
+        earlier, mutants=tuple(each for each in first.mutants if each.mutant.id not in alive)
+    )
+    assert went(laboratory, Plan(earlier=killed)).result().survived == 0
+    with pytest.raises(UserError, match="no sample of them"):
+        Plan(earlier=earlier, sample=5)
 
 
 def test_explained_survivors_and_explanations_that_nothing_needs(
