@@ -1,9 +1,9 @@
 """One mutant against the tests: which of them notices it.
 
 All programs of a trial share a machine, which goes with the mutant. So what comes after the first
-program may fail for what another one left behind; such a failure, and one of a case that is known
-to be flaky, has to come again on a fresh machine before it counts. A kernel that panics, hangs or
-complains is a kill.
+program may fail for what another one left behind; and on a busy host any case may take too long.
+Such a failure, and one of a case that is known to be flaky, has to come again on a fresh machine
+before it counts. A kernel that panics or complains is a kill.
 """
 
 from __future__ import annotations
@@ -135,15 +135,20 @@ class _Attempt(contextlib.AbstractContextManager["_Attempt"]):
         return self._machine
 
     def _doubtful(self, bad: Leaf) -> bool:
-        plain = bad.status is Status.FAIL and not bad.id.endswith("/dmesg")
-        return (plain and not self._fresh) or self._is_flaky(bad.id)
+        if bad.status is Status.TIMEOUT or self._is_flaky(bad.id):
+            return True
+        return bad.status is Status.FAIL and not bad.id.endswith("/dmesg") and not self._fresh
 
     def _again(self, program: str, bad: Leaf) -> Leaf | None:
-        """Return the leaf if it is bad on a fresh machine as well, which stays for what follows."""
+        """Run a program on a fresh machine, which stays for what follows.
+
+        Return a leaf that is bad there: the one that was before, or one that is beyond doubt.
+        """
         self._stack.close()
-        leaves = self._start().run(program)
+        leaves = [leaf for leaf in self._start().run(program) if leaf.status.bad]
+        counts = [leaf for leaf in leaves if leaf.id == bad.id or not self._doubtful(leaf)]
         self._fresh = False
-        return next((leaf for leaf in leaves if leaf.id == bad.id and leaf.status.bad), None)
+        return first_bad(counts)
 
 
 def first_bad(leaves: Sequence[Leaf]) -> Leaf | None:

@@ -98,11 +98,26 @@ def test_what_only_fails_for_what_another_program_left_is_no_kill() -> None:
     assert lab.ran == [["kvm/a", "kvm/b"], ["kvm/b", "kvm/c"]]
 
 
-def test_a_hang_and_a_crash_are_kills_at_once() -> None:
-    for status in ("timeout", "crash"):
-        lab = Pretended({"kvm/c": status})
-        assert tried(lab).fate is Fate.KILLED
-        assert lab.ran == [PROGRAMS]
+def test_a_crash_is_a_kill_at_once_and_a_hang_has_to_come_again() -> None:
+    crash, hang = Pretended({"kvm/c": "crash"}), Pretended({"kvm/c": "timeout"})
+    assert tried(crash).fate is tried(hang).fate is Fate.KILLED
+    assert crash.ran == [PROGRAMS]
+    assert hang.ran == [PROGRAMS, ["kvm/c"]]
+    busy = Pretended({"kvm/a": "timeout pass"})
+    assert tried(busy).fate is Fate.SURVIVED
+    assert busy.ran == [["kvm/a"], PROGRAMS]
+
+
+def test_on_the_second_machine_another_failure_counts_if_it_is_beyond_doubt() -> None:
+    def twice(second: Leaf) -> Verdict:
+        lab = Pretended()
+        leaves = iter([(Leaf("kvm/a/one", Status.TIMEOUT),), (second,)])
+        lab.run = lambda program: next(leaves, (Leaf(f"{program}/case", Status.PASS),))  # type: ignore[method-assign]
+        return tried(lab, "kvm/a/flaky")
+
+    assert twice(Leaf("kvm/a/two", Status.FAIL)).by == "kvm/a/two"
+    assert twice(Leaf("kvm/a/two", Status.TIMEOUT)).fate is Fate.SURVIVED
+    assert twice(Leaf("kvm/a/flaky", Status.FAIL)).fate is Fate.SURVIVED
 
 
 def test_a_flaky_case_kills_only_if_it_fails_twice() -> None:
