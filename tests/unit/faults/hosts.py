@@ -105,7 +105,7 @@ def full_cache(scene: Scene) -> Ended:
     return scene.mounted("size=16k", scene.cache)
 
 
-@host("no file may grow (ulimit -f 8)", code=3, words="File too large")
+@host("no file may grow (ulimit -f 8)", code=3, words="(ulimit -f)")
 def small_files(scene: Scene) -> Ended:
     return scene.within('ulimit -f 8; exec "$@"')
 
