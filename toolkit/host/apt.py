@@ -21,10 +21,9 @@ from pathlib import Path
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, ToolFailedError
 from toolkit.host import process
+from toolkit.host.apt_lists import Lists, apt_stamp
 from toolkit.host.cache import Cache, digest
 
-# What apt's answers depend on: the lists, the sources and pins, and what is installed.
-APT_STATE = (Path("/var/lib/apt/lists"), Path("/etc/apt"), Path("/var/lib/dpkg/status"))
 _MERGED = ("bin", "sbin", "lib", "lib64")  # folders that lie in /usr since the usr merge
 _MAX_LINKS = 16
 
@@ -51,32 +50,25 @@ class Member:
 # --- which version -----------------------------------------------------------------------
 
 
-def apt_stamp(roots: Sequence[Path] = APT_STATE) -> str:
-    """Return a text that changes whenever apt may answer differently; takes little time."""
-    state = []
-    for root in roots:
-        for path in [root, *sorted(root.rglob("*"))]:
-            if path.name in ("lock", "partial") or not path.is_file():
-                continue
-            info = path.stat()
-            state.append((str(path), info.st_size, info.st_mtime_ns))
-    return digest(state)
-
-
 def candidates(
-    names: Sequence[str], cache: Cache, deadline: Deadline, stamp: str | None = None
+    names: Sequence[str],
+    cache: Cache,
+    deadline: Deadline,
+    stamp: str | None = None,
+    lists: Lists | None = None,
 ) -> tuple[Package, ...]:
     """Return the version of each package that apt would install, in the order of ``names``.
 
-    Asking apt takes most of a second, so its answer is kept as long as its lists do not change.
-    Raises :class:`InfrastructureError` for a package that apt does not have.
+    ``lists`` are those of another architecture than the host's. Asking apt takes most of a second,
+    so its answer is kept as long as its lists do not change. Raises :class:`InfrastructureError`
+    for a package that apt does not have.
     """
 
     def fill(folder: Path) -> None:
-        packages = [asdict(package) for package in _ask_apt(names, deadline)]
+        packages = [asdict(package) for package in _ask_apt(names, deadline, lists)]
         (folder / "packages.json").write_text(json.dumps(packages, indent=1))
 
-    key = digest(sorted(names), stamp or apt_stamp())
+    key = digest(sorted(names), stamp or apt_stamp(), *([lists.key] if lists else []))
     path, _ = cache.make("apt", key, fill, deadline=deadline, label=" ".join(sorted(names))[:60])
     packages = {entry["name"]: Package(**entry) for entry in _read_json(path / "packages.json")}
     return tuple(packages[name] for name in names)
@@ -87,27 +79,29 @@ def _read_json(path: Path) -> list[dict[str, str]]:
     return data
 
 
-def _ask_apt(names: Sequence[str], deadline: Deadline) -> list[Package]:
-    dpkg = process.find("dpkg", "dpkg")
-    native = process.run([dpkg, "--print-architecture"], deadline=deadline).text.strip()
-    apt_cache = process.find("apt-cache", "apt")
-    wanted = [f"{name}:{native}" for name in names]
+def _ask_apt(names: Sequence[str], deadline: Deadline, lists: Lists | None) -> list[Package]:
+    architecture = lists.architecture if lists else _native(deadline)
+    show = [process.find("apt-cache", "apt"), *(lists.options if lists else ()), "show"]
+    wanted = [f"{name}:{architecture}" for name in names]
     # It exits with 100 when one of them is unknown; the error below says which.
-    candidate = process.run(
-        [apt_cache, "show", "--no-all-versions", *wanted], deadline=deadline, check=False
-    )
-    packages = parse_records(candidate.text, native)
+    candidate = process.run([*show, "--no-all-versions", *wanted], deadline=deadline, check=False)
+    packages = parse_records(candidate.text, architecture)
     if missing := [name for name in names if name not in packages]:
         # A version that is installed but in no list has no checksum: any listed one will do.
-        every = process.run([apt_cache, "show", *missing], deadline=deadline, check=False)
-        packages = {**parse_records(every.text, native), **packages}
+        every = process.run([*show, *missing], deadline=deadline, check=False)
+        packages = {**parse_records(every.text, architecture), **packages}
     if missing := [name for name in names if name not in packages]:
         raise InfrastructureError(
-            f"apt has no package {', '.join(missing)} for {native}",
+            f"apt has no package {', '.join(missing)} for {architecture}",
             hint="run `apt-get update` (as root) so that apt has its lists; if that does not "
             "help, the package has another name on this distribution",
         )
     return [packages[name] for name in names]
+
+
+def _native(deadline: Deadline) -> str:
+    dpkg = process.find("dpkg", "dpkg")
+    return process.run([dpkg, "--print-architecture"], deadline=deadline).text.strip()
 
 
 def parse_records(text: str, native: str) -> dict[str, Package]:
@@ -136,15 +130,18 @@ def parse_records(text: str, native: str) -> dict[str, Package]:
 # --- the files themselves ----------------------------------------------------------------
 
 
-def fetch(packages: Iterable[Package], cache: Cache, deadline: Deadline) -> list[Path]:
+def fetch(
+    packages: Iterable[Package], cache: Cache, deadline: Deadline, lists: Lists | None = None
+) -> list[Path]:
     """Return the .deb file of each package, downloaded unless the cache has it.
 
+    ``lists`` are those that the packages were found in, where they are not the host's own.
     Raises :class:`InfrastructureError` when a download fails or differs from its checksum.
     """
     packages = list(packages)
     missing = [package for package in packages if not cache.find("deb", _key(package))]
     if missing:
-        _download(missing, cache, deadline)
+        _download(missing, cache, deadline, lists.options if lists else ())
     paths = []
     for package in packages:
         folder = cache.find("deb", _key(package)) or cache.root / "deb" / _key(package)
@@ -156,12 +153,14 @@ def _key(package: Package) -> str:
     return digest(asdict(package))
 
 
-def _download(packages: Sequence[Package], cache: Cache, deadline: Deadline) -> None:
+def _download(
+    packages: Sequence[Package], cache: Cache, deadline: Deadline, options: Sequence[str]
+) -> None:
     apt_get = process.find("apt-get", "apt")
     with tempfile.TemporaryDirectory(prefix="toolkit-debs.") as name:
         folder = Path(name)
         # As root, apt would switch to its own user, who cannot write here.
-        line = [apt_get, "--quiet", "-o", "APT::Sandbox::User=root", "download"]
+        line = [apt_get, "--quiet", "-o", "APT::Sandbox::User=root", *options, "download"]
         wanted = [f"{p.name}:{p.architecture}={p.version}" for p in packages]
         wanted = [text.replace(":all=", "=") for text in wanted]
         try:

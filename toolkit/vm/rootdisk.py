@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import platform
 import re
 import shlex
 import stat
@@ -22,10 +21,7 @@ from pathlib import Path
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, ToolFailedError, UserError
 from toolkit.core.observer import Observer
-from toolkit.host import process
-
-# One line for each index that apt uses: who made the release, and where it is.
-_TARGETS = "$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
+from toolkit.host import apt_lists, process
 
 # What apt says of a name in --include that it does not know.
 _NO_PACKAGE = re.compile(r"^E: Unable to locate package (\S+)", re.M)
@@ -47,39 +43,6 @@ class Recipe:
     files: Mapping[str, tuple[bytes, int]]  # content and permissions by guest path
     folders: Mapping[str, int]
     size_mib: int
-
-
-def host_suite() -> str:
-    """Return the code name of the release that this host runs, from os-release(5)."""
-    try:
-        suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    except OSError:
-        suite = ""
-    if not suite:
-        raise InfrastructureError(
-            "this host's /etc/os-release names no release",
-            hint="give `suite` below `disk` in image.yaml",
-        )
-    return suite
-
-
-def sources(targets: str, suite: str) -> list[str]:
-    """Return sources.list(5) lines for ``suite`` out of ``apt-get indextargets``' answer.
-
-    Only what the distribution itself signs for that suite counts (its updates and security
-    among it), so that the guest gets what the host would get, from the same mirrors.
-    """
-    lines: dict[str, None] = {}
-    for target in targets.splitlines():
-        fields = target.split("|")
-        if len(fields) != 6:
-            continue
-        origin, codename, uri, release, component, signed_by = fields
-        if origin not in ("Debian", "Ubuntu") or codename.partition("-")[0] != suite:
-            continue
-        option = f"[signed-by={signed_by}] " if signed_by.startswith("/") else ""
-        lines[f"deb {option}{uri} {release} {component}"] = None
-    return list(lines)
 
 
 def overlay(files: Mapping[str, tuple[bytes, int]], folders: Mapping[str, int]) -> bytes:
@@ -119,14 +82,10 @@ def mmdebstrap_argv(recipe: Recipe, program: str, target: Path, files: Path) -> 
 def build(recipe: Recipe, disk: Path, observer: Observer, deadline: Deadline) -> None:
     """Write the root file system to ``disk``; takes a minute or two and the mirror's answer."""
     mmdebstrap = process.find("mmdebstrap")
-    apt_get = process.find("apt-get", "apt")
     mke2fs = process.find("mke2fs", "e2fsprogs")
     root = os.geteuid() == 0
     as_owner = [] if root else [process.find("fakeroot"), "--"]
-    targets = process.run(
-        [apt_get, "indextargets", "--format", _TARGETS, "Created-By: Packages"], deadline=deadline
-    ).text
-    lines = sources(targets, recipe.suite)
+    lines = apt_lists.sources(apt_lists.targets(deadline), recipe.suite)
     if not lines:
         raise InfrastructureError(
             f"apt on this host has no source for {recipe.suite}",

@@ -12,13 +12,13 @@ from toolkit.host import apt
 from toolkit.host.apt import (
     Member,
     Package,
-    apt_stamp,
     candidates,
     contents,
     fetch,
     merged,
     resolve,
 )
+from toolkit.host.apt_lists import apt_stamp
 from toolkit.host.cache import Cache
 
 needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="the host has no dpkg-deb")

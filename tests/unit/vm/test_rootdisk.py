@@ -8,16 +8,7 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, UserError
 from toolkit.core.observer import Silent
 from toolkit.vm import rootdisk
-from toolkit.vm.rootdisk import Recipe, mmdebstrap_argv, overlay, sources
-
-TARGETS = """\
-Debian|bookworm|http://mirror.example/debian/|bookworm|main|/keys/debian.gpg
-Debian|bookworm-updates|http://mirror.example/debian/|bookworm-updates|main|
-Debian|bookworm-security|http://mirror.example/security/|bookworm-security|main|
-Debian|trixie|http://mirror.example/debian/|trixie|main|
-Somebody|bookworm|http://elsewhere.example/|bookworm|main|
-not a target
-"""
+from toolkit.vm.rootdisk import Recipe, mmdebstrap_argv, overlay
 
 RECIPE = Recipe(
     suite="bookworm",
@@ -28,15 +19,6 @@ RECIPE = Recipe(
     folders={"/root/.ssh": 0o700},
     size_mib=512,
 )
-
-
-def test_sources_are_the_distributions_own_for_that_suite() -> None:
-    assert sources(TARGETS, "bookworm") == [
-        "deb [signed-by=/keys/debian.gpg] http://mirror.example/debian/ bookworm main",
-        "deb http://mirror.example/debian/ bookworm-updates main",
-        "deb http://mirror.example/security/ bookworm-security main",
-    ]
-    assert sources(TARGETS, "noble") == []
 
 
 def test_overlay_belongs_to_root_and_is_reproducible() -> None:
