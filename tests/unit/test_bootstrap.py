@@ -25,7 +25,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def call(
-    checkout: Path, programs: str, *words: str, path: str | None = None
+    checkout: Path, programs: str, *words: str, path: str | None = None, machine: str = "x86_64"
 ) -> subprocess.CompletedProcess[str]:
     (checkout / "toolkit/workflow/host-programs.txt").write_text(programs)
     bin_folder = checkout / "bin"
@@ -35,6 +35,8 @@ def call(
         assert found
         (bin_folder / tool).symlink_to(found)
     (bin_folder / "python3").symlink_to(sys.executable)
+    (bin_folder / "uname").write_text(f"#!/bin/sh\necho {machine}\n")
+    (bin_folder / "uname").chmod(0o755)
     return subprocess.run(
         [str(checkout / "bootstrap"), *words],
         env={**os.environ, "PATH": path or str(bin_folder)},
@@ -77,6 +79,45 @@ def test_the_toolchain_that_a_command_names_is_among_what_it_needs(
     packages = {"ld.lld-19": "lld-19", "ld.lld": "lld", "llvm-ar-19": "llvm-19", "llvm-ar": "llvm"}
     for program in lacks:
         assert f"{program} (Debian package {packages.get(program, program)})" in done.stderr
+
+
+ARCHITECTURES = """\
+x86_64:qemu-x            qemu-x86   boots
+arm64:qemu-a             qemu-arm   boots
+?arm64:extra             extra      is nice
+native-x86_64:/no/x.a    libc       is linked
+native-arm64:/no/a.a     libc       is linked
+cross-arm64:aa64-gcc     gcc-aa64   compiles
+cross-arm64:/no/cross.a  libc-aa64  is linked
+"""
+
+
+@pytest.mark.parametrize(
+    ("machine", "words", "lacks"),
+    [
+        ("x86_64", (), ("qemu-x", "/no/x.a")),
+        ("x86_64", ("--arch", "amd64"), ("qemu-x", "/no/x.a")),
+        ("x86_64", ("--arch", "arm64"), ("qemu-a", "aa64-gcc", "/no/cross.a")),
+        ("x86_64", ("--arch=aarch64",), ("qemu-a", "aa64-gcc", "/no/cross.a")),
+        ("aarch64", (), ("qemu-a", "/no/a.a")),
+        (
+            "x86_64",
+            ("--arch", "arm64", "--toolchain", "gcc-11"),
+            ("aa64-gcc-11", "qemu-a", "aa64-gcc", "/no/cross.a"),
+        ),
+        ("x86_64", ("--arch", "mips"), ()),
+    ],
+)
+def test_what_the_architecture_needs_that_a_command_names(
+    checkout: Path, machine: str, words: tuple[str, ...], lacks: tuple[str, ...]
+) -> None:
+    programs = ARCHITECTURES + "/no/file  pkg  nor this\n"
+    done = call(checkout, programs, "toolkit", "build", *words, machine=machine)
+    assert done.returncode == 2, "which nothing but /no/file can make it"
+    named = [line.split()[0] for line in done.stderr.splitlines() if "(Debian package" in line]
+    assert named == [*lacks, "/no/file"]
+    if "gcc-11" in words:
+        assert "aa64-gcc-11 (Debian package gcc-11-aa64)" in done.stderr
 
 
 def test_without_a_command_it_says_how_it_is_used(checkout: Path) -> None:

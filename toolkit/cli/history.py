@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from toolkit.cli import options
 from toolkit.core.text import printable
 
 if TYPE_CHECKING:
-    from toolkit.report.history import Entry
+    from toolkit.report.history import Entry, Point
 
 # Everything else is imported where it is used: `toolkit --help` must be quick.
 
@@ -49,6 +50,7 @@ def reproduce(root: Path | None, /, run: str, leaf: str, output: Path | None) ->
 @click.argument("leaf", required=False)
 @click.option("--stage", metavar="NAME", help="A stage's time instead: build, boot, test …")
 @click.option("--series", default="", metavar="NAME", help="Only runs of this series.")
+@options.ARCH
 @click.option("--limit", "-n", default=30, show_default=True, type=click.IntRange(1))
 @click.option(
     "--svg",
@@ -63,6 +65,7 @@ def history(
     leaf: str | None,
     stage: str | None,
     series: str,
+    arch: str | None,
     limit: int,
     svg: Path | None,
 ) -> None:
@@ -71,24 +74,33 @@ def history(
     LEAF is a test's id, or enough of it.
     """
     from toolkit.core import paths
-    from toolkit.report import charts
     from toolkit.report import history as history_
 
-    path = paths.resolve(root).history
     if leaf and stage:
         raise click.UsageError("give LEAF or --stage, not both")
+    path = paths.resolve(root).history
+    which = history_.Which(series, options.architecture(arch).name if arch else None)
     if leaf:
         title = history_.find_leaf(path, leaf)
-        points = history_.leaf_points(path, title, limit=limit, series=series)
+        points = history_.leaf_points(path, title, limit=limit, which=which)
     elif stage:
-        title = f"stage {stage}"
-        points = history_.stage_points(path, stage, limit=limit, series=series)
+        title, points = (
+            f"stage {stage}",
+            history_.stage_points(path, stage, limit=limit, which=which),
+        )
         if not points:
             names = ", ".join(history_.stages(path)) or "none"
             raise click.UsageError(f"no recorded run has a stage {stage!r}; there is: {names}")
     else:
-        _list_runs(history_.runs(path, limit=limit, series=series))
+        _list_runs(history_.runs(path, limit=limit, which=which))
         return
+    _plot(title, points, svg)
+
+
+def _plot(title: str, points: list[Point], svg: Path | None) -> None:
+    from toolkit.report import charts
+    from toolkit.report import history as history_
+
     plotted = [
         charts.Run(
             f"{_when(point.started)}  {point.series or '-'}",

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from toolkit.cli import options
 from toolkit.core import text
 from toolkit.core.errors import EXIT_INFRASTRUCTURE
 
@@ -14,9 +15,10 @@ from toolkit.core.errors import EXIT_INFRASTRUCTURE
 
 
 @click.command()
+@options.ARCH
 @click.option("--probe", is_flag=True, help="Try KVM again, even if its answer is remembered.")
 @click.pass_obj
-def doctor(root: Path | None, probe: bool) -> None:
+def doctor(root: Path | None, arch: str | None, probe: bool) -> None:
     """Show what this host has, what it lacks, its compilers, and which accelerator it would use.
 
     Exit code 3 when something is missing.
@@ -26,11 +28,11 @@ def doctor(root: Path | None, probe: bool) -> None:
     from toolkit.host.cache import Cache
     from toolkit.workflow import doctor as doctor_
 
-    places = paths.resolve(root)
-    findings = list(doctor_.examine_host(places))
-    findings += doctor_.examine_toolchains(Deadline.after(60))
+    places, target = paths.resolve(root), options.architecture(arch)
+    findings = list(doctor_.examine_host(places, target))
+    findings += doctor_.examine_toolchains(target, Deadline.after(60))
     store = Cache(places.cache, on_wait=_say_wait)
-    findings += doctor_.examine_accelerator(store, Deadline.after(60), again=probe)
+    findings += doctor_.examine_accelerator(target, store, Deadline.after(60), again=probe)
     for finding in findings:
         label, colour = _LABELS[finding.good]
         click.secho(f"{label:>4}  ", fg=colour, nl=False)

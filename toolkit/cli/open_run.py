@@ -49,7 +49,7 @@ def open_run(
     given = options.with_programs(given)
     for name in filter(outside_suites.is_path, given.get("suites", ())):
         if not given.get("saved"):
-            outside_suites.checked(name)
+            outside_suites.checked(name, options.architecture(given.get("arch")))
     request = _request(patch, given, command or repeatable(sys.argv))
     place = folder(root, patch or request.kernel, given.get("run_dir"))
     with crash.described(place), terminal.open_display(sys.stderr) as observer:
@@ -89,9 +89,10 @@ def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...])
     values["tests"] = tuple(PurePosixPath(glob).name for glob in values.get("tests", ()))
     values["options"] = _options(given)
     values["start"] = starting_config.parse(given.get("config") or starting_config.TINY.name)
+    values["arch"] = options.architecture(values.get("arch"))
     compiles = "toolchain" in given and not given.get("saved")
     name = given.get("toolchain") or toolchain.GCC.name
-    values["toolchain"] = toolchain.parse(name) if compiles else None
+    values["toolchain"] = toolchain.parse(name, values["arch"]) if compiles else None
     values["coverage"] = values.get("coverage", False) or "coverage_fail_under" in values
     if values["coverage"] and patch is None:
         raise UserError("--coverage counts the lines of a series", hint="name one with --patch")

@@ -7,13 +7,15 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from toolkit.core.errors import ToolkitError
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for pydantic.
+if TYPE_CHECKING:
+    from toolkit.core.arch import Arch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,6 +88,20 @@ def complete_toolchain(_: click.Context, __: click.Parameter, incomplete: str) -
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_arch(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return the architectures whose name begins with ``incomplete``."""
+    from toolkit.core import arch
+
+    return [name for name in arch.KNOWN if name.startswith(incomplete)]
+
+
+def architecture(name: str | None) -> Arch:
+    """Return the architecture that --arch names, or without it the host's; raises as they do."""
+    from toolkit.core import arch
+
+    return arch.parse(name) if name else arch.host_arch()
+
+
 class Number(click.FloatRange):
     """A number in a range; nan is in none."""
 
@@ -130,7 +146,14 @@ PATCH = several(
 KERNEL = click.option(
     "--kernel", "-k", default="debian:6.12", show_default=True, metavar="SOURCE", help=_KERNEL_HELP
 )
+ARCH = click.option(
+    "--arch",
+    metavar="NAME",
+    shell_complete=complete_arch,
+    help="What kernel and guest are for: x86_64, arm64 or riscv64; default: as the host.",
+)
 BUILD = several(
+    ARCH,
     click.option(
         "--config",
         default="tiny",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def series_check(root: Path | None, /, name: str, **given: Any) -> None:
 
     others = () if given["toolchain"] else (CLANG,)
     with open_run.open_run(root, name, given) as (run, _):
-        table = series_check.check(run, others)
+        aimed = [replace(each, triplet=run.arch.cross) for each in others]
+        table = series_check.check(run, aimed)
     for line in table.lines():
         click.echo(printable(line))
     click.get_current_context().exit(table.exit_code)

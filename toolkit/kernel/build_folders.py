@@ -130,7 +130,7 @@ def _kind(config: str) -> str:
 
 def named(kind: str, toolchain: Toolchain, rules: str = "") -> str:
     """Return what the folder of this kind is called in a work folder."""
-    return "-".join(filter(None, (rules, "" if toolchain == GCC else toolchain.name, kind)))
+    return "-".join(filter(None, (rules, "" if toolchain == GCC else toolchain.label, kind)))
 
 
 def _near(folder: Path, config: str, toolchain: Toolchain, rules: str) -> Path | None:

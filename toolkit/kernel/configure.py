@@ -66,7 +66,7 @@ def configure(
     """
     asked = kconfig.merge(wanted.fragments)
     wishes = kconfig.wishes(wanted.fragments)
-    start = starting_config.fetched(wanted.start, tree.base, builder.cache, deadline)
+    start = starting_config.fetched(wanted.start, tree.base, builder.arch, builder.cache, deadline)
     touched = frozenset[str]()
     if start != TINY and not wanted.all_modules:
         touched = module_choice.touched(tree, builder.arch.srcarch)

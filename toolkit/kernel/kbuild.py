@@ -18,7 +18,7 @@ from pathlib import Path
 
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
-from toolkit.core.model.kernel import KernelBuild, KernelConfig
+from toolkit.core.model.kernel import LINKED, KernelBuild, KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
 from toolkit.host import process, sandbox, work_folders
@@ -141,6 +141,8 @@ class Builder:
         release = (output / "include/config/kernel.release").read_text().strip()
         shutil.copyfile(output / image, folder / KERNEL)
         shutil.copyfile(output / "System.map", folder / "System.map")
+        if image != LINKED and "CONFIG_DEBUG_INFO=y" in config.text.splitlines():
+            shutil.copyfile(output / LINKED, folder / LINKED)
         (folder / "config").write_text(config.text)
         shutil.copytree(output / "usr/include", folder / "headers/include", ignore=_no_headers)
         if "CONFIG_MODULES=y" in config.text.splitlines():
@@ -200,7 +202,7 @@ class Builder:
     def make(self, source: Path, output: Path, deadline: Deadline, tree: PatchedTree) -> Make:
         """Return what runs make in ``source``, which holds ``tree``, with a build folder."""
         return Make(
-            *(source, output, self.arch.name, self.jobs, deadline),
+            *(source, output, self.arch.kbuild, self.jobs, deadline),
             tree=tree,
             toolchain=self.toolchain,
         )

@@ -136,12 +136,12 @@ def ccache_environment(cache: Cache, toolchain: Toolchain = GCC, rules: str = ""
     program = shutil.which("ccache")
     if not program or cache.cold or "CCACHE_DISABLE" in os.environ:
         return {}
-    store = cache.root / "work/ccache" / toolchain.name
+    store = cache.root / "work/ccache" / toolchain.label
     names = store / "bin"
     try:
         names.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            (names / toolchain.name).symlink_to(program)
+            (names / toolchain.compiler).symlink_to(program)
         os.utime(store)
         apart = _apart(store, rules) if rules else {}
     except OSError:

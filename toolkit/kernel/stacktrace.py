@@ -32,10 +32,15 @@ _FRAME = re.compile(
 
 
 def decode(
-    splats: Sequence[Splat], kernel: KernelBuild, base: KernelBase, observer: Observer
+    splats: Sequence[Splat],
+    kernel: KernelBuild,
+    base: KernelBase,
+    observer: Observer,
+    triplet: str = "",
 ) -> tuple[Splat, ...]:
     """Return the splats with :attr:`Splat.decoded` set, where the kernel has debug information.
 
+    ``triplet`` is before the names of the binutils for another architecture than the host's.
     Without it, or without the kernel's source, they are returned as they are, and also when the
     script fails, which is a notice.
     """
@@ -44,7 +49,7 @@ def decode(
     if not frames or not script.is_file() or not _has_lines(kernel):
         return tuple(splats)
     try:
-        places = _places(frames[:MAX_FRAMES], kernel, script)
+        places = _places(frames[:MAX_FRAMES], kernel, script, triplet)
     except (InfrastructureError, OSError) as error:
         observer.notice(f"stack traces were not decoded: {error}")
         return tuple(splats)
@@ -57,19 +62,22 @@ def _has_lines(kernel: KernelBuild) -> bool:
     return False
 
 
-def _places(frames: Sequence[str], kernel: KernelBuild, script: Path) -> dict[str, str]:
+def _places(
+    frames: Sequence[str], kernel: KernelBuild, script: Path, triplet: str
+) -> dict[str, str]:
     """Return the script's answer for each frame that it could decode."""
     with tempfile.TemporaryDirectory(prefix="toolkit-") as scratch:
         modules = Path(scratch)
         if kernel.modules:
             _unpack_modules(kernel.modules, modules)
-        argv = [process.find("bash"), str(script), str(kernel.image), "auto", str(modules)]
+        argv = [process.find("bash"), str(script), str(kernel.symbols), "auto", str(modules)]
         done = process.run(
             argv,
             deadline=Deadline.after(SECONDS),
             input="".join(f"{frame}\n" for frame in frames).encode(),
+            env={"CROSS_COMPILE": f"{triplet}-"} if triplet else None,
             inherit=process.CLEAN,
-            within=sandbox.confine(readonly=[script.parents[1], kernel.image, modules]),
+            within=sandbox.confine(readonly=[script.parents[1], kernel.symbols, modules]),
         )
     answers = done.stdout.decode(errors="replace").splitlines()
     if len(answers) != len(frames):

@@ -13,10 +13,11 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, ToolFailedError, UserError
 from toolkit.core.model.kernel import KernelBase
-from toolkit.host import apt
+from toolkit.host import apt, apt_lists
 from toolkit.host.cache import Cache
 from toolkit.kernel.kconfig import parse_config
 
@@ -83,7 +84,7 @@ def _read(path: Path) -> str:
 
 
 def fetched(
-    start: StartingConfig, base: KernelBase, cache: Cache, deadline: Deadline
+    start: StartingConfig, base: KernelBase, arch: Arch, cache: Cache, deadline: Deadline
 ) -> StartingConfig:
     """Return the configuration with its text, where it is a distribution's.
 
@@ -94,8 +95,9 @@ def fetched(
         return start
     release = _RELEASE.match(base.release)
     package = f"linux-config-{release[0] if release else base.release}"
+    lists = apt_lists.for_arch(arch, cache, deadline)
     try:
-        (found,) = apt.candidates([package], cache, deadline)
+        (found,) = apt.candidates([package], cache, deadline, lists=lists)
     except ToolFailedError:
         raise
     except InfrastructureError as error:
@@ -103,7 +105,7 @@ def fetched(
             f"apt has no {package}: no configuration of Debian's for {base.name}",
             hint="name a file with --config, such as /boot/config-$(uname -r)",
         ) from error
-    (deb,) = apt.fetch([found], cache, deadline)
+    (deb,) = apt.fetch([found], cache, deadline, lists)
     flavours = {}
     for path, member in apt.contents(deb, deadline).items():
         if match := _MEMBER.fullmatch(Path(path).name):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, ToolMissingError, UserError
 from toolkit.host import process
@@ -30,9 +31,13 @@ _versions: dict[tuple[str, int, int, int], str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """A compiler by the name it is called by, ``gcc-11`` or ``clang``, and what goes with it."""
+    """A compiler by the name it is asked for, ``gcc-11`` or ``clang``, and what goes with it.
+
+    ``triplet`` is before the names of a cross compiler's programs; "" for the host's own.
+    """
 
     name: str
+    triplet: str = ""
 
     @property
     def is_clang(self) -> bool:
@@ -43,11 +48,31 @@ class Toolchain:
     def words(self) -> tuple[str, ...]:
         """What the make of a kernel or of its selftests is told; nothing for the default, gcc.
 
-        Host programs are compiled by the same compiler, so that no other one is needed.
+        Host programs are compiled by the same compiler, so that no other one is needed; beside a
+        cross compiler that is gcc. clang compiles for any architecture (scripts/Makefile.clang).
         """
         if self.is_clang:
             return (f"LLVM={self._suffix or 1}",)
+        if self.triplet:
+            named = (f"CC={self.compiler}",) if self._suffix else ()
+            return (f"CROSS_COMPILE={self._prefix}", *named)
         return (f"CC={self.name}", f"HOSTCC={self.name}") if self._suffix else ()
+
+    @property
+    def compiler(self) -> str:
+        """The compiler's own name: aarch64-linux-gnu-gcc-12."""
+        return self.name if self.is_clang else self._prefix + self.name
+
+    @property
+    def compiling(self) -> tuple[str, ...]:
+        """The first words of a command that compiles."""
+        aimed = self.is_clang and self.triplet
+        return (self.compiler, f"--target={self.triplet}") if aimed else (self.compiler,)
+
+    @property
+    def label(self) -> str:
+        """What tells it from all others, fit for the name of a folder."""
+        return self._prefix + self.name
 
     @property
     def programs(self) -> dict[str, str]:
@@ -56,12 +81,23 @@ class Toolchain:
             return {
                 program + self._suffix: package + self._suffix for program, package in _LLVM.items()
             }
-        return {self.name: self.name, "ld": "binutils"}
+        if not self.triplet:
+            return {self.name: self.name, "ld": "binutils"}
+        package = self.triplet.replace("_", "-")  # which no package's name may have
+        return {
+            self.compiler: f"{self.name}-{package}",
+            f"{self._prefix}ld": f"binutils-{package}",
+            GCC.name: GCC.name,
+        }
 
     @property
     def gcov(self) -> str:
         """The gcov that reads what this gcc's kernels count."""
-        return f"gcov{self._suffix}"
+        return f"{self._prefix}gcov{self._suffix}"
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.triplet}-" if self.triplet else ""
 
     @property
     def _suffix(self) -> str:
@@ -78,7 +114,7 @@ class Toolchain:
         lacking = self.missing()
         if not lacking:
             return
-        others = [each.name for each in installed()]
+        others = [each.name for each in installed(self.triplet)]
         here = f"; this host has {', '.join(others)}" if others else ""
         verb = "is" if len(lacking) == 1 else "are"
         raise InfrastructureError(
@@ -89,18 +125,23 @@ class Toolchain:
     def version(self, deadline: Deadline) -> str:
         """Return what identifies compiler and linker: a part of every key."""
         tools = list(self.programs)[:2]
-        return "; ".join(_version(process.find(tool), deadline) for tool in tools)
+        versions = [_version(process.find(tool), deadline) for tool in tools]
+        # Of clang that is the same for all architectures; gcc says in its version what it is.
+        return "; ".join([*versions, self.triplet] if self.is_clang and self.triplet else versions)
 
 
 GCC = Toolchain("gcc")
 CLANG = Toolchain("clang")
 
 
-def parse(text: str) -> Toolchain:
-    """Return the toolchain of this name; raise :class:`UserError` where it can be none."""
+def parse(text: str, arch: Arch) -> Toolchain:
+    """Return the toolchain of this name for an architecture.
+
+    Raises :class:`UserError` where it can be none.
+    """
     if not _NAME.fullmatch(text):
         raise UserError(f"{text!r} is no toolchain", hint=f"name {FORMS}")
-    return Toolchain(text)
+    return Toolchain(text, arch.cross)
 
 
 def installing(packages: Sequence[str]) -> str:
@@ -108,17 +149,23 @@ def installing(packages: Sequence[str]) -> str:
     return f"apt-get install {' '.join(dict.fromkeys(packages))}"
 
 
-def installed() -> list[Toolchain]:
-    """Return the toolchains that the PATH has whole, gcc first, each version by its number."""
-    names = set()
+def installed(triplet: str = "") -> list[Toolchain]:
+    """Return the toolchains that the PATH has whole, gcc first, each version by its number.
+
+    With ``triplet`` these are the ones for another architecture.
+    """
+    prefix = f"{triplet}-" if triplet else ""
+    names: set[str] = set()
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         try:
-            names |= {
-                path.name for path in Path(folder or ".").iterdir() if _NAME.fullmatch(path.name)
-            }
+            for path in Path(folder or ".").iterdir():
+                clang = path.name.startswith("clang")  # one compiler for all
+                name = path.name if clang else path.name.removeprefix(prefix)
+                if _NAME.fullmatch(name) and (clang or path.name.startswith(prefix)):
+                    names.add(name)
         except OSError:
             continue
-    found = [Toolchain(name) for name in names]
+    found = [Toolchain(name, triplet) for name in names]
     order = sorted(found, key=lambda each: (each.is_clang, len(each.name), each.name))
     return [each for each in order if not each.missing()]
 

@@ -248,9 +248,9 @@ class Campaign:
         """Return whether a leaf has both passed and failed with this series."""
         assert self.run.series is not None
         try:
-            points = history.leaf_points(
-                self.run.paths.history, leaf, limit=_POINTS, series=self.run.series.name
-            )
+            which = history.Which(self.run.series.name, self.run.arch.name)
+            database = self.run.paths.history
+            points = history.leaf_points(database, leaf, limit=_POINTS, which=which)
         except InfrastructureError:
             return False
         return len({history.bad(point) for point in points}) > 1

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.core import paths
+from toolkit.core import arch, paths
 from toolkit.core.errors import InfrastructureError, UserError
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.testing import Status
@@ -30,6 +30,8 @@ _RESULT = "result.json"
 _BUSY_SECONDS = 20.0  # that one run may wait for another's few milliseconds
 _AGAIN_SECONDS = 0.05
 
+# What runs a :class:`Which` stands for: those with its word, if it has one, behind the release.
+_WANTED = "? IN ('', series) AND (? IS NULL OR substr(release, instr(release || ' ', ' ') + 1) = ?)"
 _SCHEMA = """
 CREATE TABLE run (
     id INTEGER PRIMARY KEY,
@@ -80,6 +82,22 @@ class Entry:
     accelerator: str
     bad: int
     leaves: int
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which runs: of a series, and of an architecture; "" and None stand for any."""
+
+    series: str = ""
+    architecture: str | None = None
+
+    def values(self) -> tuple[str | None, ...]:
+        """Return the parameters of :data:`_WANTED`."""
+        foreign = None if self.architecture is None else arch.foreign(self.architecture)
+        return self.series, foreign, foreign
+
+
+ALL = Which()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +154,7 @@ def record(path: Path, result: RunResult, folder: Path) -> None:
             [
                 _text(str(folder)),
                 *(result.started, result.seconds, result.verdict.value, result.exit_code),
-                *map(_text, (result.series, result.kernel, result.release, result.accelerator)),
+                *map(_text, (result.series, result.kernel, _release(result), result.accelerator)),
                 result.environment.build,
                 _text(json.dumps(result.command)),
                 *(bad, len(result.leaves)),
@@ -158,6 +176,12 @@ def record(path: Path, result: RunResult, folder: Path) -> None:
         _prune(db)
 
 
+def _release(result: RunResult) -> str:
+    """Return the release, and behind it the architecture where that is not the host's own."""
+    foreign = arch.foreign(result.environment.architecture)
+    return f"{result.release} {foreign}" if result.release and foreign else result.release
+
+
 def _prune(db: sqlite3.Connection) -> None:
     """Delete the oldest runs beyond both bounds; the newest one always stays."""
     (oldest,) = db.execute(
@@ -173,17 +197,17 @@ def _prune(db: sqlite3.Connection) -> None:
         db.execute("DELETE FROM leaf WHERE id NOT IN (SELECT leaf FROM outcome)")
 
 
-def runs(path: Path, *, limit: int, series: str = "") -> list[Entry]:
+def runs(path: Path, *, limit: int, which: Which = ALL) -> list[Entry]:
     """Return the last runs, the newest last; none where there is no database yet."""
     if not path.exists():
         return []
     with _open(path) as db:
         rows = db.execute(
-            """
+            f"""
             SELECT folder, started, seconds, verdict, series, release, accelerator, bad, leaves
-            FROM run WHERE ? IN ('', series) ORDER BY id DESC LIMIT ?
-            """,
-            (series, limit),
+            FROM run WHERE {_WANTED} ORDER BY id DESC LIMIT ?
+            """,  # noqa: S608 - a constant
+            (*which.values(), limit),
         ).fetchall()
     return [
         Entry(Path(folder), started, seconds, Verdict(verdict), *rest)
@@ -245,30 +269,30 @@ def program_seconds(path: Path, programs: Iterable[str]) -> dict[str, float]:
     return {program: seconds for program, seconds in took.items() if seconds is not None}
 
 
-def leaf_points(path: Path, leaf: str, *, limit: int, series: str = "") -> list[Point]:
+def leaf_points(path: Path, leaf: str, *, limit: int, which: Which = ALL) -> list[Point]:
     """Return a leaf's results in the last runs, the newest last."""
     return _points(
         path,
-        """
+        f"""
         SELECT folder, started, series, release, status, outcome.seconds
         FROM outcome JOIN run ON run.id = outcome.run JOIN leaf ON leaf.id = outcome.leaf
-        WHERE name = ? AND ? IN ('', series) ORDER BY run.id DESC LIMIT ?
-        """,
-        (leaf, series, limit),
+        WHERE name = ? AND {_WANTED} ORDER BY run.id DESC LIMIT ?
+        """,  # noqa: S608 - a constant
+        (leaf, *which.values(), limit),
     )
 
 
-def stage_points(path: Path, stage: str, *, limit: int, series: str = "") -> list[Point]:
+def stage_points(path: Path, stage: str, *, limit: int, which: Which = ALL) -> list[Point]:
     """Return a stage's times in the last runs, the newest last."""
     return _points(
         path,
-        """
+        f"""
         SELECT folder, started, series, release,
                CASE cached WHEN 1 THEN 'found' ELSE 'done' END, stage.seconds
         FROM stage JOIN run ON run.id = stage.run
-        WHERE name = ? AND ? IN ('', series) ORDER BY run.id DESC LIMIT ?
-        """,
-        (stage, series, limit),
+        WHERE name = ? AND {_WANTED} ORDER BY run.id DESC LIMIT ?
+        """,  # noqa: S608 - a constant
+        (stage, *which.values(), limit),
     )
 
 

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 
 from toolkit.core import paths
-from toolkit.core.arch import host_arch
+from toolkit.core.arch import Arch
 from toolkit.core.errors import UserError
 from toolkit.formats import elf
 
@@ -43,12 +43,13 @@ def name_of(name: str) -> str:
     return f"{_PROGRAM_SUITE}{own}" if name.startswith(PROGRAM) else own
 
 
-def checked(name: str) -> Path:
+def checked(name: str, arch: Arch) -> Path:
     """Return the folder of a suite or the file of a program that a path stands for.
 
-    Raises :class:`UserError` where it is no suite, or a program that a machine cannot run.
+    Raises :class:`UserError` where it is no suite, or a program that a machine of this architecture
+    cannot run.
     """
-    return _program(name) if name.startswith(PROGRAM) else _folder(name)
+    return _program(name, arch) if name.startswith(PROGRAM) else _folder(name)
 
 
 def _folder(name: str) -> Path:
@@ -66,7 +67,7 @@ def _folder(name: str) -> Path:
     return folder.resolve()
 
 
-def _program(name: str) -> Path:
+def _program(name: str, arch: Arch) -> Path:
     file = place(name)
     asked = f"--program {name.removeprefix(PROGRAM)}"
     try:
@@ -83,7 +84,7 @@ def _program(name: str) -> Path:
     if info.st_size > MAX_BYTES:
         raise UserError(f"{asked}: {file} is larger than {MAX_BYTES >> 20} MiB", hint="strip it")
     if head.startswith(elf.MAGIC):
-        machine, arch = elf.machine(head), host_arch()
+        machine = elf.machine(head)
         if machine not in arch.elf_machines:
             raise UserError(
                 f"{asked}: {file} is built for another architecture (ELF machine {machine}), and "

@@ -1,4 +1,4 @@
-"""What a folder says of one of the kernel's own suites: ``suite.yaml`` and ``allow.yaml``."""
+"""What a suite's folder says of it: its options, and of one of the kernel's own the manifests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from toolkit.core.arch import Arch
+from toolkit.core.model.kernel import Fragment
 from toolkit.core.model.series import KnownFailure
 from toolkit.formats import manifest
 from toolkit.formats.manifest import Manifest
+from toolkit.kernel.kconfig import parse_fragment
 
 NAME, ALLOW = "suite.yaml", "allow.yaml"
 
@@ -66,4 +69,16 @@ def allowed(folder: Path) -> tuple[KnownFailure, ...]:
             accel=entry.accel,
         )
         for entry in manifest.load(file, AllowManifest).allow
+    )
+
+
+def fragments(folder: Path, arch: Arch) -> tuple[Fragment, ...]:
+    """Return the options that a suite of ours asks for on any architecture, and on this one.
+
+    Raises :class:`UserError` for what is no option.
+    """
+    return tuple(
+        parse_fragment(file.read_text(), f"kselftests/{folder.name}/{file.name}")
+        for file in (folder / "config", folder / f"config.{arch.name}")
+        if file.exists()
     )

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BuildError, InfrastructureError, ToolFailedError, UserError
 from toolkit.core.model.kernel import Fragment, KernelBuild
@@ -28,7 +29,6 @@ from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, digest
 from toolkit.kernel.build_failure import explain_failure, refuse_strange
 from toolkit.kernel.kbuild import Builder, part_of
-from toolkit.kernel.kconfig import parse_fragment
 from toolkit.testing import in_tree_suites, outside_suites, suite_manifest, verdicts
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
@@ -61,19 +61,19 @@ class Suite:
         return any(each.options.get("CONFIG_KVM") in ("y", "m") for each in self.fragments)
 
 
-def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
+def find(folder: Path, name: str, tree: Callable[[], PatchedTree], arch: Arch) -> Suite:
     """Return the suite called ``name``, or ``upstream:TARGET`` for one of the kernel's own.
 
     It may be a path, too (:mod:`toolkit.testing.outside_suites`). ``tree`` is asked for only where
     one of the kernel's own has to be looked for. Raises :class:`UserError` listing what there is.
     """
     if outside_suites.is_path(name):
-        return _outside(name)
+        return _outside(name, arch)
     if name.startswith(in_tree_suites.PREFIX):
         target = in_tree_suites.resolve(tree(), name.removeprefix(in_tree_suites.PREFIX))
         name = in_tree_suites.suite_name(target)
     if (folder / name / suite_manifest.NAME).is_file():
-        return _carried(folder / name, tree())
+        return _carried(folder / name, tree(), arch)
     names = sorted(
         path.parent.name
         for path in (*folder.glob("*/Makefile"), *folder.glob(f"*/{suite_manifest.NAME}"))
@@ -82,8 +82,8 @@ def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
     if name in names:
         path = folder / name
         settings = _text(path / "settings")
-        fragment = parse_fragment(_text(path / "config"), f"kselftests/{name}/config")
-        return Suite(name, path, _timeout(settings, str(path / "settings")), (fragment,))
+        timeout = _timeout(settings, str(path / "settings"))
+        return Suite(name, path, timeout, suite_manifest.fragments(path, arch))
     if name.startswith(in_tree_suites.SUITE_PREFIX):
         return _upstream(tree(), in_tree_suites.of_suite(tree(), name))
     near = difflib.get_close_matches(name, names, n=1)
@@ -95,8 +95,8 @@ def find(folder: Path, name: str, tree: Callable[[], PatchedTree]) -> Suite:
     )
 
 
-def _outside(name: str) -> Suite:
-    path = outside_suites.checked(name)
+def _outside(name: str, arch: Arch) -> Suite:
+    path = outside_suites.checked(name, arch)
     config, settings = path / "config", path / "settings"  # of which a program has neither
     return Suite(
         name=outside_suites.name_of(name),
@@ -120,20 +120,19 @@ def _upstream(tree: PatchedTree, target: str) -> Suite:
     )
 
 
-def _carried(path: Path, tree: PatchedTree) -> Suite:
+def _carried(path: Path, tree: PatchedTree, arch: Arch) -> Suite:
     """Return one of the kernel's own with what the folder ``path`` says of it."""
     extra = suite_manifest.load(path)
     plain = _upstream(tree, in_tree_suites.resolve(tree, extra.upstream))
     settings = path / "settings"
-    config = parse_fragment(_text(path / "config"), f"kselftests/{path.name}/config")
     # Softly, too: what the tests need differs from kernel to kernel, as they do.
-    config = replace(config, soft=True)
+    own = (replace(each, soft=True) for each in suite_manifest.fragments(path, arch))
     return Suite(
         name=path.name,
         path=path,
         timeout=_timeout(_text(settings), str(settings)) if settings.exists() else plain.timeout,
         limit_of_tree=not settings.exists(),
-        fragments=(*plain.fragments, config),
+        fragments=(*plain.fragments, *own),
         target=plain.target,
         timeouts=extra.timeouts,
         allowed=suite_manifest.allowed(path),
@@ -291,7 +290,7 @@ class _Job:
 
     def install_launcher(self, folder: Path) -> None:
         """Build what starts each program of a suite into the suite's folder."""
-        argv = [self.builder.toolchain.name, "-static", "-O2", str(_LAUNCHER_SOURCE)]
+        argv = [*self.builder.toolchain.compiling, "-static", "-O2", str(_LAUNCHER_SOURCE)]
         argv += ["-o", str(folder / _LAUNCHER)]
         process.run(argv, deadline=self.deadline, inherit=process.CLEAN)
 
@@ -357,7 +356,7 @@ def _build_upstream(job: _Job, target: str, folder: Path, outside: Path | None =
             place.mkdir()
         results, sources = (objects, installed, included), (work.source(), work.folder / "upstream")
         places = _Places(results, sources, beside=(selftests,))
-        cc = job.builder.toolchain.name
+        cc = " ".join(job.builder.toolchain.compiling)
         argv = [*job.argv(objects), *in_tree_suites.arguments(selftests, target, included, cc)]
         argv += [f"KSFT={selftests}"] if outside else []
         try:

@@ -18,11 +18,11 @@ import platform
 import struct
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from toolkit.core.arch import Arch, host_arch
+from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.machine import Accelerator
@@ -41,10 +41,10 @@ _POLL = 0.05
 _STARTED = b"Linux version"
 # A kernel without a root file system ends so: init/do_mounts.c and init/main.c.
 _ENDED = (b"Unable to mount root fs", b"No working init found", b"Cannot open root device")
-_EXTENSIONS = {"kvm_amd": "svm", "kvm_intel": "vmx"}
 
-# linux/kvm.h: _IO(KVMIO, 0x00), which has answered the same since 2007.
+# linux/kvm.h: _IO(KVMIO, 0x00), which has answered the same since 2007, and _IO(KVMIO, 0x03).
 _GET_API_VERSION = 0xAE00
+_CHECK_EXTENSION = 0xAE03
 _API_VERSION = 12
 # linux/kvm.h: _IOWR(KVMIO, 0x05, struct kvm_cpuid2), whose fixed part is 8 bytes long.
 _GET_SUPPORTED_CPUID = 0xC008AE05
@@ -80,8 +80,10 @@ class Proof:
 # --- looking -----------------------------------------------------------------------------
 
 
-def look(device: Path = DEVICE, modules: Path = MODULES) -> Facts:
+def look(arch: Arch, device: Path = DEVICE, modules: Path = MODULES) -> Facts:
     """Return what the host reports of its KVM: device, nested parameter, offered CPU features."""
+    if arch.cross:
+        return Facts(f"this host's processor does not run {arch.name}")
     try:
         descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -96,22 +98,40 @@ def look(device: Path = DEVICE, modules: Path = MODULES) -> Facts:
     try:
         if version != _API_VERSION:
             return Facts(reason)
-        return _look_for_nesting(descriptor, device, modules)
+        if arch.kvm_modules:
+            return _look_for_nesting(descriptor, device, modules, dict(arch.kvm_modules))
+        return _ask_for_nesting(descriptor, device, arch)
     finally:
         os.close(descriptor)
 
 
-def _look_for_nesting(descriptor: int, device: Path, modules: Path) -> Facts:
-    parameters = nested_parameters(modules)
+def _ask_for_nesting(descriptor: int, device: Path, arch: Arch) -> Facts:
+    """Return the facts of a KVM that is no module and has a capability for what it can nest."""
+    if not arch.nested_capability:
+        return Facts("", "KVM", f"KVM on {arch.name} offers its guests no KVM of their own")
+    try:
+        offered = fcntl.ioctl(descriptor, _CHECK_EXTENSION, arch.nested_capability)
+    except OSError as error:
+        return Facts("", "KVM", f"{device} does not report its capabilities ({error.strerror})")
+    if offered:
+        return Facts("", "KVM with nesting")
+    return Facts("", "KVM", "nested virtualisation is off, or not in this kernel or processor")
+
+
+def _look_for_nesting(
+    descriptor: int, device: Path, modules: Path, extensions: Mapping[str, str]
+) -> Facts:
+    parameters = nested_parameters(modules, extensions)
     name = next(iter(parameters), "KVM")
     if not parameters:
-        fault = "neither kvm_amd nor kvm_intel shows a `nested` parameter under /sys"
+        vendors = " nor ".join(extensions)
+        fault = f"neither {vendors} shows a `nested` parameter under /sys"
         return Facts("", name, fault)
     on = [module for module, value in parameters.items() if value in ("1", "Y")]
     if not on:
         settings = ", ".join(f"{module}.nested={value}" for module, value in parameters.items())
         return Facts("", name, f"nested virtualisation is off ({settings})")
-    extension = _EXTENSIONS[on[0]]
+    extension = extensions[on[0]]
     try:
         offered = nested_extension(descriptor)
     except OSError as error:
@@ -128,10 +148,10 @@ def api_version(descriptor: int) -> int:
     return fcntl.ioctl(descriptor, _GET_API_VERSION, 0)
 
 
-def nested_parameters(modules: Path) -> dict[str, str]:
-    """Return the ``nested`` parameter of each of KVM's vendor modules that is loaded."""
+def nested_parameters(modules: Path, vendors: Iterable[str]) -> dict[str, str]:
+    """Return the ``nested`` parameter of each of KVM's ``vendors``' modules that is loaded."""
     parameters = {}
-    for name in _EXTENSIONS:
+    for name in vendors:
         try:
             parameters[name] = (modules / name / "parameters" / "nested").read_text().strip()
         except OSError:
@@ -162,23 +182,26 @@ def extension_in(table: bytes) -> str:
 # --- booting -----------------------------------------------------------------------------
 
 
-def boot_argv(binary: str, cpu: str, kernel: Path, serial: Path) -> list[str]:
+def boot_argv(binary: str, arch: Arch, kernel: Path, serial: Path, *, nested: bool) -> list[str]:
     """Return the command line of a machine that boots ``kernel`` to its end, which is a panic."""
+    cpu, board = kvm_words(arch, nested=nested)
+    machine = ",".join(filter(None, [arch.board, board]))
     return [
         *(binary, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-accel", "kvm", "-cpu", cpu, "-machine", "q35", "-smp", "2", "-m", "512M"),
+        *("-accel", "kvm", "-cpu", cpu, "-machine", machine, "-smp", "2", "-m", "512M"),
         # A file: QEMU in a container has been seen to write nothing to stdio.
         *("-serial", f"file:{str(serial).replace(',', ',,')}"),
-        *("-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"),
+        *("-kernel", str(kernel), "-append", f"console={arch.console} panic=-1"),
     ]
 
 
 def boot(
     binary: str,
-    cpu: str,
+    arch: Arch,
     kernel: Path,
     deadline: Deadline,
     *,
+    nested: bool,
     first_line: float = FIRST_LINE,
     silence: float = SILENCE,
 ) -> Proof:
@@ -189,7 +212,8 @@ def boot(
     with tempfile.TemporaryDirectory(prefix="toolkit-probe.") as name:
         serial, errors = Path(name) / "serial", Path(name) / "errors"
         with errors.open("wb") as log:
-            child = process.start(boot_argv(binary, cpu, kernel, serial), stdout=log, stderr=log)
+            argv = boot_argv(binary, arch, kernel, serial, nested=nested)
+            child = process.start(argv, stdout=log, stderr=log)
         size, last_output = 0, time.monotonic()
         try:
             while True:
@@ -239,16 +263,18 @@ def decide(
     :class:`InfrastructureError` for a KVM that was asked for and cannot do the job.
     """
     if want == "tcg":
-        return Accelerator("tcg", arch.tcg_cpu, "asked for")
+        return Accelerator("tcg", arch.tcg_cpu, "asked for", arch.tcg_board)
     fault = visible_fault(facts, nested=nested)
     if not fault and proof and not proof.fault:
         alone = "" if nested else ", and nothing needs KVM in the guest"
-        cpu = kvm_cpu(arch, nested=nested)
-        return Accelerator("kvm", cpu, f"{facts.detail}; a kernel boots under it{alone}")
+        cpu, board = kvm_words(arch, nested=nested)
+        return Accelerator("kvm", cpu, f"{facts.detail}; a kernel boots under it{alone}", board)
     fault = fault or (proof.fault if proof else "no kernel was at hand to prove it")
     if want == "kvm":
-        raise InfrastructureError(f"KVM cannot be used on this host: {fault}", hint=_hint(facts))
-    return Accelerator("tcg", arch.tcg_cpu, f"KVM cannot be used: {fault}")
+        raise InfrastructureError(
+            f"KVM cannot be used on this host: {fault}", hint=_hint(facts, arch)
+        )
+    return Accelerator("tcg", arch.tcg_cpu, f"KVM cannot be used: {fault}", arch.tcg_board)
 
 
 def visible_fault(facts: Facts, *, nested: bool) -> str:
@@ -258,19 +284,22 @@ def visible_fault(facts: Facts, *, nested: bool) -> str:
     return facts.unnested and f"a suite needs KVM in the guest, and {facts.unnested}"
 
 
-def kvm_cpu(arch: Arch, *, nested: bool) -> str:
-    """Return QEMU's -cpu for guests under KVM."""
-    return arch.kvm_cpu if nested else arch.kvm_cpu_unnested
+def kvm_words(arch: Arch, *, nested: bool) -> tuple[str, str]:
+    """Return QEMU's -cpu and further options of its -machine for guests under KVM."""
+    if nested:
+        return arch.kvm_cpu, arch.kvm_board
+    return arch.kvm_cpu_unnested, arch.kvm_board_unnested
 
 
-def _hint(facts: Facts) -> str:
+def _hint(facts: Facts, arch: Arch) -> str:
     others = "use --accel auto or --accel tcg, or a host"
+    if arch.cross:
+        return f"{others} of that architecture"
     if facts.fault:
         return f"{others} whose /dev/kvm you may open"
-    return (
-        f"{others} with nested virtualisation (kvm_amd.nested=1 or kvm_intel.nested=1) whose "
-        "/dev/kvm you may open"
-    )
+    how = " or ".join(f"{module}.nested=1" for module, _ in arch.kvm_modules)
+    nested = f"nested virtualisation ({how})" if how else "nested virtualisation"
+    return f"{others} with {nested} whose /dev/kvm you may open"
 
 
 def probe(
@@ -280,6 +309,7 @@ def probe(
     cache: Cache,
     deadline: Deadline,
     *,
+    arch: Arch,
     nested: bool,
     again: bool = False,
     facts: Facts | None = None,
@@ -291,25 +321,23 @@ def probe(
     remembered proof counts. Raises :class:`InfrastructureError` when ``want`` is kvm and KVM cannot
     do the job.
     """
-    arch = host_arch()
     if want == "tcg":
         return decide(want, Facts(""), None, arch, nested=nested), True
-    facts = facts or look()
+    facts = facts or look(arch)
     if visible_fault(facts, nested=nested):
         return decide(want, facts, None, arch, nested=nested), True
-    cpu = kvm_cpu(arch, nested=nested)
-    key = _key(binary, facts, cpu)
+    key = _key(binary, facts, *filter(None, kvm_words(arch, nested=nested)))
     if again:
         cache.discard("probe", key)
     proof, remembered = _remembered(cache, key), True
     if proof is None and kernel:
-        proof, remembered = boot(binary, cpu, kernel, deadline), False
+        proof, remembered = boot(binary, arch, kernel, deadline, nested=nested), False
         if proof.certain:
             _remember(cache, key, proof, deadline)
     return decide(want, facts, proof, arch, nested=nested), remembered
 
 
-def _key(binary: str, facts: Facts, cpu: str) -> str:
+def _key(binary: str, facts: Facts, *words: str) -> str:
     program = Path(binary).resolve()
     info = program.stat()
     return digest(
@@ -317,7 +345,7 @@ def _key(binary: str, facts: Facts, cpu: str) -> str:
         platform.release(),
         [str(program), info.st_size, info.st_mtime_ns],
         asdict(facts),
-        cpu,
+        *words,
     )
 
 

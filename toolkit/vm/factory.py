@@ -96,6 +96,15 @@ class MachineFactory:
         config = self.kernel.config.read_text()
         return working_at_a_time(self.image, self.accelerator.name, config)
 
+    def cannot_save(self) -> str:
+        """Return why no machine of this architecture can be saved, or ""."""
+        if self.arch.vmgenid:
+            return ""
+        return (
+            f"QEMU has no vmgenid for {self.arch.name}, by which a restored kernel knows to reseed "
+            "its random pool"
+        )
+
     def cache_keys(self) -> tuple[str, str]:
         """Return the keys of the machine that was booted and of the one with modules loaded."""
         spec = self.spec(Path(), {}, Path())
@@ -121,7 +130,7 @@ class MachineFactory:
             fw_cfg=fw_cfg,
             console_log=folder / snapshot.CONSOLE,
             qmp_socket=socket,
-            generation=str(uuid.uuid4()),
+            generation=str(uuid.uuid4()) if self.arch.vmgenid else "",
         )
 
     # --- the ways to a machine ---------------------------------------------------

@@ -13,13 +13,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.machine import GuestImage
 from toolkit.core.observer import Observer
 from toolkit.formats import manifest, yamlfile
 from toolkit.formats.manifest import Manifest
-from toolkit.host import apt
+from toolkit.host import apt, apt_lists
 from toolkit.host.cache import Cache, digest
 from toolkit.vm import initramfs, rootdisk
 from toolkit.vm.qemu_argv import NETDEV, SSH_GUEST_PORT
@@ -128,19 +129,22 @@ def locate(name_or_path: str, images: Path) -> Path:
     )
 
 
-def kernel_configs(name_or_path: str, images: Path, *, tiny: bool) -> list[Path]:
+def kernel_configs(name_or_path: str, images: Path, arch: Arch, *, tiny: bool) -> list[Path]:
     """Return the fragments of kernel options that an image needs.
 
     The first is what it needs to boot; with ``tiny`` there is also what makes a kernel of people
-    out of one that begins with everything off, where the image has such a file.
+    out of one that begins with everything off, where the image has such a file. Behind each comes
+    what this architecture adds, if anything.
     """
-    path = locate(name_or_path, images) / KERNEL_CONFIG
+    folder = locate(name_or_path, images)
+    path = folder / KERNEL_CONFIG
     if not path.is_file():
         raise UserError(
             f"the image has no {path}", hint="it lists the options that the image needs of a kernel"
         )
-    extra = path.with_name(TINY_CONFIG)
-    return [path, extra] if tiny and extra.is_file() else [path]
+    names = [KERNEL_CONFIG, *([TINY_CONFIG] if tiny else [])]
+    paths = [folder / each for name in names for each in (name, f"{name}.{arch.name}")]
+    return [path for path in paths if path.is_file()]
 
 
 # --- rendering: pure ---------------------------------------------------------------------
@@ -151,10 +155,13 @@ def templates(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.j2"))}
 
 
-def context(name: str, parsed: ImageManifest) -> dict[str, Any]:
+def context(name: str, parsed: ImageManifest, arch: Arch) -> dict[str, Any]:
     """Return the names that templates may use; vm-images/README.md lists them."""
     return {
         "name": name,
+        "arch": arch.name,
+        "board": arch.board,
+        "console": arch.console,
         "network": parsed.network.model_dump(),
         "fw_cfg_folder": FW_CFG_FOLDER,
         "ready": READY,
@@ -213,13 +220,21 @@ def render_profile(
 # --- building ----------------------------------------------------------------------------
 
 
-def read_manifest(name_or_path: str, images: Path, packages: Collection[str] = ()) -> ImageManifest:
+def read_manifest(
+    name_or_path: str, images: Path, arch: Arch, packages: Collection[str] = ()
+) -> ImageManifest:
     """Return what image.yaml says of an image, with further Debian ``packages``.
 
-    Raises :class:`UserError` for what is wrong with it, for what is no package's name, and for
-    packages in an image that takes none.
+    Raises :class:`UserError` for what is wrong with it, for what is no package's name, for
+    packages in an image that takes none, and for one that this host cannot make for ``arch``.
     """
     parsed = manifest.load(locate(name_or_path, images) / MANIFEST, ImageManifest)
+    if parsed.disk and arch.cross:
+        raise UserError(
+            f"the image {name_or_path} cannot be made for {arch.name} on this host: its packages' "
+            "own scripts would have to run",
+            hint="use one that lives in memory, such as --image minimal",
+        )
     for package in packages:
         if not re.fullmatch(_PACKAGE, package):
             raise UserError(f"{package!r} is no name of a Debian package")
@@ -242,6 +257,7 @@ def build_image(
     observer: Observer,
     deadline: Deadline,
     *,
+    arch: Arch,
     packages: Collection[str] = (),
 ) -> tuple[GuestImage, bool]:
     """Return the image with further ``packages``, and whether it was found in the cache.
@@ -252,15 +268,16 @@ def build_image(
     """
     folder = locate(name_or_path, images)
     name = folder.resolve().name
-    parsed = read_manifest(name_or_path, images, packages)
+    parsed = read_manifest(name_or_path, images, arch, packages)
     texts = templates(folder)
-    names = context(name, parsed)
+    names = context(name, parsed, arch)
     inputs: list[object] = [_BUILDER, name, parsed.model_dump(mode="json"), texts, names]
     if parsed.initramfs:
-        candidates = apt.candidates(parsed.initramfs.packages, cache, deadline)
+        lists = apt_lists.for_arch(arch, cache, deadline)
+        candidates = apt.candidates(parsed.initramfs.packages, cache, deadline, lists=lists)
         inputs.append([package.sha256 for package in candidates])
     elif parsed.disk:
-        suite = parsed.disk.suite or rootdisk.host_suite()
+        suite = parsed.disk.suite or apt_lists.host_suite()
         inputs.append(suite)
 
     def fill(target: Path) -> None:
@@ -268,7 +285,7 @@ def build_image(
         files = render_files(parsed, texts, names)
         profile = render_profile(parsed, texts, names)
         if parsed.initramfs:
-            paths = apt.fetch(candidates, cache, deadline)
+            paths = apt.fetch(candidates, cache, deadline, lists)
             content = _initramfs(parsed, parsed.initramfs, files, paths, deadline)
             (target / INITRD).write_bytes(content)
         elif parsed.disk:

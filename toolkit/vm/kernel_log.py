@@ -17,7 +17,6 @@ LEVELS = ("EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO")
 # init/main.c prints this, with pr_info(), after it has read the whole command line.
 STARTED = b" as init process"
 _QUIET = 4  # CONFIG_CONSOLE_LOGLEVEL_QUIET's default; any value there is refused
-_SERIAL = re.compile(r"ttyS0(,|$)")
 _NUMBER = re.compile(r"-?(0[xX][0-9a-fA-F]+|[0-9]+)")
 _QUOTED = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _OPTION = re.compile(r"^(CONFIG_\w+)=(.*)$", re.MULTILINE)
@@ -40,10 +39,11 @@ def parameters(words: Iterable[str]) -> Iterator[tuple[str, str | None]]:
         yield name.replace("-", "_"), value if equals else None
 
 
-def check(cmdline: Sequence[str], config: str | None = None) -> None:
+def check(cmdline: Sequence[str], config: str | None = None, *, console: str) -> None:
     """Raise :class:`UserError` for a command line, or configuration, that silences the console.
 
-    ``config`` is the kernel configuration's text, where there is one already.
+    ``config`` is the kernel configuration's text, where there is one already; ``console`` is the
+    serial line that the toolkit reads.
     """
     level, source = NEEDED, ""
     options = dict(_OPTION.findall(config)) if config is not None else {}
@@ -57,9 +57,10 @@ def check(cmdline: Sequence[str], config: str | None = None) -> None:
     ignored = False
     for name, value in parameters(cmdline):
         shown = name if value is None else f"{name}={value}"
-        if name == "console" and not _SERIAL.match(value or ""):
+        if name == "console" and (value or "").partition(",")[0] != console:
             raise UserError(
-                f"`{shown}` takes the console away from ttyS0, which the toolkit reads", hint=_HINT
+                f"`{shown}` takes the console away from {console}, which the toolkit reads",
+                hint=_HINT,
             )
         if name == "printk.devkmsg" and value == "off":
             raise UserError(f"`{shown}` keeps the toolkit's marks out of the log", hint=_HINT)

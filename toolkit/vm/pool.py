@@ -190,6 +190,8 @@ class MachinePool:
         self._prepared = True
         source = None
         try:
+            if self.snapshots and (why := self.factory.cannot_save()):
+                raise CannotSaveError(why)
             if self.snapshots:
                 source = self._with_modules(in_haste=in_haste)
         except CannotSaveError as error:

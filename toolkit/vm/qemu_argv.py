@@ -65,7 +65,7 @@ def _common(spec: MachineSpec, *, ssh_port: str) -> list[str]:
         *(spec.binary, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", _machine(spec), *_accel(accelerator), "-cpu", accelerator.cpu),
         *("-smp", str(spec.cpus), "-m", f"{spec.memory_mib}M"),
-        *("-device", f"vmgenid,guid={spec.generation}"),
+        *(("-device", f"vmgenid,guid={spec.generation}") if spec.generation else ()),
         *("-kernel", str(spec.kernel), "-append", " ".join(spec.cmdline)),
         # restrict=on: the guest reaches nothing, and only the forwarded port reaches it.
         *("-netdev", f"user,id={NETDEV},restrict=on,{forward}"),
@@ -91,7 +91,12 @@ def _common(spec: MachineSpec, *, ssh_port: str) -> list[str]:
 
 
 def _machine(spec: MachineSpec) -> str:
-    return f"{spec.machine_type},memory-backend=ram" if spec.memory else spec.machine_type
+    options = [
+        spec.machine_type,
+        spec.accelerator.board,
+        "memory-backend=ram" if spec.memory else "",
+    ]
+    return ",".join(filter(None, options))
 
 
 def _accel(accelerator: Accelerator) -> list[str]:

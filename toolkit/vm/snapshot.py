@@ -155,6 +155,7 @@ def booted_key(spec: MachineSpec, *, kernel: str, image: str, qemu: str) -> str:
             accelerator.cpu,
             accelerator.icount,
             host_cpu() if accelerator.name == "kvm" else "",
+            *([accelerator.board] if accelerator.board else []),
         ],
         list(spec.cmdline),
         image,

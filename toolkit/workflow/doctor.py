@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from importlib import resources
 from pathlib import Path
 
-from toolkit.core.arch import host_arch
+from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolMissingError, UserError
 from toolkit.core.paths import Paths
@@ -19,27 +18,9 @@ from toolkit.host.cache import Cache, check_path, why_unwritable
 from toolkit.kernel import toolchain
 from toolkit.kernel.kbuild import KERNEL
 from toolkit.vm import accelerator, qmp
+from toolkit.workflow import host_programs
 
 _NEEDED_BYTES = 8 << 30  # one base unpacked twice, one build folder, what it left in the store
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A program or file the toolkit needs, Debian's package for it, and what it is for."""
-
-    name: str
-    package: str
-    purpose: str
-    optional: bool = False
-
-    def found(self) -> str:
-        """Return where it is, or "" when the host lacks it."""
-        if self.name.startswith("/"):
-            return self.name if Path(self.name).exists() else ""
-        try:
-            return process.find(self.name, self.package)
-        except ToolMissingError:
-            return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +31,14 @@ class Finding:
     text: str
 
 
-def programs() -> tuple[Program, ...]:
-    """Return the list that ./bootstrap installs from."""
-    text = resources.files("toolkit.workflow").joinpath("host-programs.txt").read_text()
-    return tuple(_program(line) for line in text.splitlines() if line and line[0] != "#")
-
-
-def _program(line: str) -> Program:
-    name, package, purpose = line.split(None, 2)
-    return Program(name.removeprefix("?"), package, purpose, name.startswith("?"))
-
-
-def examine_accelerator(cache: Cache, deadline: Deadline, *, again: bool) -> Iterator[Finding]:
+def examine_accelerator(
+    arch: Arch, cache: Cache, deadline: Deadline, *, again: bool
+) -> Iterator[Finding]:
     """Yield which accelerator `--accel auto` would take, and why.
 
     Where KVM can run machines, but none with a KVM of their own, there are two. The proof that KVM
     can do the job needs a kernel to boot: the newest one that was built.
     """
-    arch = host_arch()
     try:
         binary = process.find(arch.qemu, arch.qemu_package)
     except ToolMissingError as error:
@@ -75,10 +46,18 @@ def examine_accelerator(cache: Cache, deadline: Deadline, *, again: bool) -> Ite
         return
     newest = cache.newest("build")
     kernel = newest / KERNEL if newest else None
-    facts = accelerator.look()
+    facts = accelerator.look(arch)
     for nested in (True, False):
         chosen, remembered = accelerator.probe(
-            "auto", binary, kernel, cache, deadline, nested=nested, again=again, facts=facts
+            "auto",
+            binary,
+            kernel,
+            cache,
+            deadline,
+            arch=arch,
+            nested=nested,
+            again=again,
+            facts=facts,
         )
         when = "remembered" if remembered else "tried just now"
         one = nested and (chosen.name == "kvm" or bool(facts.fault))
@@ -88,10 +67,13 @@ def examine_accelerator(cache: Cache, deadline: Deadline, *, again: bool) -> Ite
             return
 
 
-def examine_host(places: Paths) -> Iterator[Finding]:
-    """Yield a finding for each program, for the folders the toolkit writes to and for the disk."""
+def examine_host(places: Paths, arch: Arch) -> Iterator[Finding]:
+    """Yield a finding for each program, for the folders the toolkit writes to and for the disk.
+
+    The programs are those that kernels of this architecture need.
+    """
     lacking = []
-    for program in programs():
+    for program in host_programs.needed(arch):
         where = program.found()
         if not where and program.optional:
             text = f"{program.name}: not there, and optional ({program.purpose})"
@@ -125,16 +107,17 @@ def _examine_sandbox() -> Finding:
     return Finding(True, f"sandbox: {support.detail}: what a build runs is confined{kept}")
 
 
-def examine_toolchains(deadline: Deadline) -> Iterator[Finding]:
-    """Yield a finding for each toolchain that is here, and for clang where it is not.
+def examine_toolchains(arch: Arch, deadline: Deadline) -> Iterator[Finding]:
+    """Yield a finding for each toolchain for ``arch`` that is here, and for clang where it is not.
 
     What the default, gcc, lacks is among the programs of :func:`examine_host`.
     """
-    here = toolchain.installed()
+    here = toolchain.installed(arch.cross)
     for each in here:
         yield Finding(True, f"--toolchain {each.name}: {each.version(deadline)}")
-    if toolchain.CLANG not in here:
-        lacking = toolchain.CLANG.missing()
+    clang = replace(toolchain.CLANG, triplet=arch.cross)
+    if clang not in here:
+        lacking = clang.missing()
         command = toolchain.installing(list(lacking.values()))
         text = f"--toolchain clang: lacks {', '.join(lacking)}, and is optional"
         yield Finding(None, f"{text}; install: {command}")

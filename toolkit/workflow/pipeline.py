@@ -133,7 +133,7 @@ def _concluded(run: Run, result: RunResult, *, may_be_lost: bool = True) -> RunR
     reached = run.reached
     kernel, base = reached.kernel, reached.base
     if kernel and base and result.splats and result.verdict is not Verdict.INTERRUPTED:
-        splats = stacktrace.decode(result.splats, kernel, base, run.observer)
+        splats = stacktrace.decode(result.splats, kernel, base, run.observer, run.arch.cross)
         result = replace(result, splats=splats)
     evidence = [
         line for splat in result.splats for line in (splat.decoded or splat.text).split("\n")

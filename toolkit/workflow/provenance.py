@@ -28,7 +28,7 @@ def of(reached: Reached, request: Request) -> Environment:
         cpus=host.cpus,
         memory_mib=host.memory_mib,
         python=host.python,
-        architecture=platform.machine(),
+        architecture=request.arch.machine,
         toolchain=request.toolchain.name if request.toolchain and reached.compiler else "",
         compiler=reached.compiler,
         start=Path(request.start.name).name if config else "",

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.core import arch
 from toolkit.core.errors import UserError
 from toolkit.core.model.machine import Accelerator, GuestImage
 from toolkit.core.model.result import RunResult
@@ -43,7 +44,8 @@ BOOT_SECONDS = 120  # the script's limit for a machine, beyond the program's own
 # What a kernel says when it is not well, as the shell looks for it; formats.kernel_log knows more.
 _COMPLAINTS = (
     r"\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? (Kernel panic|BUG: |WARNING: |Oops: |kernel BUG at"
-    r"|general protection fault|INFO: task .* blocked for|rcu: INFO: |watchdog: BUG: )"
+    r"|general protection fault|Unable to handle kernel |Internal error: "
+    r"|INFO: task .* blocked for|rcu: INFO: |watchdog: BUG: )"
 )
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -195,6 +197,8 @@ def _overlay(
 
 def _names(result: RunResult, kit: Kit, leaf: Leaf, program: TestProgram) -> dict[str, Any]:
     image, seconds = kit.bundle.image, round(program.timeout) or _UNLIMITED
+    target, chosen = arch.parse(kit.bundle.arch), kit.accelerator
+    kvm_board = chosen.board if chosen.name == "kvm" else target.kvm_board_unnested
     cmdline = (*image.cmdline, *kit.append, "rdinit=/reproduce/init")
     return {
         "leaf": visible(leaf.id),
@@ -210,7 +214,9 @@ def _names(result: RunResult, kit: Kit, leaf: Leaf, program: TestProgram) -> dic
         "mark": MARK,
         "complaints": _COMPLAINTS,
         "binary": shlex.quote(kit.binary),
-        "accelerator": kit.accelerator.name,
+        "accelerator": chosen.name,
+        "tcg": (target.tcg_cpu, _machine(image, target.tcg_board)),
+        "kvm": (target.kvm_cpu, _machine(image, kvm_board)),
         "options": _wrapped(shlex.join(_options(image))),
         "cmdline": shlex.quote(" ".join(cmdline)),
         "image": image.name,
@@ -221,18 +227,22 @@ def _names(result: RunResult, kit: Kit, leaf: Leaf, program: TestProgram) -> dic
     }
 
 
+def _machine(image: GuestImage, board: str) -> str:
+    return ",".join(filter(None, [image.machine_type, board]))
+
+
 def _options(image: GuestImage) -> list[str]:
     """Return QEMU's options that do not depend on the host: the machine as it was in the run."""
     return [
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-machine", image.machine_type, "-smp", str(image.cpus), "-m", f"{image.memory_mib}M"),
+        *("-smp", str(image.cpus), "-m", f"{image.memory_mib}M"),
         *("-netdev", f"user,id={NETDEV},restrict=on"),
         *image.devices,
     ]
 
 
 def _wrapped(line: str) -> str:
-    return re.sub(r" (?=-(machine|netdev|device) )", " \\\n    ", line)
+    return re.sub(r" (?=-(smp|netdev|device) )", " \\\n    ", line)
 
 
 def _render(name: str, names: Mapping[str, Any]) -> str:

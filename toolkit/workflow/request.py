@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from toolkit.core.arch import Arch, host_arch
 from toolkit.core.model.kernel import Fragment
 from toolkit.host import limits
 from toolkit.kernel.starting_config import TINY, StartingConfig
@@ -24,6 +25,7 @@ class Request:
     series_version: int | None = None  # of what a thread holds; None: the newest
     kernel: str = DEFAULT_KERNEL
     suites: tuple[str, ...] = ()  # empty: those the series names
+    arch: Arch = field(default_factory=host_arch)  # of kernel and guest
     image: str = DEFAULT_IMAGE
     packages: tuple[str, ...] = ()  # further Debian packages in the image
     start: StartingConfig = TINY  # what the configuration begins with

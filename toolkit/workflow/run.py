@@ -15,8 +15,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from toolkit.core.arch import host_arch
 from toolkit.core.deadline import Deadline
+from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
 from toolkit.core.model.machine import Accelerator, GuestImage
 from toolkit.core.model.series import PatchedTree, PatchSeries
@@ -67,12 +67,12 @@ class Run:
         make_pool: MakeMachines = MachinePool,
         origin: Run | None = None,
     ) -> None:
-        kernel_log.check(request.append)
+        kernel_log.check(request.append, console=request.arch.console)
         self.request, self.paths = request, paths
         self.folder, self.observer = folder, observer
         self.result_cache = result_cache
         self.stages = StageLog(observer)
-        self.arch = host_arch()
+        self.arch = request.arch
         self.cache: Cache
         self.deadline: Deadline
         self.builder: Builder
@@ -95,6 +95,10 @@ class Run:
     def _saved(self, folder: Path) -> Reached:
         """Return the results of the stages up to the built selftests."""
         saved = saved_build.load(folder)
+        if saved.arch != self.arch.name:
+            raise UserError(
+                f"{folder} holds a build for {saved.arch}", hint=f"add --arch {saved.arch}"
+            )
         (self.folder / "kernel.config").write_text(saved.kernel.config.read_text())
         return Reached(
             base=saved.base,
@@ -111,7 +115,8 @@ class Run:
 
     def bundle(self) -> Bundle:
         """Return what has been built, to be saved; builds what is missing."""
-        return Bundle(self.kernel, self.image, self.built_suites, self.base, self.series)
+        made = self.kernel, self.image, self.built_suites, self.base, self.series
+        return Bundle(*made, arch=self.arch.name)
 
     # --- what is built -----------------------------------------------------------------
 
@@ -119,7 +124,7 @@ class Run:
     def base(self) -> KernelBase:
         """The unpacked kernel source."""
         if (base := self._reached.base) is None:
-            stage_work.require_toolchain(self.request)
+            stage_work.require_programs(self.request)
             asked = Asked.of(self.request, self.paths)
             work = partial(stage_work.fetch, asked, self.cache, self.observer, self.deadline)
             base = self.stages.run("fetch", work)
@@ -263,7 +268,8 @@ class Run:
     def factory(self) -> MachineFactory:
         """What makes machines with all of this."""
         kernel, image, chosen = self.kernel, self.image, self.accelerator
-        kernel_log.check((*image.cmdline, *self.request.append), kernel.config.read_text())
+        cmdline, config = (*image.cmdline, *self.request.append), kernel.config.read_text()
+        kernel_log.check(cmdline, config, console=self.arch.console)
         return MachineFactory(
             arch=self.arch,
             cache=self.cache,

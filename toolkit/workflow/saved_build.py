@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.core.arch import X86_64
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import KernelBase, KernelBuild
 from toolkit.core.model.machine import GuestImage
@@ -35,6 +36,7 @@ class Bundle:
     base: KernelBase
     series: PatchSeries | None
     version: int = VERSION
+    arch: str = X86_64.name  # what older ones were made for
 
 
 def _adapter() -> TypeAdapter[Bundle]:

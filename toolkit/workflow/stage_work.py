@@ -31,7 +31,7 @@ from toolkit.report import history
 from toolkit.series import patching
 from toolkit.testing import in_tree_suites, program_names, suites
 from toolkit.vm import accelerator, image, qemu_argv
-from toolkit.workflow import base_choice
+from toolkit.workflow import base_choice, host_programs
 from toolkit.workflow.base_choice import Asked
 from toolkit.workflow.request import Request
 
@@ -105,7 +105,7 @@ def wanted_suites(
     names = request.suites or (series.suites if series else ())
     if not names and series and (names := in_tree_suites.touched(tree())):
         observer.notice(f"the series changes tests of the kernel tree: running {', '.join(names)}")
-    wanted = tuple(suites.find(paths.suites, name, tree) for name in names)
+    wanted = tuple(suites.find(paths.suites, name, tree, request.arch) for name in names)
     called = [suite.name for suite in wanted]
     if twice := next((name for name in called if called.count(name) > 1), ""):
         raise UserError(f"two suites are called {twice}", hint="name each once, or rename one")
@@ -117,11 +117,12 @@ def fragments(
     request: Request, paths: Paths, wanted: Sequence[suites.Suite], series: PatchSeries | None
 ) -> tuple[Fragment, ...]:
     """Return the options of image, suites, series, caller and coverage, in this order."""
-    image.read_manifest(request.image, paths.images, request.packages)  # refused before a build
+    # Refused before a build.
+    image.read_manifest(request.image, paths.images, request.arch, request.packages)
     tiny = request.start == starting_config.TINY
     asked = [
         kconfig.parse_fragment(path.read_text(), f"image {request.image}")
-        for path in image.kernel_configs(request.image, paths.images, tiny=tiny)
+        for path in image.kernel_configs(request.image, paths.images, request.arch, tiny=tiny)
     ]
     asked += [each for suite in wanted for each in suite.fragments]
     if series and series.kconfig:
@@ -132,9 +133,13 @@ def fragments(
     return tuple(asked)
 
 
-def require_toolchain(request: Request) -> None:
-    """Raise :class:`InfrastructureError` without what compiles, before anything takes long."""
+def require_programs(request: Request) -> None:
+    """Raise :class:`InfrastructureError` without what compiles, before anything takes long.
+
+    For another architecture than the host's that is also what links its programs and boots it.
+    """
     if request.toolchain:
+        host_programs.require(request.arch)
         request.toolchain.require()
 
 
@@ -203,7 +208,13 @@ def make_image(
 ) -> tuple[GuestImage, bool, str]:
     """Make the guest's user land, with as much memory as the suites need."""
     made, cached = image.build_image(
-        request.image, paths.images, cache, observer, deadline, packages=request.packages
+        request.image,
+        paths.images,
+        cache,
+        observer,
+        deadline,
+        arch=request.arch,
+        packages=request.packages,
     )
     memory = max([made.memory_mib, *(suite.memory_mib for suite in wanted)])
     return replace(made, memory_mib=memory), cached, made.name
@@ -220,7 +231,9 @@ def choose_accelerator(
     asking = deadline.sooner(_VERSION_SECONDS)
     version = qemu_argv.parse_version(process.run([binary, "--version"], deadline=asking).text)
     limit = deadline.sooner(PROBE_SECONDS)
-    chosen, cached = accelerator.probe(name, binary, kernel.image, cache, limit, nested=nested)
+    chosen, cached = accelerator.probe(
+        name, binary, kernel.image, cache, limit, arch=arch, nested=nested
+    )
     return (chosen, version), cached, chosen.name
 
 

@@ -118,3 +118,16 @@ def test_a_script_that_fails_is_told_and_costs_nothing(
     notices = Notices()
     assert stacktrace.decode([a_result.PANIC], kernel, base, notices) == (a_result.PANIC,)
     assert "exited with 3" in notices.said[0]
+
+
+def test_binutils_of_another_architecture_read_what_the_linker_wrote(
+    base: KernelBase, kernel: KernelBuild
+) -> None:
+    script = base.path / stacktrace.SCRIPT
+    script.write_text('echo "$CROSS_COMPILE $1" >"$(dirname "$0")/called"\n' + SCRIPT)
+    stacktrace.decode([a_result.WARNING], kernel, base, Silent(), "aarch64-linux-gnu")
+    called = base.path / "scripts/called"
+    assert called.read_text() == f"aarch64-linux-gnu- {kernel.image}\n"
+    (kernel.path / "vmlinux").write_bytes(b"ELF")
+    stacktrace.decode([a_result.WARNING], kernel, base, Silent())
+    assert called.read_text() == f" {kernel.path}/vmlinux\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fake_tree import make_base, soon
+from toolkit.core.arch import X86_64
 from toolkit.core.errors import InfrastructureError, UserError
 from toolkit.host import apt
 from toolkit.host.apt import Member, Package
@@ -64,7 +65,7 @@ def test_the_nearest_word_is_named() -> None:
 def archive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have an apt with the configurations of Linux 6.12."""
 
-    def candidates(names: list[str], *_: object) -> tuple[Package, ...]:
+    def candidates(names: list[str], *_: object, lists: object) -> tuple[Package, ...]:
         if names != ["linux-config-6.12"]:
             raise InfrastructureError("apt has no package")
         return (Package(names[0], "6.12.117-1", "amd64", "0" * 64),)
@@ -95,7 +96,9 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_distribution_s_comes_out_of_its_package(tmp_path: Path, word: str, text: str) -> None:
     base = make_base(tmp_path / "tree")  # 6.12.117
-    start = starting_config.fetched(starting_config.parse(word), base, Cache(tmp_path), soon())
+    start = starting_config.fetched(
+        starting_config.parse(word), base, X86_64, Cache(tmp_path), soon()
+    )
     assert start == StartingConfig(word, text)
 
 
@@ -104,15 +107,15 @@ def test_what_apt_does_not_have_is_said_with_what_there_is(tmp_path: Path) -> No
     base = make_base(tmp_path / "tree")
     cache = Cache(tmp_path)
     with pytest.raises(UserError, match="has no configuration 'cloud'") as caught:
-        starting_config.fetched(starting_config.parse("distro:cloud"), base, cache, soon())
+        starting_config.fetched(starting_config.parse("distro:cloud"), base, X86_64, cache, soon())
     assert "distro:amd64, distro:cloud-amd64, distro:rt-amd64" in caught.value.hint
     other = make_base(tmp_path / "other", Makefile="VERSION = 6\n")
     other = type(base)(base.name, "6.11.3", other.path, other.key)
     with pytest.raises(UserError, match=r"apt has no linux-config-6\.11"):
-        starting_config.fetched(starting_config.parse("distro"), other, cache, soon())
+        starting_config.fetched(starting_config.parse("distro"), other, X86_64, cache, soon())
 
 
 def test_all_others_are_what_they_are_already(tmp_path: Path) -> None:
     base = make_base(tmp_path / "tree")
     for start in (TINY, StartingConfig("defconfig"), StartingConfig("x", CONFIG)):
-        assert starting_config.fetched(start, base, Cache(tmp_path), soon()) == start
+        assert starting_config.fetched(start, base, X86_64, Cache(tmp_path), soon()) == start

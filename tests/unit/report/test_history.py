@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import platform
 import sqlite3
 import subprocess
 import sys
@@ -37,7 +38,35 @@ def test_runs_come_in_their_order(database: Path) -> None:
         (Verdict.FAIL, 3, 61),
     ]
     assert [str(entry.folder) for entry in history.runs(database, limit=1)] == ["/runs/three"]
-    assert len(history.runs(database, limit=10, series="iosignalfd/v4")) == 2
+    assert len(history.runs(database, limit=10, which=history.Which("iosignalfd/v4"))) == 2
+
+
+def test_runs_of_another_architecture_are_told_apart(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    own = a_result.passed()
+    for machine in ("aarch64", "x86_64", "riscv64"):
+        environment = dataclasses.replace(own.environment, architecture=machine)
+        result = dataclasses.replace(own, environment=environment)
+        history.record(database, result, Path("/runs") / machine)
+
+    def of(architecture: str | None) -> list[str]:
+        which = history.Which("iosignalfd/v4", architecture)
+        points = history.leaf_points(database, LEAF, limit=10, which=which)
+        stages = history.stage_points(database, "build", limit=10, which=which)
+        entries = history.runs(database, limit=10, which=which)
+        names = [entry.folder.name for entry in entries]
+        assert names == [point.folder.name for point in points]
+        assert names == [point.folder.name for point in stages]
+        return names
+
+    assert of("arm64") == ["aarch64"]
+    assert of("x86_64") == ["one", "two", "x86_64"]
+    assert of("riscv64") == ["riscv64"]
+    assert of(None) == ["one", "two", "aarch64", "x86_64", "riscv64"]
+    releases = [entry.release for entry in history.runs(database, limit=10)]
+    assert releases[-3:] == [f"{own.release} arm64", own.release, f"{own.release} riscv64"]
 
 
 def test_a_leaf_is_followed_over_runs(database: Path) -> None:
@@ -48,7 +77,7 @@ def test_a_leaf_is_followed_over_runs(database: Path) -> None:
         ("pass", False),
     ]
     assert [point.series for point in points] == ["iosignalfd/v4", "iosignalfd/v4", "other/v1"]
-    assert len(history.leaf_points(database, LEAF, limit=10, series="other/v1")) == 1
+    assert len(history.leaf_points(database, LEAF, limit=10, which=history.Which("other/v1"))) == 1
 
 
 def test_a_program_takes_as_long_as_its_cases_did_when_it_last_ran(database: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.unit.fake_tree import make_base, soon
 from tests.unit.testing.test_suites import GOOD, LIB_MK, MAKEFILE, Shop, no_tree, patched
 from toolkit.core import paths
+from toolkit.core.arch import X86_64
 from toolkit.core.errors import UserError
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import BuiltSuite
@@ -54,7 +55,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def build(shop: Shop, name: str, tree: PatchedTree) -> tuple[BuiltSuite, bool]:
-    suite = suites.find(shop.folder, name, no_tree)
+    suite = suites.find(shop.folder, name, no_tree, X86_64)
     return suites.build(shop.builder, suite, tree, shop.kernel, log=shop.log, deadline=soon())
 
 
@@ -65,13 +66,13 @@ def test_a_folder_is_a_suite(own: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(own.parent)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in (str(own), "./my-suite", "../home/my-suite/", "~/my-suite"):
-        suite = suites.find(tmp_path, name, no_tree)
+        suite = suites.find(tmp_path, name, no_tree, X86_64)
         assert (suite.name, suite.path, suite.timeout) == ("my-suite", own, 7)
         assert [(dict(each.options), each.soft) for each in suite.fragments] == [
             ({"CONFIG_A": "y"}, True)
         ]
     monkeypatch.chdir(own)
-    assert suites.find(tmp_path, ".", no_tree).name == "my-suite"
+    assert suites.find(tmp_path, ".", no_tree, X86_64).name == "my-suite"
 
 
 def test_it_is_built_as_one_of_the_tree_s_own(own: Path, tmp_path: Path, tree: PatchedTree) -> None:
@@ -125,7 +126,7 @@ def test_what_is_no_suite(
     Path("other/Makefile").write_text("all:\n\ttrue\n")
     Path("a b/Makefile").write_text("include ../lib.mk\n")
     with pytest.raises(UserError) as caught:
-        suites.find(tmp_path, name, no_tree)
+        suites.find(tmp_path, name, no_tree, X86_64)
     assert what in caught.value.what
     assert caught.value.hint
 
@@ -158,7 +159,7 @@ def test_one_program_is_a_suite_of_its_own(tmp_path: Path, tree: PatchedTree) ->
 def test_a_binary_of_this_architecture(tmp_path: Path) -> None:
     path = tmp_path / "check"
     path.symlink_to(sys.executable)
-    assert suites.find(tmp_path, f"program:{path}", no_tree).name == "program-check"
+    assert suites.find(tmp_path, f"program:{path}", no_tree, X86_64).name == "program-check"
 
 
 def test_the_machine_of_a_file_is_read_in_either_order() -> None:
@@ -187,7 +188,7 @@ def test_what_a_machine_cannot_run(
         path.write_bytes(content)
         path.chmod(mode)
     with pytest.raises(UserError) as caught:
-        suites.find(tmp_path, f"program:{path}", no_tree)
+        suites.find(tmp_path, f"program:{path}", no_tree, X86_64)
     assert what in caught.value.what
     assert caught.value.what.startswith(f"--program {path}")
     assert caught.value.hint
@@ -198,7 +199,7 @@ def test_a_folder_is_no_program(tmp_path: Path) -> None:
         if path != tmp_path:
             os.mkfifo(path, 0o755)
         with pytest.raises(UserError, match="is no file"):
-            suites.find(tmp_path, f"program:{path}", no_tree)
+            suites.find(tmp_path, f"program:{path}", no_tree, X86_64)
 
 
 # --- what takes them ----------------------------------------------------------------------
@@ -206,7 +207,7 @@ def test_a_folder_is_no_program(tmp_path: Path) -> None:
 
 def test_names_of_programs_are_known_before_the_build(own: Path, tmp_path: Path) -> None:
     names = (str(own), script(tmp_path / "check.sh"))
-    wanted = [suites.find(tmp_path, name, no_tree) for name in names]
+    wanted = [suites.find(tmp_path, name, no_tree, X86_64) for name in names]
     program_names.check(("good", "check*"), wanted, no_tree)
     with pytest.raises(UserError, match="can be called 'other'"):
         program_names.check(("other",), wanted, no_tree)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fake_tree import make_base, soon
-from toolkit.core.arch import X86_64
+from toolkit.core.arch import ARM64, X86_64
 from toolkit.core.errors import BuildError, UserError
 from toolkit.core.model.kernel import KernelBuild
 from toolkit.core.model.result import Verdict
@@ -19,7 +19,7 @@ from toolkit.core.observer import Silent
 from toolkit.formats import elf
 from toolkit.formats.manifest import Manifest, load
 from toolkit.host.cache import Cache
-from toolkit.kernel import worktree
+from toolkit.kernel import kconfig, worktree
 from toolkit.kernel.kbuild import Builder
 from toolkit.kernel.toolchain import CLANG
 from toolkit.testing import in_tree_suites, suites, verdicts
@@ -70,38 +70,52 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_reads_config_and_settings(folder: Path) -> None:
-    suite = suites.find(folder, "kvm", no_tree)
+    suite = suites.find(folder, "kvm", no_tree, X86_64)
     assert suite.timeout == 90
     (fragment,) = suite.fragments
     assert fragment.options == {"CONFIG_KVM": "m"}
     assert fragment.origin == "kselftests/kvm/config"
     assert not fragment.soft
     assert suite.kvm
-    assert not suites.find(folder, "net", no_tree).kvm
+    assert not suites.find(folder, "net", no_tree, X86_64).kvm
 
 
 def test_a_suite_without_them_has_the_kernels_timeout(folder: Path) -> None:
-    suite = suites.find(folder, "net", no_tree)
+    suite = suites.find(folder, "net", no_tree, X86_64)
     assert suite.timeout == 45
-    assert suite.fragments[0].options == {}
+    assert suite.fragments == ()
+
+
+def test_what_an_architecture_adds(folder: Path) -> None:
+    (folder / "net/config").write_text("CONFIG_VETH=y\n")
+    (folder / "net/config.arm64").write_text("CONFIG_KVM=y\n")
+    (folder / "net/config.x86_64").write_text("CONFIG_KVM_AMD=m\n")
+    suite = suites.find(folder, "net", no_tree, ARM64)
+    merged = kconfig.merge(suite.fragments)
+    assert merged == {
+        "CONFIG_VETH": ("y", "kselftests/net/config"),
+        "CONFIG_KVM": ("y", "kselftests/net/config.arm64"),
+    }
+    assert suite.kvm
+    assert not suites.find(folder, "net", no_tree, X86_64).kvm
 
 
 def test_an_unknown_suite_names_the_nearest_or_all(folder: Path) -> None:
     with pytest.raises(UserError) as caught:
-        suites.find(folder, "kvn", no_tree)
+        suites.find(folder, "kvn", no_tree, X86_64)
     assert caught.value.hint == "did you mean kvm?"
     with pytest.raises(UserError) as caught:
-        suites.find(folder, "lib", no_tree)
+        suites.find(folder, "lib", no_tree, X86_64)
     assert "kvm, net; upstream:TARGET" in caught.value.hint
 
 
 def test_a_timeout_of_zero_is_no_limit_and_nonsense_is_refused(folder: Path) -> None:
     (folder / "kvm/settings").write_text("timeout=0\n")
-    assert suites.find(folder, "kvm", no_tree).timeout == 0
+    assert suites.find(folder, "kvm", no_tree, X86_64).timeout == 0
     for nonsense in ("soon", "-1", "nan", "1e400"):
         (folder / "kvm/settings").write_text(f"# slow\ntimeout={nonsense}\n")
         with pytest.raises(UserError, match=f"settings:2: timeout is '{nonsense}'"):
-            suites.find(folder, "kvm", no_tree)
+            suites.find(folder, "kvm", no_tree, X86_64)
 
 
 def test_a_source_shared_by_a_link_counts_as_the_suites_own(folder: Path) -> None:
@@ -134,19 +148,19 @@ def tree(tmp_path: Path) -> PatchedTree:
 
 def test_a_target_of_the_tree_is_a_suite(folder: Path, tree: PatchedTree) -> None:
     for name in ("upstream:deep/good", "upstream:good", "upstream-deep-good"):
-        suite = suites.find(folder, name, lambda: tree)
+        suite = suites.find(folder, name, lambda: tree, X86_64)
         assert (suite.name, suite.target) == ("upstream-deep-good", "deep/good")
         assert (suite.timeout, suite.path) == (7, None)
         assert [each.soft for each in suite.fragments] == [True]
     with pytest.raises(UserError, match="'bad' is none of the selftests"):
-        suites.find(folder, "upstream-bad", lambda: tree)
+        suites.find(folder, "upstream-bad", lambda: tree, X86_64)
 
 
 def test_a_folder_may_carry_more_for_it(folder: Path, tree: PatchedTree) -> None:
     carried = folder / "upstream-deep-good"
     carried.mkdir()
     (carried / "suite.yaml").write_text("upstream: deep/good\ntimeouts: {'b*': 9}\nmemory-mib: 5\n")
-    suite = suites.find(folder, "upstream:good", lambda: tree)
+    suite = suites.find(folder, "upstream:good", lambda: tree, X86_64)
     assert (suite.timeout, suite.path, suite.allowed) == (7, carried, ())
     (carried / "settings").write_text("timeout=70\n")
     (carried / "config").write_text("CONFIG_B=m\n")
@@ -154,7 +168,7 @@ def test_a_folder_may_carry_more_for_it(folder: Path, tree: PatchedTree) -> None
         "allow:\n- {test: good, reason: why}\n"
         "- {test: broken/*, reason: how, action: skip, accel: tcg}\n"
     )
-    suite = suites.find(folder, "upstream-deep-good", lambda: tree)
+    suite = suites.find(folder, "upstream-deep-good", lambda: tree, X86_64)
     assert (suite.timeout, suite.timeouts, suite.memory_mib) == (70, {"b*": 9}, 5)
     assert [dict(each.options) for each in suite.fragments] == [
         {"CONFIG_A": "y", "CONFIG_B": "y"},
@@ -167,7 +181,7 @@ def test_a_folder_may_carry_more_for_it(folder: Path, tree: PatchedTree) -> None
     )
     (carried / "allow.yaml").write_text("allow:\n- {test: good, raeson: why}\n")
     with pytest.raises(UserError, match=r"allow.yaml:2: unknown key 'raeson'") as caught:
-        suites.find(folder, "upstream-deep-good", lambda: tree)
+        suites.find(folder, "upstream-deep-good", lambda: tree, X86_64)
     assert "did you mean 'reason'?" in caught.value.hint
 
 
@@ -189,7 +203,7 @@ class Shop(Silent):
         self.heard.append(text)
 
     def build(self, tree: PatchedTree) -> tuple[BuiltSuite, bool]:
-        suite = suites.find(self.folder, "upstream:good", lambda: tree)
+        suite = suites.find(self.folder, "upstream:good", lambda: tree, X86_64)
         suite = dataclasses.replace(suite, timeouts={"b*": 9})
         return suites.build(self.builder, suite, tree, self.kernel, log=self.log, deadline=soon())
 

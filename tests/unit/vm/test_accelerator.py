@@ -1,3 +1,4 @@
+import functools
 import os
 import struct
 from pathlib import Path
@@ -9,7 +10,7 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import DeadlineError, InfrastructureError
 from toolkit.host.cache import Cache
 from toolkit.vm import accelerator
-from toolkit.vm.accelerator import Facts, Proof, boot, decide, look, probe
+from toolkit.vm.accelerator import Facts, Proof, boot, decide, look
 
 GOOD = Facts("", "kvm_amd with nested SVM")
 PLAIN = Facts("", "kvm_amd", "nested virtualisation is off (kvm_amd.nested=0)")
@@ -18,6 +19,9 @@ PANIC = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-blo
 
 def soon() -> Deadline:
     return Deadline.after(30)
+
+
+probe = functools.partial(accelerator.probe, arch=X86_64)
 
 
 def fake_qemu(folder: Path, body: str) -> str:
@@ -98,11 +102,11 @@ def sysfs(folder: Path, module: str, value: str) -> Path:
 
 
 def test_no_device(tmp_path: Path) -> None:
-    assert "No such file" in look(tmp_path / "kvm", tmp_path).fault
+    assert "No such file" in look(X86_64, tmp_path / "kvm", tmp_path).fault
 
 
 def test_a_device_that_is_no_kvm(tmp_path: Path) -> None:
-    facts = look(Path("/dev/null"), sysfs(tmp_path, "kvm_amd", "1"))
+    facts = look(X86_64, Path("/dev/null"), sysfs(tmp_path, "kvm_amd", "1"))
     assert facts.fault == "/dev/null is no KVM (Inappropriate ioctl for device)"
 
 
@@ -115,23 +119,23 @@ def some_kvm(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_another_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerator, "api_version", lambda descriptor: 11)
-    assert "has version 11 of KVM's interface" in look(Path("/dev/null"), tmp_path).fault
+    assert "has version 11 of KVM's interface" in look(X86_64, Path("/dev/null"), tmp_path).fault
 
 
 def test_device_without_module_parameters(some_kvm: Path, tmp_path: Path) -> None:
-    facts = look(some_kvm, tmp_path)
+    facts = look(X86_64, some_kvm, tmp_path)
     assert (facts.fault, facts.detail) == ("", "KVM")
     assert "`nested` parameter" in facts.unnested
 
 
 @pytest.mark.parametrize(("module", "value"), [("kvm_amd", "0"), ("kvm_intel", "N")])
 def test_nested_off(some_kvm: Path, tmp_path: Path, module: str, value: str) -> None:
-    facts = look(some_kvm, sysfs(tmp_path, module, value))
+    facts = look(X86_64, some_kvm, sysfs(tmp_path, module, value))
     assert facts == Facts("", module, f"nested virtualisation is off ({module}.nested={value})")
 
 
 def test_features_that_are_not_reported(some_kvm: Path, tmp_path: Path) -> None:
-    facts = look(some_kvm, sysfs(tmp_path, "kvm_amd", "1"))
+    facts = look(X86_64, some_kvm, sysfs(tmp_path, "kvm_amd", "1"))
     assert (facts.fault, facts.detail) == ("", "kvm_amd")
     assert "does not report its CPU features" in facts.unnested
 
@@ -141,9 +145,9 @@ def test_offered_extension_is_believed_only_if_it_fits(
 ) -> None:
     modules = sysfs(tmp_path, "kvm_intel", "Y")
     monkeypatch.setattr(accelerator, "nested_extension", lambda descriptor: "vmx")
-    assert look(some_kvm, modules) == Facts("", "kvm_intel with nested VMX")
+    assert look(X86_64, some_kvm, modules) == Facts("", "kvm_intel with nested VMX")
     monkeypatch.setattr(accelerator, "nested_extension", lambda descriptor: "")
-    facts = look(some_kvm, modules)
+    facts = look(X86_64, some_kvm, modules)
     assert facts == Facts(
         "", "kvm_intel", "KVM offers its guests no vmx though kvm_intel.nested is on"
     )
@@ -172,7 +176,7 @@ def test_a_kernel_that_reaches_its_end(tmp_path: Path) -> None:
     binary = fake_qemu(
         tmp_path, f'echo "Linux version 6.12" >"$serial"; echo "{PANIC}" >>"$serial"; sleep 60\n'
     )
-    assert boot(binary, "host", tmp_path / "kernel", soon()) == Proof("")
+    assert boot(binary, X86_64, tmp_path / "kernel", soon(), nested=True) == Proof("")
 
 
 def test_qemu_that_gives_up_on_a_register(tmp_path: Path) -> None:
@@ -181,14 +185,14 @@ def test_qemu_that_gives_up_on_a_register(tmp_path: Path) -> None:
         "echo 'qemu: error: failed to set MSR 0x10a to 0x0' >&2\necho 'Assertion failed.' >&2\n"
         "exit 134\n",
     )
-    proof = boot(binary, "host", tmp_path / "kernel", soon())
+    proof = boot(binary, X86_64, tmp_path / "kernel", soon(), nested=True)
     assert proof.fault.endswith("printed anything: qemu: error: failed to set MSR 0x10a to 0x0")
     assert proof.certain
 
 
 def test_a_machine_that_hangs_before_the_first_line(tmp_path: Path) -> None:
     binary = fake_qemu(tmp_path, 'echo $$ >"${0%/*}/pid"\nexec sleep 60\n')
-    proof = boot(binary, "host", tmp_path / "kernel", soon(), first_line=0.5)
+    proof = boot(binary, X86_64, tmp_path / "kernel", soon(), nested=True, first_line=0.5)
     assert "printed nothing" in proof.fault
     assert proof.certain
     with pytest.raises(ProcessLookupError):
@@ -197,14 +201,14 @@ def test_a_machine_that_hangs_before_the_first_line(tmp_path: Path) -> None:
 
 def test_a_kernel_that_hangs_later_may_be_at_fault_itself(tmp_path: Path) -> None:
     binary = fake_qemu(tmp_path, 'echo "Linux version 6.12" >"$serial"; sleep 60\n')
-    proof = boot(binary, "host", tmp_path / "kernel", soon(), silence=0.3)
+    proof = boot(binary, X86_64, tmp_path / "kernel", soon(), nested=True, silence=0.3)
     assert "fell silent" in proof.fault
     assert not proof.certain
 
 
 def test_a_kernel_that_ends_qemu_may_be_at_fault_itself(tmp_path: Path) -> None:
     binary = fake_qemu(tmp_path, 'echo "Linux version 6.12" >"$serial"\n')
-    proof = boot(binary, "host", tmp_path / "kernel", soon())
+    proof = boot(binary, X86_64, tmp_path / "kernel", soon(), nested=True)
     assert "while the kernel booted" in proof.fault
     assert not proof.certain
 
@@ -212,11 +216,11 @@ def test_a_kernel_that_ends_qemu_may_be_at_fault_itself(tmp_path: Path) -> None:
 def test_the_callers_deadline_counts(tmp_path: Path) -> None:
     binary = fake_qemu(tmp_path, "exec sleep 60\n")
     with pytest.raises(DeadlineError):
-        boot(binary, "host", tmp_path / "kernel", Deadline.after(0.3))
+        boot(binary, X86_64, tmp_path / "kernel", Deadline.after(0.3), nested=True)
 
 
 def test_commas_in_paths_survive() -> None:
-    line = accelerator.boot_argv("qemu", "host", Path("/k"), Path("/a,b/serial"))
+    line = accelerator.boot_argv("qemu", X86_64, Path("/k"), Path("/a,b/serial"), nested=True)
     assert "file:/a,,b/serial" in line
 
 
@@ -236,8 +240,26 @@ def test_the_proof_is_remembered_until_it_is_wanted_again(tmp_path: Path) -> Non
 
 def test_another_qemu_is_tried_anew(tmp_path: Path) -> None:
     cache, kernel = Cache(tmp_path / "cache"), tmp_path / "kernel"
-    probe("auto", fake_qemu(tmp_path, "exit 1\n"), kernel, cache, soon(), nested=True, facts=GOOD)
-    probe("auto", fake_qemu(tmp_path, "exit  1\n"), kernel, cache, soon(), nested=True, facts=GOOD)
+    probe(
+        "auto",
+        fake_qemu(tmp_path, "exit 1\n"),
+        kernel,
+        cache,
+        soon(),
+        arch=X86_64,
+        nested=True,
+        facts=GOOD,
+    )
+    probe(
+        "auto",
+        fake_qemu(tmp_path, "exit  1\n"),
+        kernel,
+        cache,
+        soon(),
+        arch=X86_64,
+        nested=True,
+        facts=GOOD,
+    )
     assert runs(tmp_path) == 2
 
 
@@ -256,7 +278,16 @@ def test_nothing_is_booted_where_it_cannot_matter(tmp_path: Path) -> None:
     binary = fake_qemu(tmp_path, "exit 1\n")
     cache = Cache(tmp_path / "cache")
     probe("tcg", binary, tmp_path / "k", cache, soon(), nested=True, facts=GOOD)
-    probe("auto", binary, tmp_path / "k", cache, soon(), nested=True, facts=Facts("no device"))
+    probe(
+        "auto",
+        binary,
+        tmp_path / "k",
+        cache,
+        soon(),
+        arch=X86_64,
+        nested=True,
+        facts=Facts("no device"),
+    )
     probe("auto", binary, None, cache, soon(), nested=True, facts=GOOD)
     assert runs(tmp_path) == 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.core.arch import ARM64, KNOWN, X86_64, Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.machine import GuestImage
@@ -14,6 +15,7 @@ from toolkit.formats import cpio
 from toolkit.formats.manifest import load
 from toolkit.host import apt
 from toolkit.host.apt import Member, Package
+from toolkit.host.apt_lists import Lists
 from toolkit.host.cache import Cache
 from toolkit.kernel.kconfig import parse_config
 from toolkit.vm import image
@@ -72,21 +74,24 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Stand in for apt: packages from PACKAGES, in the versions of the dict that this returns."""
     versions = dict.fromkeys(PACKAGES, "1")
 
-    def answer(names: list[str], cache: Cache, deadline: Deadline) -> tuple[Package, ...]:
+    def answer(
+        names: list[str], cache: Cache, deadline: Deadline, lists: Lists | None = None
+    ) -> tuple[Package, ...]:
         return tuple(
             Package(name, versions[name], "all", f"{name}-{versions[name]}") for name in names
         )
 
     monkeypatch.setattr(apt, "candidates", answer)
     monkeypatch.setattr(
-        apt, "fetch", lambda packages, cache, deadline: [Path(p.name) for p in packages]
+        apt, "fetch", lambda packages, cache, deadline, lists: [Path(p.name) for p in packages]
     )
     monkeypatch.setattr(apt, "contents", lambda path, deadline: PACKAGES[path.name])
     return versions
 
 
 def build(images: Path, cache: str = "cache") -> tuple[GuestImage, bool]:
-    return build_image("test", images, Cache(images.parent / cache), Silent(), soon())
+    store = Cache(images.parent / cache)
+    return build_image("test", images, store, Silent(), soon(), arch=X86_64)
 
 
 # --- finding -----------------------------------------------------------------------------
@@ -106,22 +111,29 @@ def test_an_unknown_image_lists_what_there_is(images: Path) -> None:
 
 def test_further_packages_go_into_a_debian_alone(images: Path) -> None:
     ours = Path(__file__).parents[3] / "vm-images"
-    plain = read_manifest("tools", ours)
-    more = read_manifest("tools", ours, ("sparse", "bash", "gdb"))
+    plain = read_manifest("tools", ours, X86_64)
+    more = read_manifest("tools", ours, X86_64, ("sparse", "bash", "gdb"))
     assert plain.disk
     assert more.disk
     assert more.disk.packages == (*plain.disk.packages, "gdb", "sparse")
     with pytest.raises(UserError, match="lives in memory and takes no further packages") as caught:
-        read_manifest("minimal", ours, ("gdb",))
+        read_manifest("minimal", ours, X86_64, ("gdb",))
     assert "--image tools" in caught.value.hint
     for wrong in ("Gdb", "-o", "gdb,sparse", ""):
         with pytest.raises(UserError, match="is no name of a Debian package"):
-            read_manifest("tools", ours, (wrong,))
+            read_manifest("tools", ours, X86_64, (wrong,))
+
+
+def test_a_debian_of_another_architecture_is_refused_and_one_in_memory_is_not() -> None:
+    read_manifest("minimal", IMAGES, ARM64)
+    with pytest.raises(UserError, match="debian cannot be made for arm64 on this host") as caught:
+        read_manifest("debian", IMAGES, ARM64)
+    assert "--image minimal" in caught.value.hint
 
 
 def test_an_image_without_kernel_options(images: Path) -> None:
     with pytest.raises(UserError, match=r"kernel\.config"):
-        kernel_configs("test", images, tiny=False)
+        kernel_configs("test", images, X86_64, tiny=False)
 
 
 # --- the manifest ------------------------------------------------------------------------
@@ -252,26 +264,30 @@ def test_a_profile_with_an_unknown_key(images: Path, archive: dict[str, str]) ->
 # --- the images the project carries ------------------------------------------------------
 
 
+@pytest.mark.parametrize("arch", KNOWN.values(), ids=lambda arch: arch.name)
 @pytest.mark.parametrize("name", CARRIED)
-def test_carried_images_render(name: str) -> None:
+def test_carried_images_render(name: str, arch: Arch) -> None:
     folder = IMAGES / name
     parsed = load(folder / "image.yaml", ImageManifest)
     texts = templates(folder)
-    names = context(name, parsed)
+    names = context(name, parsed, arch)
     files = image.render_files(parsed, texts, names)
     profile = image.render_profile(parsed, texts, names)
     everything = b"\n".join(content for content, _ in files.values()).decode()
     assert image.READY in everything
     assert "/opt/toolkit/" in everything or "by_name/opt/toolkit" in everything
     assert "{{" not in everything
-    assert "console=ttyS0" in profile.cmdline
+    assert f"console={arch.console}" in profile.cmdline
+    assert profile.machine_type == arch.board
     assert any("netdev=net0" in word for word in profile.devices)
     used = {file.template for file in parsed.files.values()} | {parsed.qemu}
     assert used == set(texts), "a template that nothing uses, or one that is missing"
-    needed, tiny = kernel_configs(name, IMAGES, tiny=True)
-    assert kernel_configs(name, IMAGES, tiny=False) == [needed]
-    options = [parse_config(path.read_text()).keys() for path in (needed, tiny)]
-    assert not options[0] & options[1]
+    every = kernel_configs(name, IMAGES, arch, tiny=True)
+    needed = kernel_configs(name, IMAGES, arch, tiny=False)
+    assert every[: len(needed)] == needed
+    assert len(every) > len(needed)
+    options = [option for path in every for option in parse_config(path.read_text())]
+    assert len(options) == len(set(options)), "an option that two files have"
 
 
 @pytest.mark.parametrize("name", CARRIED)
@@ -281,7 +297,7 @@ def test_carried_scripts_are_valid_shell(name: str, tmp_path: Path) -> None:
 
     folder = IMAGES / name
     parsed = load(folder / "image.yaml", ImageManifest)
-    files = image.render_files(parsed, templates(folder), context(name, parsed))
+    files = image.render_files(parsed, templates(folder), context(name, parsed, X86_64))
     scripts = [content for content, _ in files.values() if content.startswith(b"#!/bin/sh")]
     assert scripts
     for script in scripts:

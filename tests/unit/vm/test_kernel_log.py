@@ -40,7 +40,7 @@ def test_a_command_line_is_read_as_the_kernel_reads_it() -> None:
 )
 def test_what_silences_the_console_is_refused_by_name(words: list[str], named: str) -> None:
     with pytest.raises(UserError) as caught:
-        kernel_log.check(words, PRINTK)
+        kernel_log.check(words, PRINTK, console="ttyS0")
     assert named in caught.value.what
     assert caught.value.hint
 
@@ -61,14 +61,14 @@ def test_what_silences_the_console_is_refused_by_name(words: list[str], named: s
     ],
 )
 def test_what_does_not_is_let_through(words: list[str]) -> None:
-    kernel_log.check(words, PRINTK + "CONFIG_CONSOLE_LOGLEVEL_DEFAULT=7\n")
-    kernel_log.check(words)
+    kernel_log.check(words, PRINTK + "CONFIG_CONSOLE_LOGLEVEL_DEFAULT=7\n", console="ttyS0")
+    kernel_log.check(words, console="ttyS0")
 
 
 def test_a_configuration_that_silences_the_console_is_refused() -> None:
     with pytest.raises(UserError, match="without CONFIG_PRINTK"):
-        kernel_log.check([], "# CONFIG_PRINTK is not set\n")
+        kernel_log.check([], "# CONFIG_PRINTK is not set\n", console="ttyS0")
     quiet = PRINTK + "CONFIG_CONSOLE_LOGLEVEL_DEFAULT=4\n"
     with pytest.raises(UserError, match="CONFIG_CONSOLE_LOGLEVEL_DEFAULT=4"):
-        kernel_log.check([], quiet)
-    kernel_log.check(["loglevel=7"], quiet)
+        kernel_log.check([], quiet, console="ttyS0")
+    kernel_log.check(["loglevel=7"], quiet, console="ttyS0")

@@ -59,9 +59,13 @@ class FakeFactory:
         self.kernel = SimpleNamespace(release="6.12.1")
         self.splats: dict[str, tuple[Splat, ...]] = {}  # by what is done
         self.raises: dict[str, Exception] = {}
+        self.why_not = ""
         self.go_on = threading.Event()  # saving with modules waits for it
         self.go_on.set()
         self.lock = threading.Lock()
+
+    def cannot_save(self) -> str:
+        return self.why_not
 
     def cache_keys(self) -> tuple[str, str]:
         return "booted", "loaded" if self.modules else "booted"
@@ -278,6 +282,14 @@ def test_who_waits_for_a_machine_waits_no_longer_than_allowed(bench: Bench) -> N
         pool.start()
         with pool.boot(), pool.boot(Deadline.after(0.1)):
             pass
+
+
+def test_where_the_architecture_has_no_saved_machines_each_is_booted(bench: Bench) -> None:
+    bench.factory.why_not = "no vmgenid"
+    with bench.pool().boot() as guest:
+        assert made(guest) == "boot"
+    assert bench.factory.did == ["boot"]
+    assert bench.notes.notices == ["each machine is booted: no vmgenid"]
 
 
 def test_without_saved_machines_each_is_booted(bench: Bench) -> None:

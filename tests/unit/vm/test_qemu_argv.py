@@ -37,6 +37,18 @@ def test_the_whole_command_line() -> None:
     assert "\n".join(qemu_argv.argv(SPEC)) + "\n" == expected.read_text()
 
 
+def test_a_machine_of_another_board() -> None:
+    tcg = Accelerator("tcg", "max", "because", "virtualization=on")
+    line = qemu_argv.argv(
+        dataclasses.replace(SPEC, accelerator=tcg, machine_type="virt", generation="")
+    )
+    assert value(line, "-machine") == "virt,virtualization=on"
+    assert not any("vmgenid" in word for word in line)
+    memory = MemoryFile(Path("/m"), shared=True)
+    line = qemu_argv.argv(dataclasses.replace(SPEC, accelerator=tcg, memory=memory))
+    assert value(line, "-machine") == "q35,virtualization=on,memory-backend=ram"
+
+
 def test_the_network_is_closed_and_the_port_free_and_on_loopback() -> None:
     netdev = value(qemu_argv.argv(SPEC), "-netdev").split(",")
     assert "restrict=on" in netdev

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fake_tree import soon
+from toolkit.core.arch import X86_64
 from toolkit.core.deadline import Deadline
 from toolkit.core.paths import Paths
 from toolkit.host import process, sandbox
@@ -14,8 +15,9 @@ from toolkit.host.cache import Cache
 from toolkit.host.sandbox import Support
 from toolkit.vm import accelerator
 from toolkit.vm.accelerator import Facts, Proof
-from toolkit.workflow import doctor
-from toolkit.workflow.doctor import Finding, Program
+from toolkit.workflow import doctor, host_programs
+from toolkit.workflow.doctor import Finding
+from toolkit.workflow.host_programs import Program
 
 
 def places(folder: Path) -> Paths:
@@ -23,13 +25,13 @@ def places(folder: Path) -> Paths:
 
 
 def faults(places: Paths) -> list[str]:
-    return [each.text for each in doctor.examine_host(places) if each.good is False]
+    return [each.text for each in doctor.examine_host(places, X86_64) if each.good is False]
 
 
 @pytest.fixture
 def complete(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a host with every program, room enough and a short TMPDIR."""
-    monkeypatch.setattr(doctor, "programs", lambda: (Program("/dev/null", "a", "is there"),))
+    monkeypatch.setattr(host_programs, "listed", lambda: (Program("/dev/null", "a", "is there"),))
     monkeypatch.setattr(doctor, "_NEEDED_BYTES", 1)
     monkeypatch.setattr(tempfile, "tempdir", "/tmp")
 
@@ -86,8 +88,8 @@ def test_an_optional_program_that_is_absent_is_told_and_no_fault(
         Program("/none/needed", "a-package", "it is needed"),
         Program("/none/extra", "b-package", "it would be nice", optional=True),
     )
-    monkeypatch.setattr(doctor, "programs", lambda: listed)
-    findings = [(each.good, each.text) for each in doctor.examine_host(places(tmp_path))]
+    monkeypatch.setattr(host_programs, "listed", lambda: listed)
+    findings = [(each.good, each.text) for each in doctor.examine_host(places(tmp_path), X86_64)]
     assert findings[0] == (False, "/none/needed: missing (it is needed)")
     good, text = findings[1]
     assert good is None
@@ -97,14 +99,16 @@ def test_an_optional_program_that_is_absent_is_told_and_no_fault(
 
 
 def test_the_list_tells_the_optional_from_the_needed() -> None:
-    optional = {program.name: program.package for program in doctor.programs() if program.optional}
+    optional = {
+        program.name: program.package for program in host_programs.listed() if program.optional
+    }
     assert optional == {
         "spatch": "coccinelle",
         "pahole": "pahole",
         "openssl": "openssl",
         "/usr/include/openssl/opensslv.h": "libssl-dev",
     }
-    assert all(not program.name.startswith("?") for program in doctor.programs())
+    assert all(not program.name.startswith("?") for program in host_programs.listed())
 
 
 def accelerators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: Facts) -> list[str]:
@@ -112,10 +116,10 @@ def accelerators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: Facts) 
     qemu = tmp_path / "qemu"
     qemu.touch()
     monkeypatch.setattr(process, "find", lambda *_: str(qemu))
-    monkeypatch.setattr(accelerator, "look", lambda: facts)
+    monkeypatch.setattr(accelerator, "look", lambda _arch: facts)
     monkeypatch.setattr(accelerator, "_remembered", lambda *_: Proof(""))
     cache = Cache(tmp_path / "cache")
-    found = doctor.examine_accelerator(cache, Deadline.after(30), again=False)
+    found = doctor.examine_accelerator(X86_64, cache, Deadline.after(30), again=False)
     return [each.text for each in found]
 
 
@@ -137,7 +141,9 @@ def test_one_accelerator_for_all(
 
 
 def sandbox_line(places: Paths) -> Finding:
-    (line,) = [each for each in doctor.examine_host(places) if each.text.startswith("sandbox: ")]
+    (line,) = [
+        each for each in doctor.examine_host(places, X86_64) if each.text.startswith("sandbox: ")
+    ]
     return line
 
 
@@ -173,7 +179,7 @@ def test_each_toolchain_is_shown_and_what_clang_lacks(
         (tmp_path / name).write_text(f"#!/bin/sh\necho {name} 12.2\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/nonexistent")
-    findings = [(each.good, each.text) for each in doctor.examine_toolchains(soon())]
+    findings = [(each.good, each.text) for each in doctor.examine_toolchains(X86_64, soon())]
     assert findings[0] == (True, "--toolchain gcc: gcc 12.2; ld 12.2")
     assert findings[1][0] is None
     assert findings[1][1].startswith("--toolchain clang: lacks ld.lld, llvm-ar, ")

@@ -221,7 +221,7 @@ def test_the_script_tells_how_the_program_ended(
     assert told in done.stdout + done.stderr
     argv = (tmp_path / "argv").read_text()
     for words in (
-        "-accel tcg,thread=multi -cpu max",
+        "-machine q35 -accel tcg,thread=multi -cpu max,-erms",
         "-append console=ttyS0 panic=-1 nokaslr rdinit=/reproduce/init",
         f"-kernel {tmp_path}/out/kernel",
         "-netdev user,id=net0,restrict=on -device virtio-net-pci,netdev=net0,romfile=",

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.fake_kernels import Laboratory, patches
 from toolkit.core import paths
+from toolkit.core.arch import ARM64
 from toolkit.core.errors import BootError, BuildError, InfrastructureError, KernelError, UserError
 from toolkit.core.model.kernel import Fragment
 from toolkit.core.model.machine import Accelerator, GuestImage
@@ -33,8 +34,22 @@ def test_a_profile_has_the_last_word(tmp_path: Path) -> None:
     run = a_run(tmp_path, Request(patch=None, suites=("kvm",), options=(mine,)))
     merged = kconfig.merge(run.fragments)
     assert merged["CONFIG_KVM"] == ("y", "profile mine")
-    assert merged["CONFIG_KVM_AMD"] == ("m", "kselftests/kvm/config")
+    assert merged["CONFIG_KVM_AMD"] == ("m", "kselftests/kvm/config.x86_64")
     assert merged["CONFIG_VIRTIO_NET"][1] == "image minimal"
+
+
+def test_another_architecture_has_options_and_names_of_its_own(tmp_path: Path) -> None:
+    run = a_run(tmp_path, Request(patch=None, suites=("kvm",), arch=ARM64))
+    merged = kconfig.merge(run.fragments)
+    assert merged["CONFIG_KVM"] == ("y", "kselftests/kvm/config.arm64")
+    assert "CONFIG_PVH" not in merged
+    assert "CONFIG_SERIAL_AMBA_PL011_CONSOLE" in merged
+    assert run.builder.arch is ARM64
+    with pytest.raises(UserError, match="takes the console away from ttyAMA0"):
+        a_run(tmp_path, Request(patch=None, arch=ARM64, append=("console=ttyS0",)))
+    debian = a_run(tmp_path, Request(patch=None, suites=("kvm",), arch=ARM64, image="debian"))
+    with pytest.raises(UserError, match="debian cannot be made for arm64"):
+        _ = debian.fragments
 
 
 def test_a_program_that_no_suite_can_have_is_refused_before_anything_is_built(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+LINKED = "vmlinux"  # what the linker writes
+
 
 @dataclass(frozen=True, slots=True)
 class KernelBase:
@@ -63,3 +65,9 @@ class KernelBuild:
     modules: Path | None  # a tar archive of lib/modules/RELEASE, or None without modules
     headers: Path  # usr/include of make headers_install
     config: Path
+
+    @property
+    def symbols(self) -> Path:
+        """The file with its symbols and lines: the image, or what that was packed from."""
+        linked = self.path / LINKED
+        return linked if linked.is_file() else self.image

@@ -31,6 +31,7 @@ class Accelerator:
     name: str  # kvm or tcg
     cpu: str  # QEMU's -cpu
     reason: str
+    board: str = ""  # further options of QEMU's -machine
     # tcg only: the guest's clock counts instructions, each 2**icount ns; None: it is real
     icount: int | None = None
 
@@ -69,9 +70,8 @@ class MachineSpec:
     fw_cfg: Mapping[str, Path]
     console_log: Path
     qmp_socket: Path
-    generation: str = (
-        "auto"  # its vmgenid: a new one makes a restored kernel reseed its random pool
-    )
+    # Its vmgenid: a new one makes a restored kernel reseed its random pool. "": it has none.
+    generation: str = "auto"
     memory: MemoryFile | None = None  # None: anonymous memory, which cannot be saved
     incoming: bool = False  # waits for a saved state instead of booting
     payload: Path | None = None  # a disk to read archives from (toolkit.vm.transfer_disk)
