@@ -21,6 +21,7 @@ from toolkit.cli import (
     history,
     mail,
     maintenance,
+    matrix,
     mutate,
     open_run,
     options,
@@ -235,6 +236,7 @@ cli.add_command(maintenance.runs)
 cli.add_command(bench.bench)
 cli.add_command(bisect.bisect)
 cli.add_command(mutate.mutate)
+cli.add_command(matrix.matrix)
 
 
 # --- the edge ------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Many runs as one: kernels, series, configurations and suites, on one host or on several."""

@@ -1,0 +1,104 @@
+"""Whether there is what a matrix names: looked at before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from toolkit.core.arch import X86_64
+from toolkit.core.errors import UserError
+from toolkit.core.model.matrix import AXES, Cell
+from toolkit.core.model.series import PatchedTree
+from toolkit.core.paths import Paths
+from toolkit.kernel import profile, source, starting_config, toolchain
+from toolkit.matrix.cells import Matrix
+from toolkit.series import STDIN, catalog
+from toolkit.testing import in_tree_suites, outside_suites, suite_manifest, suites
+from toolkit.vm import image
+from toolkit.workflow import base_choice
+
+PLUS = "+"  # between the profiles of one cell
+
+
+def check(matrix: Matrix, paths: Paths) -> None:
+    """Raise :class:`UserError`, with file and line, for a value that no run could take."""
+    checks = _checks(paths)
+    for axis in AXES:
+        for value in dict.fromkeys(getattr(cell, axis) for cell in matrix.cells):
+            try:
+                checks[axis](value)
+            except UserError as error:
+                place = matrix.values.get((axis, value))
+                raise UserError(
+                    f"{place}: {error.what}" if place else error.what,
+                    hint=error.hint,
+                    detail=error.detail,
+                ) from error
+    for cell in matrix.cells:
+        _check_cell(cell, matrix)
+
+
+def profiles(cell: Cell) -> list[str]:
+    """Return the profiles of a cell."""
+    return list(filter(None, cell.profile.split(PLUS)))
+
+
+def _checks(paths: Paths) -> Mapping[str, Callable[[str], object]]:
+    return {
+        "series": lambda value: _check_series(value, paths),
+        "kernel": _check_kernel,
+        "config": starting_config.parse,
+        "profile": lambda value: [profile.load(each) for each in value.split(PLUS) if value],
+        "toolchain": toolchain.parse,
+        "arch": _check_arch,
+        "image": lambda value: image.read_manifest(value, paths.images),
+        "suite": lambda value: _check_suite(value, paths),
+    }
+
+
+def _check_series(value: str, paths: Paths) -> None:
+    if value == STDIN:
+        raise UserError("a matrix reads no series from standard input", hint="name a file")
+    if value:
+        catalog.locate(value, paths.patches)
+
+
+def _check_kernel(value: str) -> None:
+    if value.partition(":")[0] != base_choice.AUTO:
+        source.parse(value)
+
+
+def _check_arch(value: str) -> None:
+    if value != X86_64.name:
+        raise UserError(
+            f"there is no arch {value!r}: kernels are built and booted for {X86_64.name} only"
+        )
+
+
+def _check_suite(value: str, paths: Paths) -> None:
+    if outside_suites.is_path(value):
+        outside_suites.checked(value)
+        return
+    in_tree = value.startswith((in_tree_suites.PREFIX, in_tree_suites.SUITE_PREFIX))
+    if not value or in_tree or (paths.suites / value / suite_manifest.NAME).is_file():
+        return  # which of the kernel's own there are, its source says
+
+    def tree() -> PatchedTree:
+        raise AssertionError(f"{value} is none of the kernel's own")
+
+    suites.find(paths.suites, value, tree)
+
+
+def _check_cell(cell: Cell, matrix: Matrix) -> None:
+    if cell.series:
+        return
+    kernel = matrix.values.get(("kernel", cell.kernel), "")
+    if not cell.suite:
+        raise UserError(
+            f"{kernel}: the unpatched {cell.kernel} has no suite".removeprefix(": "),
+            hint="name one with the axis `suite`, or a series",
+        )
+    if cell.baseline:
+        raise UserError(
+            f"{kernel}: the unpatched {cell.kernel} has no baseline".removeprefix(": "),
+            hint="set `baseline` for cells with a series: match: {series: …}",
+        )
