@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, model_validator
 
 from toolkit.core.model.matrix import AXES
 from toolkit.formats import manifest, yamlfile
@@ -95,9 +95,9 @@ class Settings(Manifest):
     """How cells are tested: those that ``match`` picks, or all without it; a later one wins."""
 
     match: Match | None = None
-    slow: bool | None = None
-    repeat: int | None = Field(default=None, ge=1, le=1000)
-    baseline: bool | None = None
+    slow: StrictBool | None = None
+    repeat: StrictInt | None = Field(default=None, ge=1, le=1000)
+    baseline: StrictBool | None = None
     accel: Literal["auto", "kvm", "tcg"] | None = None
     deadline: float | None = Field(default=None, ge=1, le=10_000_000)  # seconds for a task
     known_failures: tuple[Known, ...] = ()

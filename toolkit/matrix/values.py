@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from toolkit.core.arch import X86_64
+from toolkit.core import arch
+from toolkit.core.arch import Arch
 from toolkit.core.errors import UserError
-from toolkit.core.model.matrix import AXES, Cell
+from toolkit.core.model.matrix import Cell
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.paths import Paths
 from toolkit.kernel import profile, source, starting_config, toolchain
@@ -21,11 +22,11 @@ PLUS = "+"  # between the profiles of one cell
 
 def check(matrix: Matrix, paths: Paths) -> None:
     """Raise :class:`UserError`, with file and line, for a value that no run could take."""
-    checks = _checks(paths)
-    for axis in AXES:
-        for value in dict.fromkeys(getattr(cell, axis) for cell in matrix.cells):
+    for axis, check_value in _checks(paths).items():
+        # Which toolchains and suites there can be, the architecture says.
+        for value, of in dict.fromkeys((getattr(cell, axis), cell.arch) for cell in matrix.cells):
             try:
-                checks[axis](value)
+                check_value(value, of)
             except UserError as error:
                 place = matrix.values.get((axis, value))
                 raise UserError(
@@ -42,16 +43,16 @@ def profiles(cell: Cell) -> list[str]:
     return list(filter(None, cell.profile.split(PLUS)))
 
 
-def _checks(paths: Paths) -> Mapping[str, Callable[[str], object]]:
+def _checks(paths: Paths) -> Mapping[str, Callable[[str, str], object]]:
     return {
-        "series": lambda value: _check_series(value, paths),
-        "kernel": _check_kernel,
-        "config": starting_config.parse,
-        "profile": lambda value: [profile.load(each) for each in value.split(PLUS) if value],
-        "toolchain": toolchain.parse,
-        "arch": _check_arch,
-        "image": lambda value: image.read_manifest(value, paths.images),
-        "suite": lambda value: _check_suite(value, paths),
+        "arch": lambda value, _: arch.parse(value),  # first: the others are of one
+        "series": lambda value, _: _check_series(value, paths),
+        "kernel": lambda value, _: _check_kernel(value),
+        "config": lambda value, _: starting_config.parse(value),
+        "profile": lambda value, _: [profile.load(each) for each in value.split(PLUS) if value],
+        "toolchain": lambda value, of: toolchain.parse(value, arch.parse(of)),
+        "image": lambda value, of: image.read_manifest(value, paths.images, arch.parse(of)),
+        "suite": lambda value, of: _check_suite(value, paths, arch.parse(of)),
     }
 
 
@@ -67,16 +68,9 @@ def _check_kernel(value: str) -> None:
         source.parse(value)
 
 
-def _check_arch(value: str) -> None:
-    if value != X86_64.name:
-        raise UserError(
-            f"there is no arch {value!r}: kernels are built and booted for {X86_64.name} only"
-        )
-
-
-def _check_suite(value: str, paths: Paths) -> None:
+def _check_suite(value: str, paths: Paths, its: Arch) -> None:
     if outside_suites.is_path(value):
-        outside_suites.checked(value)
+        outside_suites.checked(value, its)
         return
     in_tree = value.startswith((in_tree_suites.PREFIX, in_tree_suites.SUITE_PREFIX))
     if not value or in_tree or (paths.suites / value / suite_manifest.NAME).is_file():
@@ -85,7 +79,7 @@ def _check_suite(value: str, paths: Paths) -> None:
     def tree() -> PatchedTree:
         raise AssertionError(f"{value} is none of the kernel's own")
 
-    suites.find(paths.suites, value, tree)
+    suites.find(paths.suites, value, tree, its)
 
 
 def _check_cell(cell: Cell, matrix: Matrix) -> None:

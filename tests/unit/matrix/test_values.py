@@ -40,7 +40,7 @@ def test_what_there_is_passes(tmp_path: Path) -> None:
         ("config", "defconfg", "there is no configuration", "did you mean defconfig?"),
         ("profile", "debug+debgu", "there is no profile 'debgu'", "did you mean debug?"),
         ("toolchain", "tcc", "'tcc' is no toolchain", "gcc"),
-        ("arch", "m68k", "there is no arch 'm68k'", ""),
+        ("arch", "m68k", "kernels for 'm68k' are not built and booted here", "x86_64"),
         ("image", "minimla", "there is no image 'minimla'", "did you mean 'minimal'?"),
         ("suite", "kwm", "there is no suite 'kwm'", "did you mean kvm?"),
         ("suite", "./nowhere", "does not exist", "a suite is a folder"),
