@@ -2,14 +2,14 @@
 
 A reader for the part of the language that carries dependencies (Documentation/kbuild/
 kconfig-language.rst): ``config``, ``menuconfig``, ``choice``, ``menu``, ``if``, ``depends on``,
-``source``. It explains and never decides; it leaves out what it cannot read.
+types and prompts, ``source``. It explains and never decides; it leaves out what it cannot read.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,52 +23,67 @@ _ORDERINGS: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,
 }
 _BLOCKS = ("menu", "if", "choice")
+_TYPES = ("bool", "tristate", "def_bool", "def_tristate", "string", "int", "hex")
 _MAX_DEPTH = 40  # of nested source lines: a loop ends here
 
 
+Read = Callable[[str], str | None]  # the text of a tree's file, None where there is none
+
+
 @dataclass(slots=True)
-class _Symbol:
+class Symbol:
     """Every place that defines one symbol, each with the conditions that guard it."""
 
     places: list[list[str]] = field(default_factory=list)
+    type: str = ""  # bool, tristate …
+    prompt: bool = False  # whether anybody can set it, and not just other symbols
 
 
 @dataclass(slots=True)
 class _Reader:
-    root: Path
+    text: Read
     srcarch: str
-    symbols: dict[str, _Symbol] = field(default_factory=dict)
+    symbols: dict[str, Symbol] = field(default_factory=dict)
     guards: list[list[str]] = field(default_factory=list)  # one list for each open block
 
     def read(self, name: str, depth: int = 0) -> None:
-        path = self.root / name.replace("$(SRCARCH)", self.srcarch)
-        if depth > _MAX_DEPTH or "$(" in str(path) or not path.is_file():
+        path = name.replace("$(SRCARCH)", self.srcarch)
+        text = None if depth > _MAX_DEPTH or "$(" in path else self.text(path)
+        if text is None:
             return
         current: list[str] | None = None
+        symbol: Symbol | None = None
         help_indent: int | None = None
-        for line in _joined(path.read_text(errors="replace")):
+        for line in _joined(text):
             indent = len(line) - len(line.lstrip())
             words = line.split("#", 1)[0].split(None, 1)
-            if help_indent is not None:
-                # A help text ends at the first line indented no deeper than the word help.
-                if not line.strip() or indent > help_indent:
+            if help_indent is not None and line.strip():
+                # A help text ends at the first line indented less than its own first one.
+                help_indent = help_indent or indent
+                if help_indent and indent >= help_indent:
                     continue
                 help_indent = None
             if not words:
                 continue
             word, rest = words[0], (words[1].strip() if len(words) > 1 else "")
             if word in ("help", "---help---"):
-                help_indent = indent
+                help_indent = 0  # that of its first line, once it came
             elif word in ("config", "menuconfig"):
                 current = [guard for block in self.guards for guard in block]
-                self.symbols.setdefault(rest, _Symbol()).places.append(current)
+                symbol = self.symbols.setdefault(rest, Symbol())
+                symbol.places.append(current)
             elif word in _BLOCKS:
-                current = [rest] if word == "if" else []
+                current, symbol = ([rest] if word == "if" else []), None
                 self.guards.append(current)
             elif word.removeprefix("end") in _BLOCKS and word.startswith("end"):
                 if self.guards:
                     self.guards.pop()
-                current = None
+                current = symbol = None
+            elif word in _TYPES and symbol:
+                symbol.type = word.removeprefix("def_")
+                symbol.prompt |= rest.startswith(('"', "'"))
+            elif word == "prompt" and symbol:
+                symbol.prompt = True
             elif word == "depends" and rest.startswith("on ") and current is not None:
                 current.append(rest.removeprefix("on ").strip())
             elif word == "source":
@@ -94,16 +109,12 @@ def reasons(
     tree: Path, srcarch: str, config: Mapping[str, str], wanted: Mapping[str, str]
 ) -> dict[str, str]:
     """Return :func:`unmet` for each option of ``wanted``; reads the Kconfig files once."""
-    reader = _Reader(tree, srcarch)
-    if wanted:
-        reader.read("Kconfig")
-    return {option: _unmet(reader, config, option, value) for option, value in wanted.items()}
+    known = symbols(_below(tree), srcarch) if wanted else {}
+    return {option: _unmet(known, config, option, value) for option, value in wanted.items()}
 
 
 def dependencies(tree: Path, srcarch: str) -> dict[str, frozenset[str]]:
     """Return the options (CONFIG_…) in each option's dependencies, its menus' among them."""
-    reader = _Reader(tree, srcarch)
-    reader.read("Kconfig")
     return {
         f"CONFIG_{name}": frozenset(
             f"CONFIG_{word}"
@@ -111,30 +122,50 @@ def dependencies(tree: Path, srcarch: str) -> dict[str, frozenset[str]]:
             for guard in guards
             for word in _SYMBOL.findall(guard)
         )
-        for name, symbol in reader.symbols.items()
+        for name, symbol in symbols(_below(tree), srcarch).items()
     }
 
 
-def _unmet(reader: _Reader, config: Mapping[str, str], option: str, wanted: str) -> str:
+def symbols(text: Read, srcarch: str) -> dict[str, Symbol]:
+    """Return the symbols of a tree by name, without CONFIG_; ``text`` reads its files."""
+    reader = _Reader(text, srcarch)
+    reader.read("Kconfig")
+    return reader.symbols
+
+
+def _below(tree: Path) -> Read:
+    def text(name: str) -> str | None:
+        path = tree / name
+        return path.read_text(errors="replace") if path.is_file() else None
+
+    return text
+
+
+def failing(guards: Sequence[str], config: Mapping[str, str], wanted: str) -> list[str]:
+    """Return the parts of a place's conditions that keep a symbol from being ``wanted``."""
     needed = _LEVELS["m" if wanted == "m" else "y"]
-    symbol = reader.symbols.get(option.removeprefix("CONFIG_"))
+    return [
+        part
+        for guard in guards
+        for part in split(guard)
+        if (value := _value(part, config)) is not None and value < needed
+    ]
+
+
+def _unmet(known: Mapping[str, Symbol], config: Mapping[str, str], option: str, wanted: str) -> str:
+    symbol = known.get(option.removeprefix("CONFIG_"))
     if symbol is None:
         return "no Kconfig file of this kernel defines it"
     reasons = []
     for guards in symbol.places:
-        failing = [
-            part
-            for guard in guards
-            for part in _split(guard)
-            if (value := _value(part, config)) is not None and value < needed
-        ]
-        if not failing:
+        parts = failing(guards, config, wanted)
+        if not parts:
             return ""  # this place allows it: it was dropped for another reason
-        reasons.append(" and ".join(dict.fromkeys(_with_values(part, config) for part in failing)))
+        reasons.append(" and ".join(dict.fromkeys(_with_values(part, config) for part in parts)))
     return "it depends on " + ", or on ".join(dict.fromkeys(reasons)) if reasons else ""
 
 
-def _split(expression: str) -> list[str]:
+def split(expression: str) -> list[str]:
     """Split an expression at its top-level ``&&``."""
     parts, depth, start = [], 0, 0
     for match in re.finditer(r"\(|\)|&&", expression):

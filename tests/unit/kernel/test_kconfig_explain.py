@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.kernel.kconfig_explain import dependencies, unmet
+from toolkit.kernel.kconfig_explain import dependencies, symbols, unmet
 
 TOP = """
 mainmenu "a kernel"
@@ -30,6 +30,12 @@ config VIRTIO_NET
 \t  depends on THE_MOON
 
 endif
+
+config FLAT
+\ttristate "its help is indented as the word is"
+\thelp
+\tIt is of use
+\tif you have the moon.
 
 config EITHER
 \tbool
@@ -125,3 +131,14 @@ def test_the_options_that_an_option_depends_on(tree: Path) -> None:
     }
     assert found["CONFIG_VIRTIO_NET"] == {"CONFIG_VIRTIO", "CONFIG_SMP", "CONFIG_NET"}
     assert found["CONFIG_EITHER"] == {"CONFIG_A_ONE", "CONFIG_A_TWO"}
+
+
+def test_a_help_text_is_no_part_of_the_language(tree: Path) -> None:
+    assert dependencies(tree, "x86")["CONFIG_EITHER"] == {"CONFIG_A_ONE", "CONFIG_A_TWO"}
+
+
+def test_what_can_be_set(tree: Path) -> None:
+    found = symbols(lambda name: (tree / name).read_text(), "x86")
+    assert (found["VIRTIO_NET"].type, found["VIRTIO_NET"].prompt) == ("tristate", True)
+    assert (found["KVM_AMD"].type, found["KVM_AMD"].prompt) == ("tristate", False)
+    assert (found["PCI"].type, found["PCI"].prompt) == ("bool", True)
