@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
 from toolkit.core.model.series import PatchedTree
+from toolkit.kernel import tree_text
 
 _ASSIGNMENT = re.compile(
     r"^[ \t]*(?P<goal>[\w-]+?)-(?P<kind>y|m|objs|\$[({](?P<option>CONFIG_\w+)[)}])[ \t]*"
@@ -40,45 +41,72 @@ def touched(tree: PatchedTree, srcarch: str) -> frozenset[str]:
         path = PurePosixPath(name)
         if path.suffix not in (".c", ".S") or file.content is None:
             continue
-        makefile = _makefile(tree, folder_that_builds(str(path.parent), srcarch))
+        makefile = makefile_of(tree, folder_that_builds(str(path.parent), srcarch))
         options |= options_of(makefile, path.stem) or options_of(makefile)
     return frozenset(options)
 
 
 def options_of(makefile: str, stem: str = "") -> set[str]:
     """Return the options on which a Makefile builds ``stem``.o, alone or as a part; else all."""
-    goals: dict[str, set[str]] = {}  # what is made: the options it is made on
-    parts: dict[str, set[str]] = {}  # object's stem: what it goes into
-    for match in _ASSIGNMENT.finditer(makefile.replace("\\\n", " ")):
-        objects = {
-            posixpath.basename(word).removesuffix(".o")
-            for word in match["parts"].partition("#")[0].split()
-            if word.endswith(".o")
-        }
-        option = {match["option"]} if match["option"] else set[str]()
-        for each in objects:
-            if match["goal"] == "obj":
-                goals.setdefault(each, set()).update(option)
-            else:
-                parts.setdefault(each, set()).add(match["goal"])
+    goals, parts = _rules(makefile)
     if not stem:
         return set().union(*goals.values()) if goals else set()
     wanted, seen = {stem}, set[str]()
     while wanted - seen:
         each = (wanted - seen).pop()
         seen.add(each)
-        wanted |= parts.get(each, set())
+        wanted |= {goal for goal, _ in parts.get(each, ())}
     return {option for each in seen for option in goals.get(each, ())}
 
 
-def _makefile(tree: PatchedTree, folder: str) -> str:
+def modules_of(makefile: str, stem: str) -> dict[str, frozenset[str]]:
+    """Return the modules (or built-in objects) that ``stem``.o goes into, as a Makefile says it.
+
+    Each is named without ".o", with all the options that have to be set for it.
+    """
+    goals, parts = _rules(makefile)
+    modules: dict[str, frozenset[str]] = {}
+    left, seen = [(stem, frozenset[str]())], set[str]()
+    while left:
+        each, options = left.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        if each in goals:
+            modules[each] = options | goals[each]
+        left += [(goal, options | option) for goal, option in sorted(parts.get(each, ()), key=str)]
+    return modules
+
+
+def _rules(
+    makefile: str,
+) -> tuple[dict[str, set[str]], dict[str, set[tuple[str, frozenset[str]]]]]:
+    """Return what a Makefile makes, with its options, and what each object is a part of.
+
+    The second has pairs by the object's stem: what it goes into, and the option for that.
+    """
+    goals: dict[str, set[str]] = {}
+    parts: dict[str, set[tuple[str, frozenset[str]]]] = {}
+    for match in _ASSIGNMENT.finditer(makefile.replace("\\\n", " ")):
+        objects = {
+            posixpath.basename(word).removesuffix(".o")
+            for word in match["parts"].partition("#")[0].split()
+            if word.endswith(".o")
+        }
+        option = frozenset({match["option"]} if match["option"] else ())
+        for each in objects:
+            if match["goal"] == "obj":
+                goals.setdefault(each, set()).update(option)
+            else:
+                parts.setdefault(each, set()).add((match["goal"], option))
+    return goals, parts
+
+
+def makefile_of(tree: PatchedTree, folder: str) -> str:
     """Return the text of a folder's Kbuild or Makefile; "" where it has none."""
-    for name in (f"{folder}/{each}" for each in _MAKEFILES):
-        if file := tree.files.get(name):
-            if file.content is not None:
-                return file.content.decode(errors="replace")
-        elif (path := tree.base.path / name).is_file():
-            return path.read_text(errors="replace")
+    for name in _MAKEFILES:
+        if (text := tree_text.read(tree, f"{folder}/{name}")) is not None:
+            return text
     return ""
 
 

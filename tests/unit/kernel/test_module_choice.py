@@ -50,6 +50,28 @@ def test_the_options_that_build_an_object(makefile: str, stem: str, options: set
 
 def test_parts_that_go_in_circles_have_an_end() -> None:
     assert module_choice.options_of("a-y := b.o\nb-y := a.o\n", "a") == set()
+    assert module_choice.modules_of("a-y := b.o\nb-y := a.o\n", "a") == {}
+
+
+@pytest.mark.parametrize(
+    ("makefile", "stem", "modules"),
+    [
+        (KVM, "mmu", {"kvm": {"CONFIG_KVM_X86"}}),
+        (KVM, "xen", {"kvm": {"CONFIG_KVM_X86", "CONFIG_KVM_XEN"}}),
+        (MISC, "phantom", {"phantom": {"CONFIG_PHANTOM"}}),
+        (MISC, "always", {"always": set()}),
+        (MISC, "nothing", {}),
+        (
+            "obj-$(CONFIG_A) += a.o\nobj-m += b.o\na-objs := part.o\nb-${CONFIG_T} += part.o\n",
+            "part",
+            {"a": {"CONFIG_A"}, "b": {"CONFIG_T"}},
+        ),
+    ],
+)
+def test_the_modules_that_an_object_goes_into(
+    makefile: str, stem: str, modules: dict[str, set[str]]
+) -> None:
+    assert module_choice.modules_of(makefile, stem) == modules
 
 
 def test_what_a_series_touches(tmp_path: Path) -> None:
