@@ -227,7 +227,7 @@ RUN = several(
         "-s",
         "suites",
         multiple=True,
-        help="A suite, upstream:TARGET, or a folder in kselftest form: ./my-suite.",
+        help="A suite, upstream:TARGET, kunit[:GLOB], or a folder in kselftest form: ./my-suite.",
     ),
     PROGRAM,
     BUILD,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from toolkit.core.deadline import Deadline
@@ -20,7 +20,8 @@ from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import BuiltSuite
 from toolkit.host import process
 from toolkit.kernel.kconfig import parse_config
-from toolkit.testing import outside_suites, verdicts
+from toolkit.kernel.tree_text import read
+from toolkit.testing import kunit_glob, verdicts
 
 PREFIX = "upstream:"
 SUITE_PREFIX = "upstream-"
@@ -122,10 +123,8 @@ def chosen(suites: Sequence[BuiltSuite], wanted: Sequence[str]) -> tuple[BuiltSu
 
 
 def _is_called(suite: str, wanted: str) -> bool:
-    if outside_suites.is_path(wanted):
-        return suite == outside_suites.name_of(wanted)
     if not wanted.startswith(PREFIX):
-        return suite == wanted
+        return suite == kunit_glob.name_of(wanted)
     end = wanted.removeprefix(PREFIX).replace("/", "-")
     return suite.startswith(SUITE_PREFIX) and suite.endswith(f"-{end}")
 
@@ -144,16 +143,6 @@ def _unknown(
 
 
 # --- what one says of itself -------------------------------------------------------------
-
-
-def read(tree: PatchedTree, name: str) -> str | None:
-    """Return the text of a file of the patched tree, or None where it has none."""
-    if file := tree.files.get(name):
-        return None if file.content is None else file.content.decode(errors="replace")
-    try:
-        return (tree.base.path / name).read_text(errors="replace")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
 
 
 def fragment(tree: PatchedTree, target: str) -> Fragment:
@@ -295,3 +284,8 @@ def unbuilt_because(output: str) -> str:
         return f"it does not build\n{output}"
     lacking = _LIBRARIES.get(name, f"lib{name}" if library and not header else name)
     return f"{verdicts.NOT_BUILT_HERE}needs {lacking}\n{output}"
+
+
+def any_lacking(reasons: Iterable[str]) -> bool:
+    """Return whether one of the reasons for not building is what this host lacks."""
+    return any(why.startswith(verdicts.NOT_BUILT_HERE) for why in reasons)

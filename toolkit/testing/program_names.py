@@ -49,6 +49,8 @@ def check(globs: Sequence[str], suites: Sequence[Suite], tree: Callable[[], Patc
 
 
 def _candidates(suite: Suite, tree: Callable[[], PatchedTree]) -> Iterator[str]:
+    if suite.kunit:
+        yield from (module.name for module in suite.kunit.modules)
     if suite.path is not None:
         yield from _of_folder(suite.path)
     if suite.target:

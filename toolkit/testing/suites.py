@@ -12,7 +12,7 @@ import difflib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -27,6 +27,7 @@ from toolkit.core.model.series import KnownFailure, PatchedTree
 from toolkit.core.model.testing import BuiltSuite, TestProgram
 from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, digest
+from toolkit.kernel import kunit_tests
 from toolkit.kernel.build_failure import explain_failure, refuse_strange
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.testing import in_tree_suites, outside_suites, suite_manifest, verdicts
@@ -54,6 +55,7 @@ class Suite:
     memory_mib: int = 0  # what a machine needs where its image gives less
     limit_of_tree: bool = False  # the timeout is the kernel tree's, which is for hardware
     outside: bool = False  # ``path`` is a folder or a program from outside this checkout
+    kunit: kunit_tests.Selection | None = None  # the tests in the kernel that it stands for
 
     @property
     def kvm(self) -> bool:
@@ -210,7 +212,7 @@ def build(
 
 def _lacks_something(path: Path) -> bool:
     """Return whether an entry has programs that this host could not build."""
-    return _any_here(json.loads((path / _FACTS).read_text())["faults"].values())
+    return in_tree_suites.any_lacking(json.loads((path / _FACTS).read_text())["faults"].values())
 
 
 def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree) -> BuiltSuite:
@@ -375,7 +377,8 @@ def _build_upstream(job: _Job, target: str, folder: Path, outside: Path | None =
         here = in_tree_suites.NO_PROGRAM
     reasons = {name: in_tree_suites.unbuilt_because(why) for name, why in faults.items()}
     reasons = {**dict.fromkeys(unbuilt, here), **reasons}
-    broken = failure and unbuilt == names and not _any_here(reasons.values())
+    lacking = in_tree_suites.any_lacking(reasons.values())
+    broken = failure and unbuilt == names and not lacking
     if failure and broken and part_of(job.tree, in_tree_suites.READS):
         raise failure
     for name in set(names) - set(unbuilt):
@@ -384,10 +387,6 @@ def _build_upstream(job: _Job, target: str, folder: Path, outside: Path | None =
     job.install_launcher(installed)
     facts = {"programs": names, "faults": reasons, "folder": where}
     (folder / _FACTS).write_text(json.dumps(facts))
-
-
-def _any_here(reasons: Iterable[str]) -> bool:
-    return any(why.startswith(verdicts.NOT_BUILT_HERE) for why in reasons)
 
 
 def _content(folder: Path) -> dict[str, str]:

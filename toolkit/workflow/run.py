@@ -157,9 +157,8 @@ class Run:
     @functools.cached_property
     def wanted_suites(self) -> tuple[suites.Suite, ...]:
         """The suites asked for, or those of the series; see :func:`stage_work.wanted_suites`."""
-        return stage_work.wanted_suites(
-            self.request, self.series, self.paths, lambda: self.tree, self.observer
-        )
+        asked = self.request, self.series, self.paths, lambda: self.tree
+        return stage_work.wanted_suites(*asked, builder=self.builder, deadline=self.deadline)
 
     @property
     def fragments(self) -> tuple[Fragment, ...]:

@@ -29,7 +29,7 @@ from toolkit.kernel.kbuild import Builder
 from toolkit.kernel.toolchain import GCC
 from toolkit.report import history
 from toolkit.series import patching
-from toolkit.testing import in_tree_suites, program_names, suites
+from toolkit.testing import in_tree_suites, kunit, kunit_glob, program_names, suites
 from toolkit.vm import accelerator, image, qemu_argv
 from toolkit.workflow import base_choice, host_programs
 from toolkit.workflow.base_choice import Asked
@@ -95,7 +95,9 @@ def wanted_suites(
     series: PatchSeries | None,
     paths: Paths,
     tree: Callable[[], PatchedTree],
-    observer: Observer,
+    *,
+    builder: Builder,
+    deadline: Deadline,
 ) -> tuple[suites.Suite, ...]:
     """Return the suites asked for, else those that the series names, else those that it changes.
 
@@ -104,8 +106,14 @@ def wanted_suites(
     """
     names = request.suites or (series.suites if series else ())
     if not names and series and (names := in_tree_suites.touched(tree())):
-        observer.notice(f"the series changes tests of the kernel tree: running {', '.join(names)}")
-    wanted = tuple(suites.find(paths.suites, name, tree, request.arch) for name in names)
+        changed = f"the series changes tests of the kernel tree: running {', '.join(names)}"
+        builder.observer.notice(changed)
+    wanted = tuple(
+        kunit.find(name, tree(), builder, deadline)
+        if kunit_glob.is_named(name)
+        else suites.find(paths.suites, name, tree, request.arch)
+        for name in names
+    )
     called = [suite.name for suite in wanted]
     if twice := next((name for name in called if called.count(name) > 1), ""):
         raise UserError(f"two suites are called {twice}", hint="name each once, or rename one")
@@ -178,17 +186,16 @@ def build_suites(
     deadline: Deadline,
 ) -> tuple[tuple[BuiltSuite, ...], bool, str]:
     """Build the selftests against the tree's own headers; their logs lie in ``folder``."""
-    built = [
-        suites.build(
-            builder,
-            suite,
-            tree,
-            kernel,
-            log=folder / f"selftests-{suite.name}.log",
-            deadline=deadline,
-        )
-        for suite in wanted
-    ]
+
+    def build_one(suite: suites.Suite) -> tuple[BuiltSuite, bool]:
+        if suite.kunit:
+            return kunit.build(
+                builder, suite, suite.kunit, tree=tree, kernel=kernel, deadline=deadline
+            )
+        log = folder / f"selftests-{suite.name}.log"
+        return suites.build(builder, suite, tree, kernel, log=log, deadline=deadline)
+
+    built = [build_one(suite) for suite in wanted]
     count = sum(len(suite.programs) for suite, _ in built)
     return (
         tuple(suite for suite, _ in built),

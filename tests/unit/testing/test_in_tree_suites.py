@@ -82,26 +82,26 @@ def test_a_suite_s_name_leads_back_to_its_target(tmp_path: Path, target: str) ->
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        ((), "kvm upstream-kvm upstream-net-lib"),
+        ((), "kvm upstream-kvm upstream-net-lib kunit"),
         (("kvm",), "kvm"),
         (("upstream:kvm",), "upstream-kvm"),
         (("upstream-kvm", "kvm"), "kvm upstream-kvm"),
         (("upstream:net/lib",), "upstream-net-lib"),
         (("upstream:lib",), "upstream-net-lib"),
         (("upstream:ib", "net-lib"), ""),
+        (("kunit:list*",), "kunit"),
     ],
 )
 def test_suites_of_a_saved_build_go_by_the_same_names(
     wanted: tuple[str, ...], expected: str
 ) -> None:
-    saved = [BuiltSuite(each, Path(), ()) for each in ("kvm", "upstream-kvm", "upstream-net-lib")]
+    names = ("kvm", "upstream-kvm", "upstream-net-lib", "kunit")
+    saved = [BuiltSuite(each, Path(), ()) for each in names]
     assert " ".join(each.name for each in in_tree_suites.chosen(saved, wanted)) == expected
 
 
-def test_a_file_is_as_the_series_leaves_it(tmp_path: Path) -> None:
-    changed = tree(tmp_path / "a", **{"gone": None, f"{SELFTESTS}/timers/settings": "timeout=9\n"})
-    assert in_tree_suites.read(changed, "gone") is None
-    assert in_tree_suites.read(changed, "nowhere/at/all") is None
+def test_settings_are_as_the_series_leaves_them(tmp_path: Path) -> None:
+    changed = tree(tmp_path / "a", **{f"{SELFTESTS}/timers/settings": "timeout=9\n"})
     assert in_tree_suites.settings(changed, "timers") == "timeout=9\n"
     assert in_tree_suites.settings(changed, "kvm") == ""
 

@@ -20,6 +20,7 @@ from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import BuiltSuite
 from toolkit.core.observer import Silent
 from toolkit.formats import elf
+from toolkit.host.cache import Cache
 from toolkit.testing import in_tree_suites, outside_suites, program_names, suites
 from toolkit.workflow import stage_work, watch
 from toolkit.workflow.bisect_judge import question
@@ -215,8 +216,12 @@ def test_names_of_programs_are_known_before_the_build(own: Path, tmp_path: Path)
 
 def test_two_suites_of_one_name_are_refused(own: Path, tmp_path: Path) -> None:
     request = Request(patch=None, suites=(str(own), f"{own}/"))
+    cache = Cache(tmp_path / "cache")
+    builder = stage_work.builder(request, cache, X86_64, Silent())
     with pytest.raises(UserError, match="two suites are called my-suite"):
-        stage_work.wanted_suites(request, None, paths.resolve(PROJECT), no_tree, Silent())
+        stage_work.wanted_suites(
+            request, None, paths.resolve(PROJECT), no_tree, builder=builder, deadline=soon()
+        )
 
 
 def test_a_bisection_finds_the_suite_of_a_leaf(own: Path, tmp_path: Path) -> None:

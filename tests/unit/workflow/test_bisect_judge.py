@@ -58,6 +58,8 @@ COMPILER = [
         ("kvm/a_test/x/y", ("io", "kvm"), Question("kvm/a_test/x/y", ("io", "kvm"))),
         ("upstream-kvm/a/b", (), Question("upstream-kvm/a/b", ("upstream-kvm",))),
         ("upstream-x-y/a/b", ("upstream:y",), Question("upstream-x-y/a/b", ("upstream:y",))),
+        ("kunit/a/b", ("kunit:b*",), Question("kunit/a/b", ("kunit:b*",))),
+        ("a/b", ("kunit",), Question("kunit/a/b", ("kunit",))),
         ("boot", (), Question("boot")),
         ("boot/dmesg", ("kvm",), Question("boot/dmesg", ("kvm",))),
     ],
@@ -299,7 +301,7 @@ def test_what_is_wrong_with_the_request_is_no_answer(
 
 def test_a_tree_without_its_own_suite_is_an_answer() -> None:
     reached = Reached(base=BASE, tree=PATCHED)
-    for suite in ("upstream-kvm", "upstream:kvm"):
+    for suite in ("upstream-kvm", "upstream:kvm", "kunit:list"):
         request = Request(patch=None, suites=(suite,))
         assert bisect_judge.is_of_this_kernel(request, reached, paths.resolve(PROJECT))
 

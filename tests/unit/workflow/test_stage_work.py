@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.fake_tree import make_base
+from tests.unit.fake_tree import make_base, soon
 from toolkit.core import paths
+from toolkit.core.arch import X86_64
 from toolkit.core.model.series import PatchedFile, PatchedTree, PatchSeries
 from toolkit.core.observer import Silent
+from toolkit.host.cache import Cache
 from toolkit.testing import in_tree_suites
 from toolkit.workflow import stage_work
 from toolkit.workflow.request import Request
@@ -36,8 +38,11 @@ def wanted(
     request: Request, series: PatchSeries | None, tree: PatchedTree
 ) -> tuple[list[str], str]:
     observer = Noticing()
+    place = paths.resolve(PROJECT)
+    cache = Cache(tree.base.path.parent / "cache")
+    builder = stage_work.builder(request, cache, X86_64, observer)
     suites = stage_work.wanted_suites(
-        request, series, paths.resolve(PROJECT), lambda: tree, observer
+        request, series, place, lambda: tree, builder=builder, deadline=soon()
     )
     return [suite.name for suite in suites], "\n".join(observer.notices)
 

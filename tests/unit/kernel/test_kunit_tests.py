@@ -1,0 +1,212 @@
+"""KUnit tests: found in a tree, with the options that build them and what these depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.fake_tree import make_base, soon
+from toolkit.core.model.series import PatchedFile, PatchedTree
+from toolkit.host import process
+from toolkit.host.cache import Cache
+from toolkit.kernel import kconfig_explain, kunit_tests, tree_text
+from toolkit.kernel.kunit_tests import TestModule
+
+
+def kunit_file(*suites: str, macro: str = "kunit_test_suites", cases: str = "works") -> str:
+    """Return the text of a C file that registers suites."""
+    defined = "".join(
+        f'static struct kunit_suite suite_{number} = {{\n\t.name = "{name}",\n'
+        "\t.test_cases = cases,\n};\n"
+        for number, name in enumerate(suites)
+    )
+    listed = ", ".join(f"&suite_{number}" for number in range(len(suites)))
+    case = f"static struct kunit_case cases[] = {{\n\tKUNIT_CASE({cases}),\n\t{{}}\n}};\n"
+    return f"{case}{defined}{macro}({listed});\n"
+
+
+KCONFIG = """
+menu "Testing"
+config KUNIT
+\ttristate "KUnit"
+config RUNTIME
+\tbool "Runtime tests"
+if RUNTIME
+config LIST_TEST
+\ttristate "list" if !KUNIT_ALL_TESTS
+\tdepends on KUNIT
+endif
+config FS
+\ttristate "a file system"
+\tdepends on (BLOCK && NET)
+config BLOCK
+\tbool "block"
+config NET
+\tbool "net"
+config FS_TEST
+\ttristate "its test"
+\tdepends on FS && KUNIT=y && (X || Y)
+config CORE_TEST
+\tbool "core"
+\tdepends on KUNIT=y && KASAN
+config KASAN
+\tbool "kasan"
+config CHIP_TEST
+\ttristate "chip"
+\tdepends on CHIP
+config CHIP
+\ttristate "chip"
+\tdepends on ARM
+config HIDDEN
+\ttristate
+\tdepends on NET
+config X
+\tbool
+config ALL
+\tbool "a loop"
+\tdepends on ALL2
+config ALL2
+\tbool "a loop"
+\tdepends on ALL
+endmenu
+"""
+TREE = {
+    "Kconfig": KCONFIG,
+    "lib/Makefile": "obj-$(CONFIG_LIST_TEST) += list-test.o\nobj-$(CONFIG_NONE) += other.o\n",
+    "lib/list-test.c": kunit_file("list", "hlist", cases="list_add), KUNIT_CASE_SLOW(list_del"),
+    "lib/other.c": "/* kunit_test_suites() is what a test calls */\nint other;\n",
+    "fs/Makefile": "obj-$(CONFIG_FS) += fs.o\nfs-y += inode.o\nfs-$(CONFIG_FS_TEST) += test.o\n",
+    "fs/test.c": kunit_file("fs", macro="kunit_test_suite"),
+    "fs/inode.c": "#ifndef MODULE\n#endif\n#if IS_ENABLED(CONFIG_FS_TEST)\n"
+    '#include "tests/inode_test.c"\n#endif\n',
+    "fs/tests/inode_test.c": kunit_file("inode", macro="kunit_test_init_section_suites"),
+    "core/Makefile": "obj-y += core.o\n",
+    "core/core.c": "int a;\n#ifdef CONFIG_CORE_TEST\n"
+    + kunit_file("x").replace('"x"', "KBUILD_MODNAME")
+    + "#endif\n",
+    "arch/riscv/Makefile": "obj-$(CONFIG_LIST_TEST) += here.o\n",
+    "arch/riscv/here.c": kunit_file("elsewhere"),
+    "tools/x.c": kunit_file("tool"),
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> PatchedTree:
+    return PatchedTree(make_base(tmp_path / "base", **TREE), None, {}, "key")
+
+
+def find(tree: PatchedTree, cache: Path) -> dict[str, TestModule]:
+    found = kunit_tests.find(tree, "x86", Cache(cache), soon())
+    assert [each.name for each in found] == sorted(each.name for each in found)
+    return {each.name: each for each in found}
+
+
+def test_what_a_tree_has(tree: PatchedTree, tmp_path: Path) -> None:
+    found = find(tree, tmp_path / "cache")
+    assert list(found) == ["core", "fs", "list-test"]
+    assert found["list-test"] == TestModule(
+        name="list-test",
+        suites=("list", "hlist"),
+        cases=("list_add", "list_del"),
+        options=("CONFIG_LIST_TEST",),
+        wishes={"CONFIG_KUNIT": "m", "CONFIG_LIST_TEST": "m", "CONFIG_RUNTIME": "y"},
+        files=("lib/list-test.c",),
+    )
+
+
+def test_a_test_that_is_a_part_of_what_it_tests(tree: PatchedTree, tmp_path: Path) -> None:
+    fs = find(tree, tmp_path / "cache")["fs"]
+    assert set(fs.suites) == {"inode", "fs"}
+    assert fs.options == ("CONFIG_FS", "CONFIG_FS_TEST")
+    assert set(fs.files) == {"fs/test.c", "fs/tests/inode_test.c"}
+    core = find(tree, tmp_path / "cache")["core"]
+    assert (core.suites, core.options) == (("core",), ("CONFIG_CORE_TEST",))
+
+
+def test_a_series_adds_changes_and_removes_tests(tree: PatchedTree, tmp_path: Path) -> None:
+    def patched(**files: str | None) -> dict[str, TestModule]:
+        changed = {
+            name: PatchedFile(None if text is None else text.encode())
+            for name, text in files.items()
+        }
+        other = dataclasses.replace(tree, files=changed, key=str(sorted(files)))
+        return find(other, tmp_path / "cache")
+
+    assert list(patched(**{"lib/list-test.c": None})) == ["core", "fs"]
+    renamed = patched(**{"lib/list-test.c": kunit_file("tsil")})
+    assert renamed["list-test"].suites == ("tsil",)
+    makefile = TREE["lib/Makefile"] + "obj-$(CONFIG_NEW_TEST) += new.o\n"
+    new = {"lib/Makefile": makefile, "lib/new.c": kunit_file("new")}
+    assert patched(**new)["new"].options == ("CONFIG_NEW_TEST",)
+    assert patched(**new)["new"].wishes == {}
+    kconfig = KCONFIG.replace("endmenu", 'config NEW_TEST\n\tbool "new"\nendmenu')
+    assert patched(**new, Kconfig=kconfig)["new"].wishes == {"CONFIG_NEW_TEST": "y"}
+
+
+def test_a_tree_is_searched_once(
+    tree: PatchedTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find(tree, tmp_path / "cache")
+    monkeypatch.setattr(process, "run", None)
+    edited = {"lib/list-test.c": PatchedFile(kunit_file("again").encode())}
+    other = dataclasses.replace(tree, files=edited)
+    assert find(other, tmp_path / "cache")["list-test"].suites == ("again",)
+    monkeypatch.setattr(tree_text, "read", None)
+    assert find(other, tmp_path / "cache")["list-test"].suites == ("again",)
+
+
+def test_a_tree_without_a_test(tmp_path: Path) -> None:
+    tree = PatchedTree(make_base(tmp_path / "base"), None, {}, "key")
+    assert find(tree, tmp_path / "cache") == {}
+
+
+# --- what to ask for ------------------------------------------------------------------------
+
+
+def wishes(*names: str) -> dict[str, str]:
+    symbols = kconfig_explain.symbols({"Kconfig": KCONFIG}.get, "x86")
+    asked = kunit_tests.wishes(symbols, [f"CONFIG_{name}" for name in names])
+    return {option.removeprefix("CONFIG_"): value for option, value in asked.items()}
+
+
+def test_parents_are_asked_for_as_far_as_a_dependency_names_one() -> None:
+    assert wishes("FS_TEST") == {
+        "FS_TEST": "m",
+        "FS": "m",
+        "BLOCK": "y",
+        "NET": "y",
+        "KUNIT": "y",  # one place has to have it built in
+    }
+    assert wishes("CORE_TEST") == {"CORE_TEST": "y", "KUNIT": "y"}  # KASAN is another kernel
+    assert wishes("LIST_TEST", "FS_TEST")["KUNIT"] == "y"
+    assert wishes("HIDDEN", "X", "NOWHERE") == {}
+    assert wishes("ALL") == {"ALL": "y", "ALL2": "y"}
+
+
+@pytest.mark.parametrize(
+    ("option", "config", "why"),
+    [
+        ("CHIP_TEST", {}, "needs CHIP, which needs ARM"),
+        ("FS_TEST", {"KUNIT": "y", "FS": "m"}, "needs X || Y"),
+        ("FS_TEST", {"FS": "m"}, "needs KUNIT=y"),
+        ("FS_TEST", {"KUNIT": "y", "X": "y"}, "needs FS, which needs BLOCK"),
+        ("CORE_TEST", {"KUNIT": "y"}, "needs KASAN"),
+        ("HIDDEN", {"NET": "y"}, "needs HIDDEN"),
+        ("NOWHERE", {}, "needs NOWHERE"),
+        ("LIST_TEST", {"LIST_TEST": "m"}, ""),
+        ("ALL", {}, "needs ALL2, which needs ALL"),
+    ],
+)
+def test_what_a_configuration_lacks(option: str, config: dict[str, str], why: str) -> None:
+    symbols = kconfig_explain.symbols({"Kconfig": KCONFIG}.get, "x86")
+    options = {f"CONFIG_{name}": value for name, value in config.items()}
+    assert kunit_tests.lacking(symbols, options, [f"CONFIG_{option}"]) == why
+
+
+@given(st.text(alphabet="#ifdefndlse \nCONFIG_AB()|!\\x", max_size=200))
+def test_conditions_of_any_text(text: str) -> None:
+    assert all(option.startswith("CONFIG_") for option in kunit_tests._condition(text))
