@@ -92,7 +92,8 @@ def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...])
     values["arch"] = options.architecture(values.get("arch"))
     compiles = "toolchain" in given and not given.get("saved")
     name = given.get("toolchain") or toolchain.GCC.name
-    values["toolchain"] = toolchain.parse(name, values["arch"]) if compiles else None
+    flags = given.get("kcflags") or ""
+    values["toolchain"] = toolchain.parse(name, values["arch"], flags) if compiles else None
     values["coverage"] = values.get("coverage", False) or "coverage_fail_under" in values
     if values["coverage"] and patch is None:
         raise UserError("--coverage counts the lines of a series", hint="name one with --patch")

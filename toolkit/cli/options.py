@@ -188,6 +188,11 @@ BUILD = several(
         "tools), or one version of them: gcc-11, clang-19.",
     ),
     click.option(
+        "--kcflags",
+        metavar="FLAGS",
+        help="Further flags for what compiles the kernel, as in '-O3 -Wno-error'.",
+    ),
+    click.option(
         "--no-replay",
         "replay",
         is_flag=True,

@@ -128,7 +128,7 @@ def ccache_environment(cache: Cache, toolchain: Toolchain = GCC, rules: str = ""
     :func:`toolkit.kernel.build_rules.rules`) gets the store to read, and behind it one of its own
     that only builds with the same rules use.
 
-    Each toolchain has a store of its own. It is a work folder of ``cache``, which `cache list`
+    Each compiler has a store of its own. It is a work folder of ``cache``, which `cache list`
     shows and `cache prune` frees; ccache is safe for any number of builds at once, and for a store
     that is removed meanwhile. Of the caller's environment CCACHE_DISABLE alone counts. Nothing is
     set there, nor where ccache is not installed or ``cache`` is cold.
@@ -136,7 +136,7 @@ def ccache_environment(cache: Cache, toolchain: Toolchain = GCC, rules: str = ""
     program = shutil.which("ccache")
     if not program or cache.cold or "CCACHE_DISABLE" in os.environ:
         return {}
-    store = cache.root / "work/ccache" / toolchain.label
+    store = cache.root / "work/ccache" / toolchain.compiler
     names = store / "bin"
     try:
         names.mkdir(parents=True, exist_ok=True)

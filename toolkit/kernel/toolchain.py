@@ -12,9 +12,11 @@ from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, ToolMissingError, UserError
 from toolkit.host import process
+from toolkit.host.cache import digest
 
 FORMS = "gcc, clang, or one version of them: gcc-11, clang-19"
 _NAME = re.compile(r"(gcc|clang)(-[1-9][0-9]{0,2})?")
+_FLAG = re.compile(r"--?\w[\w=+.,:/-]*")
 # All that LLVM=1 makes kbuild call (Documentation/kbuild/llvm.rst), by Debian's packages.
 _LLVM = {
     "clang": "clang",
@@ -34,10 +36,12 @@ class Toolchain:
     """A compiler by the name it is asked for, ``gcc-11`` or ``clang``, and what goes with it.
 
     ``triplet`` is before the names of a cross compiler's programs; "" for the host's own.
+    ``kcflags`` are what kbuild hands to the compiler for every file of the kernel, after its own.
     """
 
     name: str
     triplet: str = ""
+    kcflags: str = ""
 
     @property
     def is_clang(self) -> bool:
@@ -51,12 +55,19 @@ class Toolchain:
         Host programs are compiled by the same compiler, so that no other one is needed; beside a
         cross compiler that is gcc. clang compiles for any architecture (scripts/Makefile.clang).
         """
+        return (*self._programs_words, *([f"KCFLAGS={self.kcflags}"] if self.kcflags else ()))
+
+    @property
+    def _programs_words(self) -> tuple[str, ...]:
         if self.is_clang:
             return (f"LLVM={self._suffix or 1}",)
         if self.triplet:
             named = (f"CC={self.compiler}",) if self._suffix else ()
             return (f"CROSS_COMPILE={self._prefix}", *named)
         return (f"CC={self.name}", f"HOSTCC={self.name}") if self._suffix else ()
+
+    def __str__(self) -> str:
+        return f"{self.name}, KCFLAGS={self.kcflags}" if self.kcflags else self.name
 
     @property
     def compiler(self) -> str:
@@ -72,7 +83,8 @@ class Toolchain:
     @property
     def label(self) -> str:
         """What tells it from all others, fit for the name of a folder."""
-        return self._prefix + self.name
+        flags = f"-{digest(self.kcflags)[:16]}" if self.kcflags else ""
+        return f"{self._prefix}{self.name}{flags}"
 
     @property
     def programs(self) -> dict[str, str]:
@@ -123,25 +135,36 @@ class Toolchain:
         )
 
     def version(self, deadline: Deadline) -> str:
-        """Return what identifies compiler and linker: a part of every key."""
+        """Return what identifies compiler, linker and their flags: a part of every key."""
         tools = list(self.programs)[:2]
         versions = [_version(process.find(tool), deadline) for tool in tools]
         # Of clang that is the same for all architectures; gcc says in its version what it is.
-        return "; ".join([*versions, self.triplet] if self.is_clang and self.triplet else versions)
+        if self.is_clang and self.triplet:
+            versions.append(self.triplet)
+        if self.kcflags:
+            versions.append(f"KCFLAGS={self.kcflags}")
+        return "; ".join(versions)
 
 
 GCC = Toolchain("gcc")
 CLANG = Toolchain("clang")
 
 
-def parse(text: str, arch: Arch) -> Toolchain:
-    """Return the toolchain of this name for an architecture.
+def parse(text: str, arch: Arch, kcflags: str = "") -> Toolchain:
+    """Return the toolchain of this name for an architecture, with further flags for its compiler.
 
-    Raises :class:`UserError` where it can be none.
+    Raises :class:`UserError` where the name or the flags can be none.
     """
     if not _NAME.fullmatch(text):
         raise UserError(f"{text!r} is no toolchain", hint=f"name {FORMS}")
-    return Toolchain(text, arch.cross)
+    flags = kcflags.split()
+    for flag in flags:
+        if not _FLAG.fullmatch(flag):
+            raise UserError(
+                f"--kcflags: {flag!r} is no flag that make and a shell hand on as it is",
+                hint="a flag begins with - and has letters, digits and any of _ = + . , : / -",
+            )
+    return Toolchain(text, arch.cross, " ".join(flags))
 
 
 def installing(packages: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ def of(reached: Reached, request: Request) -> Environment:
         memory_mib=host.memory_mib,
         python=host.python,
         architecture=request.arch.machine,
-        toolchain=request.toolchain.name if request.toolchain and reached.compiler else "",
+        toolchain=str(request.toolchain) if request.toolchain and reached.compiler else "",
         compiler=reached.compiler,
         start=Path(request.start.name).name if config else "",
         config=config.key if config else "",

@@ -81,6 +81,9 @@ def test_a_toolchain_that_is_none_or_not_here_ends_it_before_anything_else(tmp_p
     none = call(tmp_path, "build", "--kernel", "tree:/nonexistent", "--toolchain", "icc")
     assert none.returncode == 2
     assert "'icc' is no toolchain" in none.stderr
+    flags = call(tmp_path, "build", "--kernel", "tree:/nonexistent", "--kcflags", "-O3;ls")
+    assert flags.returncode == 2
+    assert "'-O3;ls' is no flag" in flags.stderr
     absent = call(tmp_path, "build", "--kernel", "tree:/nonexistent", "--toolchain", "clang-999")
     assert absent.returncode == 3
     assert "apt-get install clang-999 lld-999 llvm-999" in absent.stderr

@@ -146,13 +146,14 @@ def test_toolchains_have_folders_of_their_own(builder: kbuild.Builder) -> None:
     """The configurations differ in less than those that share one."""
     near = KernelConfig("CONFIG_CC_IS_GCC=y\n", "key"), KernelConfig("CONFIG_X=y\n", "yek")
     places = []
-    for name in ("gcc", "gcc-11", "clang", "clang-19"):
-        each = replace(builder, toolchain=Toolchain(name))
+    names = ("gcc", "gcc-11", "clang", "clang-19")
+    for toolchain in (*map(Toolchain, names), Toolchain("gcc", kcflags="-O3")):
+        each = replace(builder, toolchain=toolchain)
         with each.work_tree(a_tree(), soon()) as work:
             (work.output(near[0]) / ".config").write_text(near[0].text)
             assert work.output(near[1]) == work.output(near[0])
             places += [work.output(near[0]), work.place("conf"), work.place("lint")]
-    assert len(set(places)) == 12
+    assert len(set(places)) == 15
 
 
 def test_only_near_configurations_share_a_build_folder(

@@ -84,6 +84,24 @@ def test_what_clang_compiles_for_is_part_of_its_version(programs: Path) -> None:
     assert toolchain.installed("riscv64-linux-gnu") == []
 
 
+def test_the_compiler_s_further_flags_tell_its_builds_from_others(programs: Path) -> None:
+    assert programs.is_dir()
+    plain, optimised = (toolchain.parse("gcc-12", X86_64, each) for each in ("", " -O3  -DX=1 "))
+    assert optimised.words == (*plain.words, "KCFLAGS=-O3 -DX=1")
+    assert optimised.version(soon()) == f"{plain.version(soon())}; KCFLAGS=-O3 -DX=1"
+    assert optimised.label.startswith(f"{plain.label}-")
+    assert str(optimised) == "gcc-12, KCFLAGS=-O3 -DX=1"
+    assert optimised.programs == plain.programs
+
+
+@pytest.mark.parametrize(
+    "flags", ["O3", "-O3;ls", "-O3 $(id)", "-D'x'", "-DX=`id`", "-O3 -", '--"', "-f\\"]
+)
+def test_what_is_no_flag_is_the_callers_fault(flags: str) -> None:
+    with pytest.raises(UserError, match="is no flag"):
+        toolchain.parse("gcc", X86_64, flags)
+
+
 @pytest.mark.parametrize("name", ["", "cc", "gcc-", "gcc-0", "clang14", "/usr/bin/gcc", "gcc;ls"])
 def test_no_toolchain_is_the_callers_fault(name: str) -> None:
     with pytest.raises(UserError, match="is no toolchain") as caught:
