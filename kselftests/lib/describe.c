@@ -40,6 +40,8 @@ static const char *op_name(enum guest_op op)
 		return "read";
 	case GUEST_STRING_WRITE:
 		return "string write";
+	case GUEST_STRING_READ:
+		return "string read";
 	case GUEST_WRITE_AND_WAIT:
 		return "write and wait";
 	}
@@ -76,7 +78,7 @@ static uint64_t low_bytes(uint64_t value, uint32_t len)
 
 bool exit_matches(const struct guest_exit *exit, const struct guest_io *io)
 {
-	bool is_write = io->op != GUEST_READ;
+	bool is_write = io->op != GUEST_READ && io->op != GUEST_STRING_READ;
 
 	return exit->bus == io->bus && exit->is_write == is_write &&
 	       exit->addr == io->addr && exit->len == io->len &&

@@ -5,7 +5,8 @@
  *
  * In:  %rax data, %rbx added to %rax after every access, %rcx how many accesses,
  *      %rdx port, %rdi memory address, %rsi upper half of a 16-byte store,
- *      number of a hypercall, or where "rep outs" reads from.
+ *      number of a hypercall, or where "rep outs" reads from; %rdi where
+ *      "rep ins" writes to.
  * Out: %rax as the last access left it; then one byte to GUEST_DONE_PORT. Not
  *      HLT: with an in-kernel irqchip that would wait inside KVM.
  */
@@ -88,6 +89,9 @@ guest_code:
 	REPEAT	guest_outs1, rep outsb
 	REPEAT	guest_outs2, rep outsw
 	REPEAT	guest_outs4, rep outsl
+	REPEAT	guest_ins1, rep insb
+	REPEAT	guest_ins2, rep insw
+	REPEAT	guest_ins4, rep insl
 
 	.globl	guest_store16
 guest_store16:

@@ -47,6 +47,7 @@ extern const uint8_t guest_code[], guest_code_end[];
 extern const uint8_t guest_out1[], guest_out2[], guest_out4[];
 extern const uint8_t guest_in1[], guest_in2[], guest_in4[];
 extern const uint8_t guest_outs1[], guest_outs2[], guest_outs4[];
+extern const uint8_t guest_ins1[], guest_ins2[], guest_ins4[];
 extern const uint8_t guest_store1[], guest_store2[], guest_store4[];
 extern const uint8_t guest_store8[], guest_store16[];
 extern const uint8_t guest_load1[], guest_load2[], guest_load4[], guest_load8[];
@@ -270,6 +271,9 @@ static const uint8_t *entry_point(const struct guest_io *io)
 		{ GUEST_STRING_WRITE, BUS_PIO, 1, guest_outs1 },
 		{ GUEST_STRING_WRITE, BUS_PIO, 2, guest_outs2 },
 		{ GUEST_STRING_WRITE, BUS_PIO, 4, guest_outs4 },
+		{ GUEST_STRING_READ, BUS_PIO, 1, guest_ins1 },
+		{ GUEST_STRING_READ, BUS_PIO, 2, guest_ins2 },
+		{ GUEST_STRING_READ, BUS_PIO, 4, guest_ins4 },
 		{ GUEST_WRITE, BUS_MMIO, 1, guest_store1 },
 		{ GUEST_WRITE, BUS_MMIO, 2, guest_store2 },
 		{ GUEST_WRITE, BUS_MMIO, 4, guest_store4 },
@@ -307,7 +311,7 @@ int vcpu_start(struct vcpu *vcpu, const struct guest_io *io)
 		.rbx = io->step,
 		.rcx = io->times ? io->times : 1,
 		.rdx = io->addr,
-		.rdi = io->addr,
+		.rdi = io->op == GUEST_STRING_READ ? GUEST_DATA_GPA : io->addr,
 		.rsi = io->op == GUEST_STRING_WRITE ? GUEST_DATA_GPA
 						    : io->data_high,
 	};

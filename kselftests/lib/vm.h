@@ -37,6 +37,7 @@ enum guest_op {
 	GUEST_WRITE,
 	GUEST_READ,
 	GUEST_STRING_WRITE,		/* rep outs: PIO, from GUEST_DATA_GPA */
+	GUEST_STRING_READ,		/* rep ins: PIO, to GUEST_DATA_GPA */
 	/*
 	 * PIO of 4: adds the step to the data, writes it, and waits until the
 	 * 4 bytes at GUEST_DATA_GPA are the same
