@@ -57,6 +57,11 @@ struct row {
 	bool one_place;			/* they differ by value alone */
 	bool first;			/* ring the first one, and not the last */
 	enum bench_call call;
+	bool by_kvm;			/* KVM sends the access, and not the VMM */
+	bool reads;			/* the guest reads, where it writes otherwise */
+	bool posted;			/* and does not wait for an answer */
+	uint32_t batch;			/* rings of each sample; 0: as many as fit */
+	bool vcpu_alone;		/* time the vCPU, and not who serves it */
 	/* The next batch */
 	uint32_t rings;
 	bool idle;			/* the loop alone */
@@ -70,6 +75,8 @@ struct row {
 	pthread_t thread;		/* who serves the ring ... */
 	int child;			/* ... or which process, at the end of */
 	int sock;
+	uint64_t *served;		/* rings that the process counted ... */
+	uint64_t due;			/* ... and will have, after what ran last */
 };
 
 /* What all rows share */
@@ -102,6 +109,7 @@ void vm_row_close(struct row *row);
 
 extern const struct row_ops null_ops, eventfd_ops, hyperv_ops; /* rows_kernel.c */
 extern const struct row_ops vmm_ops, thread_ops, socket_ops;	/* rows_user.c */
+extern const struct row_ops kvm_socket_ops;			/* rows_socket.c */
 extern const struct row_ops call_ops;				/* rows_call.c */
 
 /* All rows there are, with @limit as the highest number of registrations */

@@ -142,11 +142,11 @@ static int warm_up(struct row *row)
 	uint64_t ticks, idle_ticks, each;
 	int i, ret = 0;
 
-	row->rings = MIN_RINGS;
+	row->rings = row->batch ? row->batch : MIN_RINGS;
 	row->ops->take(row);		/* what came before is nobody's */
 	for (i = 0; !ret && i < WARM_UP; i++)
 		ret = sample(row, &ticks, &idle_ticks);
-	if (ret)
+	if (ret || row->batch)
 		return ret;
 	each = ticks > idle_ticks ? (ticks - idle_ticks) / MIN_RINGS + 1 : 1;
 	row->rings = BATCH_TICKS / each;

@@ -79,6 +79,19 @@ static void add_named(struct list *list, const struct row_ops *ops,
 	snprintf(row->name, sizeof(row->name), "%s", name);
 }
 
+static struct row *add_socket(struct list *list, const char *name, bool by_kvm,
+			      bool posted, uint32_t batch)
+{
+	struct row *row;
+
+	add_named(list, &kvm_socket_ops, BUS_MMIO, name);
+	row = &list->rows[list->count - 1];
+	row->by_kvm = by_kvm;
+	row->posted = posted;
+	row->batch = batch;
+	return row;
+}
+
 static void add_call(struct list *list, enum bench_call call, const char *name)
 {
 	add_named(list, &call_ops, BUS_PIO, name);
@@ -105,6 +118,17 @@ int make_rows(uint32_t limit, struct row **rows, size_t *count)
 	add_eventfd(&list, &iosignalfd_api, BUS_HYPERCALL, false, limit);
 	add_named(&list, &hyperv_ops, BUS_HYPERCALL, "hyperv-eventfd");
 	add_named(&list, &thread_ops, BUS_PIO, "thread-eventfd");
+	/* Before the next one, whose process ends with the last copy of its socket */
+	add_socket(&list, "mmio-socket-read", true, false, 0)->reads = true;
+	add_socket(&list, "mmio-socket-write", true, false, 0);
+	add_socket(&list, "mmio-socket-posted/1", true, true, 0);
+	add_socket(&list, "mmio-socket-posted/16", true, true, 16);
+	add_socket(&list, "mmio-socket-posted/256", true, true, 256);
+	add_socket(&list, "mmio-socket-posted/256/vcpu", true, true,
+		   256)->vcpu_alone = true;
+	add_socket(&list, "socketpair-user-posted/256", false, true, 256);
+	add_socket(&list, "socketpair-user-posted/256/vcpu", false, true,
+		   256)->vcpu_alone = true;
 	add_named(&list, &socket_ops, BUS_MMIO, "socketpair-user");
 	add_call(&list, CALL_GETPPID, "syscall");
 	add_call(&list, CALL_IOCTL, "ioctl");
