@@ -38,7 +38,7 @@ def draw(bench: Benchmark, about: BenchManifest, folder: Path) -> list[Path]:
         "hatch.linewidth": 0.6,
     }
     with matplotlib.rc_context(settings):
-        if about.references:
+        if any(now is not None for _, _, now in reference_ratios(bench, about)):
             canvas = Figure(figsize=(11, 5.4), layout="constrained")
             beside, rows = canvas.subplots(1, 2, width_ratios=(2, 3))
             _references(beside, bench, about)

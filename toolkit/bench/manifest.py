@@ -58,10 +58,12 @@ class Bar(Manifest):
     """What a row may cost as a part of another one, or how far its runs may lie apart.
 
     A ``*`` in ``over`` makes it a bar for many rows, and stands for the same text in ``under``.
+    Rows that the glob ``other_than`` matches are free of it.
     """
 
     title: Text
     over: Text
+    other_than: str = ""
     under: str = ""  # none: the spread of the row is what counts
     at_most: Positive
 

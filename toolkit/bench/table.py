@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 
 from toolkit.bench.manifest import Bar, BenchManifest, Reference
 from toolkit.bench.samples import INSN, Benchmark, Cost, Move, costs, differences
@@ -107,7 +108,7 @@ def bars(bench: Benchmark, about: BenchManifest) -> tuple[list[str], bool]:
 def _values(bar: Bar, by_row: dict[str, Cost]) -> Iterator[float]:
     pattern = re.compile(re.escape(bar.over).replace(r"\*", "(.*)", 1))
     for name, cost in by_row.items():
-        if not (match := pattern.fullmatch(name)):
+        if not (match := pattern.fullmatch(name)) or fnmatchcase(name, bar.other_than):
             continue
         if not bar.under:
             yield cost.spread

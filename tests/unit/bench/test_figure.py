@@ -43,12 +43,25 @@ def texts(svg: Path) -> list[str]:
     return [text.strip() for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg.read_text())]
 
 
-def test_the_documentation_has_the_picture_of_its_baseline(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("baseline", "picture", "at_least"),
+    [("iosignalfd-v5", "doorbell", 60), ("mmio-socket-v1", "mmio-socket", 40)],
+)
+def test_the_documentation_has_the_picture_of_its_baseline(
+    tmp_path: Path, baseline: str, picture: str, at_least: int
+) -> None:
     pytest.importorskip("matplotlib")
-    bench = baseline_file.read(PROJECT / "benchmarks/iosignalfd-v5.json")
+    bench = baseline_file.read(PROJECT / f"benchmarks/{baseline}.json")
     svg = figure.draw(bench, DOORBELL, tmp_path)[0]
-    assert len(texts(svg)) > 60
-    assert texts(svg) == texts(PROJECT / "docs/doorbell.svg")
+    assert len(texts(svg)) > at_least
+    assert texts(svg) == texts(PROJECT / f"docs/{picture}.svg")
+
+
+def test_references_of_which_no_row_was_measured_are_left_out(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    svg = figure.draw(benchmark({"vmm-mmio": [[5000]]}), DOORBELL, tmp_path)[0]
+    assert "vmm-mmio" in texts(svg)
+    assert not any("2009" in text for text in texts(svg))
 
 
 def test_without_a_word_on_figures_every_row_is_shown(tmp_path: Path) -> None:

@@ -82,6 +82,23 @@ def test_a_bar_without_a_second_row_is_one_for_the_spread() -> None:
     assert held("*", "", 0.0005) == (["0.0005  0.000 to 0.001  MISSED"], False)
 
 
+def test_a_bar_is_not_for_the_rows_that_it_excepts() -> None:
+    bar = Bar.model_validate({"title": "b", "over": "*", "other-than": "*pio*", "at-most": 1})
+    spread = {"pio/1": [[100], [200]], "mmio": [[100], [100]]}
+    about = DOORBELL.model_copy(update={"bars": (bar,)})
+    assert table.bars(benchmark(spread), about) == (
+        ["bar  at most  measured", "b        1  0.000  met"],
+        True,
+    )
+
+
+def test_the_baseline_of_mmio_socket_meets_the_bars_of_the_doorbell() -> None:
+    bench = baseline_file.read(PROJECT / "benchmarks/mmio-socket-v1.json")
+    lines, met = table.bars(bench, DOORBELL)
+    assert met
+    assert any("spread" in line and "met" in line for line in lines)
+
+
 def test_the_baseline_meets_the_bars_of_the_doorbell() -> None:
     bench = baseline_file.read(PROJECT / "benchmarks/iosignalfd-v5.json")
     lines, met = table.bars(bench, DOORBELL)
