@@ -157,17 +157,18 @@ def test_a_command_gets_the_packages_that_it_needs_and_once(environment: Path) -
     assert asked(environment, "toolkit", "build") == [toolkit]
     assert asked(environment, "toolkit", "build") == []
     assert asked(environment, "toolkit", "bench") == [f"{toolkit}[bench]"]
+    assert asked(environment, "toolkit", "matrix") == [f"{toolkit}[matrix]"]
     assert asked(environment, "tox") == ["install --quiet tox"]
     assert asked(environment, "sh", "-c", "true") == [
         "install --quiet pip>=25.1",
-        "install --quiet --editable . --group developer",
+        "install --quiet --editable .[matrix] --group developer",
     ]
     assert asked(environment, "sh", "-c", "true") == []
 
 
 def test_what_a_developer_has_does_for_toolkit_and_tox(environment: Path) -> None:
     assert len(asked(environment, "sh", "-c", "true")) == 2
-    assert asked(environment, "tox") == asked(environment, "toolkit", "build") == []
+    assert asked(environment, "tox") == asked(environment, "toolkit", "matrix") == []
 
 
 def test_what_pip_builds_finds_a_home_where_there_is_none(

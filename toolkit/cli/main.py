@@ -91,6 +91,7 @@ def build_and_test(root: Path | None, /, patch: str | None, **given: Any) -> Non
 @options.RUN
 @options.MACHINE
 @options.TESTS
+@options.REPEAT
 @options.SAVED
 @click.pass_obj
 def test(root: Path | None, /, patch: str | None, **given: Any) -> None:

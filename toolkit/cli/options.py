@@ -343,6 +343,12 @@ TESTS = several(
         help="How many run at a time; default: as CPUs and memory allow.",
     ),
 )
+REPEAT = click.option(
+    "--repeat",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Run each program N times: a fault that shows one time in five shows in ten.",
+)
 REGRESSION = several(
     click.option(
         "--baseline",
@@ -354,12 +360,7 @@ REGRESSION = several(
         is_flag=True,
         help="The same, and after each patch, to see which one changed what.",
     ),
-    click.option(
-        "--repeat",
-        type=click.IntRange(1, 1000),
-        metavar="N",
-        help="Run each program N times: a fault that shows one time in five shows in ten.",
-    ),
+    REPEAT,
     click.option(
         "--confidence",
         type=Number(0.5, 0.9999),

@@ -59,11 +59,11 @@ def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) ->
     ``step_summary`` is a file that a CI system shows on its page of the job; the Markdown summary
     is appended to it. Raises :class:`OSError` where something cannot be written.
     """
-    _replace_by_parts(run_dir / RESULT, _parts(result))
+    replace_by_parts(run_dir / RESULT, _parts(result))
     shown = view.of(result)
     text = markdown.render(shown)
     _replace(run_dir / JUNIT, junit.render(shown))
-    _replace_by_parts(run_dir / KCIDB, kcidb.render(shown))
+    replace_by_parts(run_dir / KCIDB, kcidb.render(shown))
     _replace(run_dir / SUMMARY, text)
     if shown.host_at_fault:
         (run_dir / REPLY).unlink(missing_ok=True)  # nothing of this host's is for the list
@@ -186,10 +186,11 @@ def _clean(value: Any) -> Any:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    _replace_by_parts(path, [data])
+    replace_by_parts(path, [data])
 
 
-def _replace_by_parts(path: Path, parts: Iterable[bytes]) -> None:
+def replace_by_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """Write a file that is whole or absent; raises :class:`OSError` where that fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:

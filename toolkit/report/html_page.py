@@ -7,16 +7,13 @@ nothing run but the script that came with the toolkit, by its digest.
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from toolkit.core.model.testing import Leaf, Status
-from toolkit.core.text import visible
 from toolkit.report import templates
 from toolkit.report.mutation_view import MutationView
 from toolkit.report.view import Program, ReportView
@@ -68,21 +65,13 @@ def render(
 
 @functools.cache
 def _template() -> Template:
-    from markupsafe import Markup  # noqa: PLC0415 - as slow to import as jinja2
-
-    def finalized(value: object) -> object:
-        return value if isinstance(value, Markup) else visible(str(value), keep="\n\t")
-
     functions = (tone, symbol, diff_kind, note, cases_bad_first, duration, percent)
     helpers: dict[str, Any] = {function.__name__: function for function in functions}
     helpers["case_name"] = leaf_ids.case_name
     helpers["split_id"] = leaf_ids.split
     for kind, names in (("style", ("palette.css", "report.css")), ("script", ("report.js",))):
-        text = "".join((templates.FOLDER / name).read_text("utf-8") for name in names)
-        helpers[kind] = Markup(text)  # noqa: S704 - a file of the toolkit's own
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        helpers[f"{kind}_hash"] = f"sha256-{digest}"
-    return templates.load("report.html.j2", finalized, {**helpers, **_LIMITS})
+        helpers |= templates.embedded(kind, (templates.FOLDER / name for name in names))
+    return templates.load("report.html.j2", templates.in_page, {**helpers, **_LIMITS})
 
 
 def tone(status: Status | None) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,25 @@ _SETTINGS = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]  # the 
 def printed(value: object) -> str:
     """Return a value as text of several lines, without characters that something would obey."""
     return visible(str(value), keep="\n\t")
+
+
+def embedded(kind: str, files: Iterable[Path]) -> dict[str, object]:
+    """Return a style or script, made of files of the toolkit's own, for a page to hold.
+
+    ``kind`` is its name in the template, and that with ``_hash`` what the page's policy names.
+    """
+    from markupsafe import Markup  # noqa: PLC0415 - as slow to import as jinja2
+
+    text = "".join(file.read_text("utf-8") for file in files)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}  # noqa: S704 - see above
+
+
+def in_page(value: object) -> object:
+    """Return a value as text of several lines for a page, or markup as it is."""
+    from markupsafe import Markup  # noqa: PLC0415
+
+    return value if isinstance(value, Markup) else printed(value)
 
 
 def load(

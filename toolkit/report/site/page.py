@@ -6,7 +6,6 @@ no script, and its own policy names the digests of its one style and its one scr
 
 from __future__ import annotations
 
-import base64
 import functools
 import hashlib
 import itertools
@@ -88,10 +87,7 @@ def _template() -> Template:
 
     helpers: dict[str, Any] = {"GENERATOR": GENERATOR}
     for kind, files in (("style", _STYLES), ("script", _SCRIPTS)):
-        text = "".join(file.read_text("utf-8") for file in files)
-        helpers[kind] = Markup(text)  # noqa: S704 - files of the toolkit's own
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        helpers[f"{kind}_hash"] = f"sha256-{digest}"
+        helpers |= templates.embedded(kind, files)
     return templates.load("site.html.j2", finalized, helpers, _FOLDER)
 
 

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.unit.matrix import fake_toolkit
+from tests.unit.matrix.fake_pool import RUN, cell, planned
+from tests.unit.matrix.fake_toolkit import FakeToolkit
+from toolkit.matrix import jobs, outcome, station, worker_store
+from toolkit.matrix.jobs import Group, Job
+from toolkit.matrix.parcel import Parcel, Source
+from toolkit.matrix.station import Done, Station, StoppedError
+
+
+@pytest.fixture
+def toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeToolkit:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(station, "_POLL", 0.01)
+    return fake_toolkit.make(tmp_path / "fake")
+
+
+PROJECT = Path(__file__).parents[3]
+INPUTS = fake_toolkit.archive(Path())
+(CELL,) = planned(cell())
+FETCH = jobs.fetch(RUN, "debian:6.12")
+BUILD = jobs.build(RUN, Group("g", (CELL,)))
+
+
+def test_of(shard: tuple[int, int] = (1, 1), programs: tuple[str, ...] = ()) -> Job:
+    return jobs.test(RUN, CELL, shard, programs, 512)
+
+
+test_of.__test__ = False  # type: ignore[attr-defined]
+
+
+def perform(toolkit: FakeToolkit, job: Job, earlier: Parcel | Source | None = None) -> Done:
+    return Station("one", command=toolkit.command).perform(job, INPUTS, earlier)
+
+
+def test_a_build_gives_what_its_tests_need(toolkit: FakeToolkit, tmp_path: Path) -> None:
+    done = perform(toolkit, BUILD)
+    assert isinstance(done.parcel, Parcel)
+    assert done.outcome.exit_code == 0
+    assert done.outcome.suites == (("kvm", ("a_test",)), ("net", ("b_test",)))
+    assert (done.outcome.memory_mib, done.outcome.worker) == (768, "one")
+    tested = perform(toolkit, test_of((1, 2), ("a_test", "[b]_test")), done.parcel)
+    assert tested.outcome.exit_code == 0
+    outcome.unpack(tested.outcome.archive, tmp_path / "run")
+    assert fake_toolkit.leaves(tmp_path / "run") == 3
+    called = toolkit.calls()[-1].split()
+    assert called[:2] == ["test", "--from"]
+    assert called[3:11] == [
+        "--arch",
+        "x86_64",
+        "--test",
+        "a_test",
+        "--test",
+        "[[]b]_test",
+        "--suite",
+        "kvm",
+    ]
+    path = done.parcel.path
+    assert path.is_dir()
+    del done
+    assert not path.exists(), "what nobody holds any longer is removed"
+
+
+def test_a_fetch_remembers_where_its_kernel_is_at_home(toolkit: FakeToolkit) -> None:
+    assert isinstance(perform(toolkit, FETCH).parcel, Source)
+    assert worker_store.kernels() == ["debian:6.12"]
+
+
+@pytest.mark.parametrize(("status", "code"), [("1", 1), ("2", 2), ("3", 3), ("7", 3)])
+def test_how_a_job_failed_is_told_with_its_last_words(
+    toolkit: FakeToolkit, status: str, code: int
+) -> None:
+    toolkit.let("fetch", "fails", status)
+    ended = perform(toolkit, FETCH).outcome
+    assert ended.exit_code == code
+    assert ended.message.endswith("the words before\ntoolkit: fetch failed")
+    assert ended.message.startswith("the toolkit exited with 7") == (status == "7")
+    assert worker_store.kernels() == []
+
+
+def test_what_is_killed_is_the_infrastructure(toolkit: FakeToolkit) -> None:
+    (toolkit.folder / "toolkit").write_text("#!/bin/sh\nkill -9 $$\n")
+    ended = perform(toolkit, FETCH).outcome
+    assert (ended.exit_code, ended.message) == (3, "the toolkit was killed by signal 9")
+
+
+def test_a_full_disk_is_the_infrastructure(
+    toolkit: FakeToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/state/x")
+
+    monkeypatch.setattr(worker_store, "keep", full)
+    ended = perform(toolkit, FETCH).outcome
+    assert (ended.exit_code, ended.message) == (3, "No space left on device: /state/x")
+
+
+def test_a_test_that_was_finished_here_is_not_run_again(toolkit: FakeToolkit) -> None:
+    """Its client died before it heard of it, and asks again."""
+    build = perform(toolkit, BUILD)
+    toolkit.let("test", "exits", "1")
+    first = perform(toolkit, test_of(), build.parcel)
+    again = perform(toolkit, test_of(), build.parcel)
+    assert first == again
+    assert again.outcome.exit_code == 1
+    assert sum(call.startswith("test") for call in toolkit.calls()) == 1
+
+
+def test_what_the_host_failed_at_is_tried_again(toolkit: FakeToolkit) -> None:
+    build = perform(toolkit, BUILD)
+    toolkit.let("test", "fails", "3")
+    assert perform(toolkit, test_of(), build.parcel).outcome.exit_code == 3
+    (toolkit.folder / "test-fails").unlink()
+    assert perform(toolkit, test_of(), build.parcel).outcome.exit_code == 0
+
+
+def test_it_is_stopped_with_all_that_it_started(toolkit: FakeToolkit) -> None:
+    toolkit.let("fetch", "sleeps")
+    one = Station("one", command=toolkit.command)
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            one.perform(FETCH, INPUTS)
+        except StoppedError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not toolkit.calls():
+        time.sleep(0.01)
+    one.stop("fedcba9876543210")  # another run's
+    time.sleep(0.1)
+    assert thread.is_alive()
+    one.stop(RUN)
+    thread.join()
+    assert [type(each) for each in caught] == [StoppedError]
+    assert toolkit.calls()[-1] == "stopped", "it had the time to stop its machines"
+    with pytest.raises(StoppedError):
+        one.perform(FETCH, INPUTS)
+
+
+def test_what_does_not_end_is_the_infrastructure(
+    toolkit: FakeToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(station, "_LONGER", -3599.8)
+    toolkit.let("fetch", "sleeps")
+    ended = perform(toolkit, FETCH).outcome
+    assert (ended.exit_code, ended.message.strip()) == (3, "it did not end within 0 s")
+
+
+def test_a_station_keeps_to_its_share_of_the_cpus(toolkit: FakeToolkit) -> None:
+    (toolkit.folder / "toolkit").write_text(
+        '#!/bin/sh\ntaskset --cpu-list --pid $$ | sed "s/.*: //" >>"$(dirname "$0")/calls"\n'
+    )
+    cpus = sorted(os.sched_getaffinity(0))
+    Station("one", (cpus[0],), toolkit.command).perform(FETCH, INPUTS)
+    assert toolkit.calls() == [str(cpus[0])]
+
+
+def test_nothing_of_the_caller_s_page_is_written_to(
+    toolkit: FakeToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/page")
+    (toolkit.folder / "toolkit").write_text(
+        '#!/bin/sh\necho "${GITHUB_STEP_SUMMARY-none} $XDG_STATE_HOME" >>"$(dirname "$0")/calls"\n'
+    )
+    perform(toolkit, FETCH)
+    assert toolkit.calls() == [f"none {worker_store.root() / 'state'}"]
+
+
+def test_old_runs_are_forgotten(toolkit: FakeToolkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    perform(toolkit, FETCH)
+    folder = worker_store.of_run(RUN)
+    worker_store.prune()
+    assert folder.is_dir()
+    monkeypatch.setattr(worker_store, "KEPT_DAYS", -1.0)
+    worker_store.prune()
+    assert not folder.exists()
+
+
+def test_a_run_s_name_leads_nowhere_else() -> None:
+    with pytest.raises(ValueError, match="no run of a matrix"):
+        worker_store.of_run("../../etc")
+
+
+def test_the_worker_s_death_ends_its_job(toolkit: FakeToolkit) -> None:
+    """kill -9 of a worker leaves no machine: its child dies with it, and all of that one's."""
+    toolkit.let("fetch", "sleeps")
+    script = toolkit.command[0]
+    program = (
+        "from tests.unit.matrix.test_station import *;"
+        f"Station('one', command=({script!r},)).perform(FETCH, INPUTS)"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT)
+    try:
+        while not toolkit.calls():
+            assert worker.poll() is None
+            time.sleep(0.01)
+    finally:
+        worker.kill()
+        worker.wait()
+    until = time.monotonic() + 20
+    while any(script in words for words in _commands()):
+        assert time.monotonic() < until, "the job outlives its worker"
+        time.sleep(0.05)
+
+
+def _commands() -> list[str]:
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(file.read_text(errors="replace"))
+        except OSError:
+            continue
+    return found

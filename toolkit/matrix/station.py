@@ -1,0 +1,197 @@
+"""A worker's place on its host: does one job at a time, each as a child process.
+
+Several stations of one host have a share of its CPUs each. How a job ended is stored here before it
+is told, so what was finished for a client that died is not done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from toolkit.core.deadline import Deadline
+from toolkit.core.errors import (
+    EXIT_INFRASTRUCTURE,
+    EXIT_INTERRUPTED,
+    EXIT_KERNEL,
+    EXIT_OK,
+    EXIT_USER,
+    InfrastructureError,
+    ToolkitError,
+)
+from toolkit.core.text import printable
+from toolkit.host import process
+from toolkit.host.process import Grace
+from toolkit.matrix import inputs, jobs, outcome, parcel, worker_store
+from toolkit.matrix.jobs import Job, Kind
+from toolkit.matrix.outcome import Outcome
+from toolkit.matrix.parcel import Parcel, Source
+from toolkit.workflow import saved_build
+
+TOOLKIT = (sys.executable, "-m", "toolkit")
+_GRACE = Grace(terminate=30.0)  # for a command to stop its machines and write its reports
+_LONGER = 120.0  # seconds that a job may take beyond the deadline that it has itself
+_POLL = 0.1
+_LINES = 12  # of a job's output that tell how it failed
+_CODES = (EXIT_OK, EXIT_KERNEL, EXIT_USER, EXIT_INFRASTRUCTURE)
+# What the client's or the worker's surroundings would have a command do besides.
+_ENVIRONMENT = {"GITHUB_STEP_SUMMARY": None, "TOOLKIT_ROOT": None}
+_unpacking = threading.Lock()
+_PLACE = re.compile("|".join(map(re.escape, (inputs.PLACE, jobs.FOLDER, jobs.BUNDLE))))
+
+
+class StoppedError(Exception):
+    """A job was stopped because its client asked for it; it says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a job ended, and the build that it made, if any."""
+
+    outcome: Outcome
+    parcel: Parcel | Source | None = None
+
+
+@dataclass(slots=True)
+class Station:
+    """Does jobs on the CPUs ``cpus`` of this host; all of them where it is empty.
+
+    ``name`` is what others are told of it, ``command`` the toolkit.
+    """
+
+    name: str
+    cpus: tuple[int, ...] = ()
+    command: tuple[str, ...] = TOOLKIT
+    doing: Job | None = None  # what it is at
+    _stopped: set[str] = field(default_factory=set)
+
+    def stop(self, run: str) -> None:
+        """Let the job of a run end soon, with all of its machines, and take no other one of it."""
+        self._stopped.add(run)
+
+    def perform(self, job: Job, archive: bytes, earlier: Parcel | Source | None = None) -> Done:
+        """Do a job with the run's inputs and the build that it tests, and return how it ended.
+
+        Raises :class:`StoppedError` where its run was stopped.
+        """
+        stored = worker_store.recall(job.run, job.name)
+        if stored and job.kind in (Kind.TEST, Kind.WHOLE):  # of the others more is wanted
+            return Done(stored)
+        folder = worker_store.of_run(job.run) / "work" / job.name
+        shutil.rmtree(folder, ignore_errors=True)
+        self.doing = job
+        try:
+            folder.mkdir(parents=True)
+            places = {inputs.PLACE: _inputs(job.run, archive), jobs.FOLDER: folder}
+            if isinstance(earlier, Parcel):
+                places[jobs.BUNDLE] = earlier.path
+            done = self._done(job, folder, places)
+            if done.outcome.exit_code != EXIT_INFRASTRUCTURE:
+                worker_store.keep(job.run, done.outcome)
+        except OSError as error:
+            return Done(self._failed(job, f"{error.strerror or error}: {error.filename or folder}"))
+        except ToolkitError as error:
+            return Done(self._failed(job, f"{error.what} {error.hint}"))
+        finally:
+            self.doing = None
+            shutil.rmtree(folder, ignore_errors=True)
+        return done
+
+    def _failed(self, job: Job, why: str) -> Outcome:
+        return Outcome(job.name, EXIT_INFRASTRUCTURE, 0.0, self.name, why)
+
+    def _done(self, job: Job, folder: Path, places: Mapping[str, Path]) -> Done:
+        words = [_PLACE.sub(lambda match: str(places[match[0]]), word) for word in job.words]
+        began = time.monotonic()
+        log = folder / "output.log"
+        limit = Deadline.after(job.seconds + _LONGER)
+        status = self._run(job, [*self.command, *words], log, limit)
+        seconds = round(time.monotonic() - began, 3)
+        if status == EXIT_INTERRUPTED and self._is_stopped(job.run):
+            raise StoppedError(job.name)
+        code = status if status in _CODES else EXIT_INFRASTRUCTURE
+        message = "" if code == EXIT_OK else _tail(log)
+        if status not in _CODES:
+            ended = f"was killed by signal {-status}" if status < 0 else f"exited with {status}"
+            message = f"the toolkit {ended}\n{message}"
+        archive = outcome.pack(folder / jobs.RUN)
+        told = Outcome(job.name, code, seconds, self.name, message.strip(), archive)
+        if job.kind is Kind.BUILD and code == EXIT_OK:
+            return self._with_build(job, told, folder / jobs.SAVED)
+        if job.kind is Kind.FETCH and code == EXIT_OK:
+            worker_store.remember_kernel(job.words[-1])
+            return Done(told, Source())
+        return Done(told)
+
+    def _with_build(self, job: Job, told: Outcome, saved: Path) -> Done:
+        place = worker_store.of_run(job.run) / "builds" / job.name
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        saved.rename(place)
+        bundle = saved_build.load(place)
+        suites = tuple(
+            (built.name, tuple(program.name for program in built.programs))
+            for built in bundle.suites
+        )
+        full = replace(told, suites=suites, memory_mib=bundle.image.memory_mib)
+        return Done(full, Parcel(job.run, place))
+
+    def _run(self, job: Job, argv: Sequence[str], log: Path, deadline: Deadline) -> int:
+        """Run a command to its end, or stop it; return its exit status."""
+        if self._is_stopped(job.run):
+            raise StoppedError(job.name)
+        if self.cpus and set(self.cpus) != os.sched_getaffinity(0):
+            argv = ["taskset", "--cpu-list", ",".join(map(str, self.cpus)), *argv]
+        state = {"XDG_STATE_HOME": str(worker_store.root() / "state")}
+        with log.open("wb") as stream:
+            child = process.start(
+                argv,
+                cwd=log.parent,
+                env={**_ENVIRONMENT, **state},
+                stdout=stream,
+                stderr=stream,
+            )
+        try:
+            while not process.wait(child, _POLL):
+                if self._is_stopped(job.run):
+                    process.stop(child, _GRACE)
+                    raise StoppedError(job.name)
+                if deadline.expired():
+                    process.stop(child, _GRACE)
+                    raise InfrastructureError(f"it did not end within {deadline.budget:.0f} s")
+        finally:
+            status = process.stop(child, _GRACE)
+        return status
+
+    def _is_stopped(self, run: str) -> bool:
+        return run in self._stopped
+
+
+def _inputs(run: str, archive: bytes) -> Path:
+    """Return the folder with the run's inputs, which the first job on a host unpacks."""
+    place = worker_store.of_run(run) / "inputs"
+    with _unpacking:
+        if not place.is_dir():
+            fresh = place.with_name(f"inputs.{uuid.uuid4().hex}")
+            parcel.unpack(archive, fresh)
+            with contextlib.suppress(OSError):  # another worker of this host was quicker
+                fresh.rename(place)
+            shutil.rmtree(fresh, ignore_errors=True)
+    return place
+
+
+def _tail(log: Path) -> str:
+    """Return the last lines of a log, fit for a terminal."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - (1 << 14)))
+        lines = file.read().decode(errors="replace").split("\n")
+    return "\n".join(printable(line) for line in lines if line.strip())[-4000:].strip()

@@ -1,0 +1,1 @@
+"""Every written or shown form of a whole matrix."""
