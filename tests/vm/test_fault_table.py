@@ -131,7 +131,8 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (suite / "Makefile").write_text(f"TEST_PROGS := {names}\ninclude $(KSFT)/lib.mk\n")
     (suite / "settings").write_text(f"timeout={_TIMEOUT}\n")
     # The same needs, so that no other kernel is built.
-    (suite / "config").write_bytes((SELFCHECK / "config").read_bytes())
+    for options in SELFCHECK.glob("config*"):
+        (suite / options.name).write_bytes(options.read_bytes())
     for name, script in PROGRAMS.items():
         (suite / f"{name}.sh").write_text(f"#!/bin/sh\necho TAP version 13\n{script}\n")
         (suite / f"{name}.sh").chmod(0o755)

@@ -35,7 +35,8 @@ def test_a_panic_in_the_third_of_ten_costs_just_that_one(toolkit: Toolkit, tmp_p
     (suite / "Makefile").write_text(f"TEST_PROGS := {' '.join(names)}\ninclude $(KSFT)/lib.mk\n")
     selfcheck = DATA / "kselftests/selfcheck"
     # The same needs, so that no other kernel is built.
-    (suite / "config").write_bytes((selfcheck / "config").read_bytes())
+    for options in selfcheck.glob("config*"):
+        (suite / options.name).write_bytes(options.read_bytes())
     for name in names:
         (suite / name).write_bytes((selfcheck / "pass_test.sh").read_bytes())
         (suite / name).chmod(0o755)
