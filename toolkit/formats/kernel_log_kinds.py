@@ -167,12 +167,16 @@ KINDS = (
         _END_TRACE,
         f"{_ANNOUNCED} slab-corruption",
     ),
-    _kind("bug", r"kernel BUG at |Kernel BUG \[#", _END_TRACE, _ANNOUNCED),
+    # report_bug() of lib/bug.c; in capitals where the kernel does not know file and line
+    _kind("bug", r"[kK]ernel BUG at ", _END_TRACE, _ANNOUNCED),
+    # die() of arch/riscv/kernel/traps.c, below that line
+    _kind("bug", r"Kernel BUG \[#", _END_TRACE, f"bug {_ANNOUNCED}"),
     _kind(
         "oops",
         r"(?:BUG: (?:unable to handle|kernel NULL pointer)|Unable to handle kernel "
         r"|Unhandled (?:fault|prefetch abort): |PANIC: (?:double fault|invalid or fatal FRED event)"
         r"|(?:Oops: )?general protection fault|Internal error: |Oops(?:: | \[#)"
+        r"|(?:Oops - .{1,60}|unknown exception) \[#"  # DO_ERROR_INFO() of arch/riscv/kernel/traps.c
         r"|(?!traps: ).*: [0-9a-f]{4,} \[#[0-9]+\])",
         _END_TRACE,
         f"oops bug {_ANNOUNCED}",

@@ -275,3 +275,26 @@ def test_a_flood_of_dropped_messages_leaves_room_for_a_warning() -> None:
     splats = scan(stamped("a") + DROPPED * 5000 + WARNING)[0].splats
     assert len(splats) == kernel_log.MAX_LOST + 1
     assert splats[-1].kind == "warning"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        # arch/arm64/kernel/traps.c, die(); arch/arm64/mm/fault.c
+        ("Internal error: Oops - Undefined instruction: 0000000002000000 [#1] SMP", "oops"),
+        ("Internal error: Oops - BTI: 0000000034000002 [#1] PREEMPT SMP", "oops"),
+        ("Unable to handle kernel paging request at virtual address ffff800012345678", "oops"),
+        ("Internal error: synchronous external abort: 0000000096000010 [#1] SMP", "oops"),
+        # arch/riscv/kernel/traps.c, die() and what calls it
+        ("Oops [#1]", "oops"),
+        ("Oops - illegal instruction [#1]", "oops"),
+        ("Oops - store (or AMO) access fault [#2]", "oops"),
+        ("unknown exception [#1]", "oops"),
+        ("Kernel BUG [#1]", "bug"),
+        # lib/bug.c, report_bug()
+        ("Kernel BUG at do_it+0x1c/0x20 [verbose debug info unavailable]", "bug"),
+    ],
+)
+def test_what_other_architectures_print(line: str, kind: str) -> None:
+    scanner, _ = scan(f"[    1.000000] {line}\n[    1.000001]  do_it+0x1c/0x20\n".encode())
+    assert [(splat.kind, splat.title) for splat in scanner.splats] == [(kind, line)]
