@@ -62,6 +62,10 @@ def measure(run: Run, plan: Plan) -> Benchmark:
     Raises :class:`KernelError` when a row fails or hangs, :class:`UserError` when there is no row
     to measure, and whatever the stages of the run raise.
     """
+    if plan.where != GUEST and run.arch.cross:
+        raise UserError(
+            f"this host runs no programs for {run.arch.name}", hint="leave out --where host"
+        )
     began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
     if not plan.clock:  # time means nothing under emulation
         plan = dataclasses.replace(plan, clock=INSN if run.accelerator.name == "tcg" else WALL)

@@ -40,6 +40,7 @@ class Arch:
     kvm_board_unnested: str = ""
     debian_without: tuple[str, ...] = ()  # releases of Debian that do not have it …
     debian_since: str = ""  # … and the first that does
+    fw_cfg: bool = True  # whether -fw_cfg gives its board files
     vmgenid: bool = False  # whether QEMU has that device for it
     # Whether KVM's guests may have a KVM of their own: a parameter of its vendor modules says so,
     # each of which is here with the CPU feature that a guest needs …
@@ -125,6 +126,8 @@ RISCV64 = Arch(
     tcg_cpu="rv64,h=true",
     kvm_cpu="host",
     kvm_cpu_unnested="host",
+    # QEMU 7.2 makes the device only after it has read these options (hw/riscv/virt.c).
+    fw_cfg=False,
     debian_without=("bullseye", "bookworm"),
     debian_since="trixie",
 )

@@ -8,7 +8,6 @@ against the same keys, and lie in the cache.
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +78,8 @@ def sources(targets: str, suite: str, instead: str = "", architecture: str = "")
 
     Only what the distribution itself signs for that suite counts (its updates and security
     among it), so that the guest gets what the host would get, from the same mirrors. With
-    ``instead`` it is the same for that suite, and with ``architecture`` for that architecture.
+    ``architecture`` it is the same for that architecture, and with ``instead`` only that release
+    itself, which is on any mirror that has both.
     """
     lines: dict[str, None] = {}
     for target in targets.splitlines():
@@ -91,10 +91,10 @@ def sources(targets: str, suite: str, instead: str = "", architecture: str = "")
             continue
         options = [f"arch={architecture}"] if architecture else []
         options += [f"signed-by={signed_by}"] if signed_by.startswith("/") else []
-        if instead:
-            release = re.sub(rf"\b{re.escape(suite)}\b", instead, release)
+        if instead and release != suite:
+            continue
         within = f"[{' '.join(options)}] " if options else ""
-        lines[f"deb {within}{uri} {release} {component}"] = None
+        lines[f"deb {within}{uri} {instead or release} {component}"] = None
     return list(lines)
 
 
@@ -105,14 +105,14 @@ def of(architecture: str, cache: Cache, deadline: Deadline, suite: str = "") -> 
     the host's sources do not have the architecture.
     """
     own = host_suite()
-    lines = sources(targets(deadline), own, suite, architecture)
-    if not lines:
-        raise InfrastructureError(
-            f"apt on this host has no source for {own}",
-            hint="run `apt-get update` (as root), so that apt has its lists",
-        )
 
     def fill(folder: Path) -> None:
+        lines = sources(targets(deadline), own, suite, architecture)
+        if not lines:
+            raise InfrastructureError(
+                f"apt on this host has no source for {own}",
+                hint="run `apt-get update` (as root), so that apt has its lists",
+            )
         (folder / "sources.list").write_text("".join(f"{line}\n" for line in lines))
         (folder / "status").touch()
         (folder / "lists/partial").mkdir(parents=True)
@@ -127,7 +127,7 @@ def of(architecture: str, cache: Cache, deadline: Deadline, suite: str = "") -> 
                 detail=error.detail,
             ) from error
 
-    key = apt_stamp(SOURCES, lines)
+    key = apt_stamp(SOURCES, architecture, own, suite)
     label = f"{architecture}, {suite or own}"
     path, _ = cache.make(_KIND, key, fill, deadline=deadline, label=label)
     return Lists(architecture, _options(architecture, path), key)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from toolkit.core.arch import Arch
+from toolkit.core.arch import KNOWN, Arch
+from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment
 from toolkit.core.model.series import KnownFailure
 from toolkit.formats import manifest
@@ -75,10 +76,18 @@ def allowed(folder: Path) -> tuple[KnownFailure, ...]:
 def fragments(folder: Path, arch: Arch) -> tuple[Fragment, ...]:
     """Return the options that a suite of ours asks for on any architecture, and on this one.
 
-    Raises :class:`UserError` for what is no option.
+    Raises :class:`UserError` for what is no option, and where others have such a file and this one
+    has not: the suite cannot run there.
     """
+    own = folder / f"config.{arch.name}"
+    others = [name for name in KNOWN if (folder / f"config.{name}").exists()]
+    if others and not own.exists():
+        raise UserError(
+            f"the suite {folder.name} is for {', '.join(others)}, not for {arch.name}",
+            hint=f"{own} would say what it needs there",
+        )
     return tuple(
         parse_fragment(file.read_text(), f"kselftests/{folder.name}/{file.name}")
-        for file in (folder / "config", folder / f"config.{arch.name}")
+        for file in (folder / "config", own)
         if file.exists()
     )

@@ -28,9 +28,10 @@ from toolkit.core.model.machine import (
     MemoryFile,
     Splat,
 )
+from toolkit.formats import cpio
 from toolkit.host import limits, process
 from toolkit.host.cache import Cache, digest
-from toolkit.vm import coldplug, machine, snapshot, ssh_keys, transfer_disk
+from toolkit.vm import coldplug, initramfs, machine, snapshot, ssh_keys, transfer_disk
 from toolkit.vm.machine import Machine
 from toolkit.vm.snapshot import Snapshot
 from toolkit.vm.ssh import GuestSession
@@ -41,6 +42,7 @@ RESTORE_SECONDS = 60.0
 _LOGOUT_SECONDS = 5.0
 _POLL = 0.1
 _DEVICES = "devices"
+_INITRD = "initrd"  # of one machine
 _OWN_MIB = 256  # what QEMU takes besides the guest's memory: its translated code, above all
 _LOCKDEP = "CONFIG_PROVE_LOCKING=y"
 _FLEETING = re.compile(r"\b(?:CPU|PID): \d+")
@@ -115,7 +117,13 @@ class MachineFactory:
         return booted, digest(booted, modules.read_bytes()) if modules else booted
 
     def spec(self, folder: Path, fw_cfg: Mapping[str, Path], socket: Path) -> MachineSpec:
-        """Return how QEMU runs a machine whose evidence goes to ``folder``."""
+        """Return how QEMU runs a machine whose evidence goes to ``folder``.
+
+        Where the board has no fw_cfg, the files lie behind the initramfs, in a copy there.
+        """
+        initrd = self.image.initrd
+        if initrd and fw_cfg and not self.arch.fw_cfg:
+            initrd, fw_cfg = _behind(initrd, fw_cfg, folder / _INITRD), {}
         return MachineSpec(
             binary=process.find(self.arch.qemu, self.arch.qemu_package),
             accelerator=self.accelerator,
@@ -123,7 +131,7 @@ class MachineFactory:
             memory_mib=self.image.memory_mib,
             cpus=self.image.cpus,
             kernel=self.kernel.image,
-            initrd=self.image.initrd,
+            initrd=initrd,
             disk=DiskFile(self.image.disk) if self.image.disk else None,
             cmdline=(*self.image.cmdline, *self.append),
             devices=self.image.devices,
@@ -312,6 +320,13 @@ class MachineFactory:
         (into / snapshot.CONSOLE).write_bytes(before + console)
         own = (*(base.splats if base else ()), *vm.splats())
         snapshot.seal(into, merged(own, seen))
+
+
+def _behind(initrd: Path, files: Mapping[str, Path], target: Path) -> Path:
+    """Write an initramfs with files behind it, each as ``NAME/raw`` as in fw_cfg's folder."""
+    entries = [cpio.file(f"{name}/raw", path.read_bytes(), 0o400) for name, path in files.items()]
+    target.write_bytes(initramfs.followed_by(initrd.read_bytes(), cpio.with_parents(entries)))
+    return target
 
 
 def working_at_a_time(image: GuestImage, accelerator: str, config: str) -> int:

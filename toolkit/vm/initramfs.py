@@ -98,6 +98,15 @@ def _missing(library: str, wanted_by: str) -> UserError:
     )
 
 
+def followed_by(initramfs: bytes, members: Sequence[cpio.Entry]) -> bytes:
+    """Return an initramfs with another archive behind it, as the kernel allows.
+
+    An archive begins at a multiple of four, which the kernel insists on
+    (Documentation/driver-api/early-userspace/buffer-format.rst).
+    """
+    return initramfs + b"\0" * (-len(initramfs) % 4) + cpio.pack(members)
+
+
 def archive(members: Sequence[cpio.Entry], *, compress: bool) -> bytes:
     """Return the initramfs in the kernel's format; the same entries give the same bytes."""
     data = cpio.pack(members)

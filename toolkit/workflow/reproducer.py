@@ -28,6 +28,7 @@ from toolkit.core.text import visible
 from toolkit.formats import cpio
 from toolkit.report import view, wording
 from toolkit.testing import guest_program, leaf_ids
+from toolkit.vm import initramfs
 from toolkit.vm.qemu_argv import NETDEV
 from toolkit.workflow import saved_build
 from toolkit.workflow.saved_build import Bundle
@@ -139,10 +140,8 @@ def make(result: RunResult, kit: Kit, leaf: Leaf, folder: Path) -> Path:
     files = guest_program.files(suite, program)
     init = _render("init.sh", names)
     entries = cpio.with_parents(_overlay(suite, files, kernel.modules, init))
-    initrd = image.initrd.read_bytes()
-    # An archive begins at a multiple of four, which the kernel insists on.
-    padding = b"\0" * (-len(initrd) % 4)
-    (folder / "initrd").write_bytes(initrd + padding + cpio.pack(entries))
+    initrd = initramfs.followed_by(image.initrd.read_bytes(), entries)
+    (folder / "initrd").write_bytes(initrd)
     shutil.copyfile(kernel.image, folder / "kernel")
     shutil.copyfile(kernel.config, folder / "kernel.config")
     if kernel.modules:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from tests.unit.bench_samples import DOORBELL, SUITES
@@ -7,7 +10,8 @@ from toolkit.bench import runner
 from toolkit.bench.log import BenchLog
 from toolkit.bench.manifest import BenchManifest
 from toolkit.bench.samples import Sample
-from toolkit.core.errors import InfrastructureError, KernelError
+from toolkit.core.arch import RISCV64
+from toolkit.core.errors import InfrastructureError, KernelError, UserError
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,13 @@ def test_there_is_no_guest_with_qemu_on_the_host() -> None:
     plan = runner.Plan("doorbell", DOORBELL, where=runner.HOST)
     assert plan.extra is None
     assert plan.image == "minimal"
+
+
+def test_a_host_measures_nothing_of_another_architecture() -> None:
+    plan = runner.Plan("doorbell", DOORBELL, where=runner.HOST)
+    run: Any = SimpleNamespace(arch=RISCV64)
+    with pytest.raises(UserError, match="no programs for riscv64"):
+        runner.measure(run, plan)
 
 
 def test_a_suite_may_do_without_a_second_program() -> None:

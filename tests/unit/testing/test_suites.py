@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fake_tree import make_base, soon
-from toolkit.core.arch import ARM64, X86_64
+from toolkit.core.arch import ARM64, RISCV64, X86_64
 from toolkit.core.errors import BuildError, UserError
 from toolkit.core.model.kernel import KernelBuild
 from toolkit.core.model.result import Verdict
@@ -98,6 +98,9 @@ def test_what_an_architecture_adds(folder: Path) -> None:
     }
     assert suite.kvm
     assert not suites.find(folder, "net", no_tree, X86_64).kvm
+    with pytest.raises(UserError, match="net is for x86_64, arm64, not for riscv64") as caught:
+        suites.find(folder, "net", no_tree, RISCV64)
+    assert "net/config.riscv64 would say" in caught.value.hint
 
 
 def test_an_unknown_suite_names_the_nearest_or_all(folder: Path) -> None:

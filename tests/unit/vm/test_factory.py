@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
-from toolkit.core.model.machine import GuestImage, Splat
-from toolkit.host import limits
+from toolkit.core.arch import ARM64, RISCV64, X86_64, Arch
+from toolkit.core.model.kernel import KernelBuild
+from toolkit.core.model.machine import Accelerator, GuestImage, Splat
+from toolkit.formats import cpio
+from toolkit.host import limits, process
+from toolkit.host.cache import Cache
 from toolkit.vm import factory
+from toolkit.vm.factory import MachineFactory
 
 
 def an_image(*, cpus: int = 2, memory: int = 512) -> GuestImage:
@@ -54,3 +62,39 @@ def test_a_complaint_is_the_same_in_another_process_and_on_another_cpu() -> None
     other = Splat("oops", "Oops: 0002", "", fatal=False, line=9)
     again = Splat("warning", "WARNING: CPU: 1 PID: 73 at a.c:1", "", fatal=False, line=4)
     assert factory.merged((first, again), (again, other)) == (first, again, other)
+
+
+def a_factory(folder: Path, arch: Arch) -> MachineFactory:
+    initrd = folder / "image"
+    initrd.write_bytes(cpio.pack([cpio.file("init", b"#!/bin/sh")]) + b"odd")
+    kernel = KernelBuild(folder, "k", "6.12", folder, "d", None, folder, folder)
+    image = dataclasses.replace(an_image(), initrd=initrd)
+    tcg = Accelerator("tcg", arch.tcg_cpu, "asked for", arch.tcg_board)
+    return MachineFactory(arch, Cache(folder / "cache"), kernel, image, tcg, "7.2")
+
+
+def test_a_board_without_fw_cfg_has_its_files_behind_the_initramfs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "find", lambda *_: "/usr/bin/qemu")
+    (tmp_path / "key").write_bytes(b"secret")
+    files = {"opt/toolkit/host_key": tmp_path / "key"}
+    riscv = a_factory(tmp_path, RISCV64).spec(tmp_path, files, tmp_path / "socket")
+    assert not riscv.fw_cfg
+    assert riscv.initrd
+    whole, own = riscv.initrd.read_bytes(), (tmp_path / "image").read_bytes()
+    assert whole.startswith(own + b"\0")
+    assert riscv.initrd != tmp_path / "image"
+    entries = {entry.path: entry for entry in cpio.unpack(whole[-(-len(own) // 4) * 4 :])}
+    assert entries["opt/toolkit/host_key/raw"].content == b"secret"
+    assert entries["opt/toolkit/host_key/raw"].mode & 0o777 == 0o400
+    assert "opt/toolkit" in entries
+    assert not riscv.generation
+    x86 = a_factory(tmp_path, X86_64).spec(tmp_path, files, tmp_path / "socket")
+    assert (x86.fw_cfg, x86.initrd) == (files, tmp_path / "image")
+    assert x86.generation
+
+
+def test_machines_are_saved_where_the_board_says_that_they_are_restored(tmp_path: Path) -> None:
+    assert a_factory(tmp_path, X86_64).cannot_save() == ""
+    assert "no vmgenid for arm64" in a_factory(tmp_path, ARM64).cannot_save()
