@@ -45,7 +45,11 @@ class WorkTree:
     materialise: Materialise
     deadline: Deadline
     toolchain: Toolchain = GCC
+    rules: str = field(init=False)  # what the tree's series changes of what a build runs
     _base_check: Future[str] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.rules = build_rules.rules(self.tree)
 
     def source(self) -> Path:
         """Return the patched source, bringing it up to date first.
@@ -85,7 +89,7 @@ class WorkTree:
 
         With another compiler every command is another one, and everything would be made again.
         """
-        return self.folder / named(kind, self.toolchain, build_rules.rules(self.tree))
+        return self.folder / named(kind, self.toolchain, self.rules)
 
     def output(self, config: KernelConfig) -> Path:
         """Return the build folder for a configuration: a new one, or that of a similar one.
@@ -94,8 +98,7 @@ class WorkTree:
         differ in little, going back and forth between them compiles little. The one option that
         makes a kernel count its lines changes every command.
         """
-        rules = build_rules.rules(self.tree)
-        output = _near(self.folder, config.text, self.toolchain, rules)
+        output = _near(self.folder, config.text, self.toolchain, self.rules)
         if output is None:
             output = self.place(f"{_kind(config.text)}-{config.key[:16]}")
         output.mkdir(exist_ok=True)

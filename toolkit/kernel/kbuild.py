@@ -178,7 +178,7 @@ class Builder:
         reuse: dict[str, str] = {}
         # What the compiler writes beside an object that counts its lines names the build folder.
         if not gcov_build.is_on(config.text):
-            reuse = ccache_environment(self.cache, self.toolchain, build_rules.rules(work.tree))
+            reuse = ccache_environment(self.cache, self.toolchain, work.rules)
         make = replace(self.make(source, output, work.deadline, work.tree), log=log, env=reuse)
         image = Path(self._image(config)).name
         self._bring_up_to_date(make, config, image, gcov_build.words(counting))

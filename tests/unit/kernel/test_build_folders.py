@@ -58,29 +58,30 @@ def test_a_folder_saves_work_only_where_a_near_configuration_was_built(work: Wor
 
 
 def test_what_a_series_makefile_leaves_behind_reaches_no_other_series(work: WorkTree) -> None:
-    def places() -> list[Path]:
-        objects = [configured(work, config(range(100))), work.suite_objects("kvm-1")]
-        return [*objects, work.place("conf")]
+    def places(tree: PatchedTree) -> list[Path]:
+        its = replace(work, tree=tree)
+        objects = [configured(its, config(range(100))), its.suite_objects("kvm-1")]
+        return [*objects, its.place("conf")]
 
-    first = places()
+    honest = work.tree
+    first = places(honest)
     files = {"code.c": "int x;", "Makefile": "obj-y += code.o", "Kconfig": "config A\n\tbool"}
     for name, text in files.items():  # which runs nothing
-        work.tree = with_file(work.tree, name, text)
-        assert places() == first, name
-    honest = work.tree
-    work.tree = with_file(honest, "Makefile", "$(shell cp evil.o $(O)/kvm.o)")
-    (place, _, _) = hostile = places()
+        honest = with_file(honest, name, text)
+        assert places(honest) == first, name
+    evil = with_file(honest, "Makefile", "$(shell cp evil.o $(O)/kvm.o)")
+    (place, _, _) = hostile = places(evil)
     assert not set(hostile) & set(first)
     assert not build_folders.has_built(work.folder, config(range(100)).text, GCC, "other rules")
     (place / build_folders.STEPS).write_text("1200")
-    rules = build_rules.rules(work.tree)
+    rules = build_rules.rules(evil)
     assert has_built(work.folder, config(range(101)).text, GCC, rules)
     assert not has_built(work.folder, config(range(101)).text, GCC)
-    work.tree = with_file(work.tree, "code.c", "int edited;")
-    assert places() == hostile, "the same rules go on where they were"
+    edited = with_file(evil, "code.c", "int edited;")
+    assert places(edited) == hostile, "the same rules go on where they were"
     # Of a suite's build only: what of the tree's selftests it includes.
-    work.tree = with_file(honest, "tools/testing/selftests/lib.mk", "$(shell touch x)")
-    kernel, suite, conf = places()
+    included = with_file(honest, "tools/testing/selftests/lib.mk", "$(shell touch x)")
+    kernel, suite, conf = places(included)
     assert [kernel, conf] == [first[0], first[2]] and suite not in (first[1], hostile[1])
 
 
