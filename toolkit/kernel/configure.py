@@ -20,7 +20,7 @@ from toolkit.core.model.kernel import Fragment, KernelBase, KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.host import process
 from toolkit.host.cache import digest
-from toolkit.kernel import kconfig, kconfig_explain, module_choice, starting_config
+from toolkit.kernel import kconfig, kconfig_explain, module_choice, starting_config, tree_text
 from toolkit.kernel.build_folders import WorkTree
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.make import Make
@@ -148,7 +148,8 @@ class _Job:
         started = kconfig.parse_config(begin)
         left_out = [] if touched is None else self._left_out(started, touched)
         text = self._resolved(kconfig.without(begin, left_out) + kconfig.render(self.asked))
-        needed = to_load(kconfig.parse_config(text), self.work.source())
+        signing = tree_text.read(self.work.tree, _SIGNING) or ""
+        needed = to_load(kconfig.parse_config(text), self.work.source(), signing)
         if needed:
             text = self._resolved(text + kconfig.render(needed))
         name = self.start.name
@@ -192,8 +193,10 @@ class _Job:
         return make, folder / ".config"
 
 
-def to_load(config: Mapping[str, str], source: Path) -> dict[str, tuple[str, str]]:
+def to_load(config: Mapping[str, str], source: Path, signing: str) -> dict[str, tuple[str, str]]:
     """Return the options without which the build lacks a key, or its modules would not load.
+
+    ``signing`` is the text of the kernel's kernel/module/signing.c.
 
     Somebody's configuration names keys that only he has: those that are not in ``source`` go, and
     the build makes one of its own for the modules. A kernel that loads signed modules alone gets
@@ -213,15 +216,11 @@ def to_load(config: Mapping[str, str], source: Path) -> dict[str, tuple[str, str
     if forced and config.get(_SIGN) != "y":
         needed[_SIGN] = ("y", _SIGNED)
     if config.get("CONFIG_MODULE_SIG") == "y":
-        for algorithm in _HASH.findall(_text(source / _SIGNING)):
+        for algorithm in _HASH.findall(signing):
             option = f"CONFIG_CRYPTO_{algorithm.upper()}"
             if config.get(option) != "y":
                 needed[option] = ("y", f"a kernel that hashes its modules ({_SIGNING})")
     return needed
-
-
-def _text(file: Path) -> str:
-    return file.read_text(errors="replace") if file.is_file() else ""
 
 
 def _absent(value: str, source: Path) -> bool:
