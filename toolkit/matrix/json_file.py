@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from toolkit.core import files
+
 
 def read(file: Path) -> dict[str, Any] | None:
     """Return the object in a file; None where there is no such file, or none that can be read."""
@@ -24,6 +26,4 @@ def write(file: Path, data: object) -> None:
 def write_bytes(file: Path, data: bytes) -> None:
     """Do the same with JSON that is ready."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.write_bytes(data)
-    fresh.replace(file)
+    files.replace(file, [data])

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from toolkit.core import files
 from toolkit.core.errors import UserError
 from toolkit.core.model.mutation import Mutation
 from toolkit.core.model.result import RunResult
@@ -59,17 +59,17 @@ def write(run_dir: Path, result: RunResult, step_summary: Path | None = None) ->
     ``step_summary`` is a file that a CI system shows on its page of the job; the Markdown summary
     is appended to it. Raises :class:`OSError` where something cannot be written.
     """
-    replace_by_parts(run_dir / RESULT, _parts(result))
+    files.replace(run_dir / RESULT, _parts(result))
     shown = view.of(result)
     text = markdown.render(shown)
-    _replace(run_dir / JUNIT, junit.render(shown))
-    replace_by_parts(run_dir / KCIDB, kcidb.render(shown))
-    _replace(run_dir / SUMMARY, text)
+    files.replace(run_dir / JUNIT, [junit.render(shown)])
+    files.replace(run_dir / KCIDB, kcidb.render(shown))
+    files.replace(run_dir / SUMMARY, [text])
     if shown.host_at_fault:
         (run_dir / REPLY).unlink(missing_ok=True)  # nothing of this host's is for the list
     else:
-        _replace(run_dir / REPLY, mail.render(shown))
-    _replace(run_dir / HTML, html_page.render(shown, _beside(run_dir, shown)))
+        files.replace(run_dir / REPLY, [mail.render(shown)])
+    files.replace(run_dir / HTML, [html_page.render(shown, _beside(run_dir, shown))])
     if step_summary:
         with step_summary.open("ab") as file:
             file.write(text + b"\n")
@@ -80,10 +80,10 @@ def write_mutation(run_dir: Path, mutation: Mutation) -> None:
 
     Raises :class:`UserError`, too, where the folder has no result of a run.
     """
-    _replace(run_dir / mutation_view.FILE, to_json(mutation))
+    files.replace(run_dir / mutation_view.FILE, [to_json(mutation)])
     shown = view.of(read_result(run_dir))
     page = html_page.render(shown, _beside(run_dir, shown), mutation_view.of(mutation))
-    _replace(run_dir / HTML, page)
+    files.replace(run_dir / HTML, [page])
 
 
 def _beside(run_dir: Path, shown: view.ReportView) -> list[str]:
@@ -183,21 +183,6 @@ def _clean(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_clean(each) for each in value]
     return value
-
-
-def _replace(path: Path, data: bytes) -> None:
-    replace_by_parts(path, [data])
-
-
-def replace_by_parts(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file that is whole or absent; raises :class:`OSError` where that fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.writelines(parts)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def mutants_schema_text() -> str:

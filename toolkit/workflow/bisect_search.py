@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import toolkit
+from toolkit.core import files
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolkitError, UserError
 from toolkit.core.model.kernel import Commit
@@ -184,8 +185,8 @@ class Bisector:
             toolkit=toolkit.__version__,
         )
         data = json.dumps(dataclasses.asdict(result), indent=2, ensure_ascii=False)
-        _replace(self.folder / FILE, data + "\n")
-        _replace(self.folder / LOG, bisect_state.log(result))
+        for name, text in ((FILE, data + "\n"), (LOG, bisect_state.log(result))):
+            files.replace(self.folder / name, [text.encode(errors="backslashreplace")])
         return result
 
 
@@ -196,9 +197,3 @@ def words(judgement: Judgement) -> str:
 
 def _limit() -> Deadline:
     return Deadline.after(_GIT_SECONDS)
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(text.encode(errors="backslashreplace"))
-    temporary.replace(path)

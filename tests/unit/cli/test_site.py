@@ -88,10 +88,10 @@ def test_a_full_disk_is_the_hosts_fault(
 ) -> None:
     path = a_history.write(tmp_path / "h.sqlite", a_history.runs(1, 2))
 
-    def full(self: Path, data: bytes) -> int:
+    def full(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device", str(self))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     assert call(monkeypatch, str(tmp_path / "site"), "--history", str(path)) == 3
     assert "No space left on device" in capsys.readouterr().err
     assert list((tmp_path / "site").iterdir()) == []

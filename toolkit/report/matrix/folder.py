@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from toolkit.core import files
 from toolkit.core.model.matrix import MatrixResult
 from toolkit.report import artifacts
 from toolkit.report.matrix import document, merged, page, summary, view
@@ -20,15 +21,15 @@ def write(root: Path, result: MatrixResult, step_summary: Path | None = None) ->
     """
     shown = view.of(result)
     text = summary.render(shown)
-    files: dict[str, Iterable[bytes]] = {
+    contents: dict[str, Iterable[bytes]] = {
         document.FILE: [document.to_json(result)],
         artifacts.JUNIT: merged.junit(result, root),
         artifacts.KCIDB: merged.kcidb_parts(result, root),
         artifacts.SUMMARY: [text],
         HTML: [page.render(shown)],
     }
-    for name, parts in files.items():
-        artifacts.replace_by_parts(root / name, parts)
+    for name, parts in contents.items():
+        files.replace(root / name, parts)
     if step_summary:
         with step_summary.open("ab") as file:
             file.write(text + b"\n")

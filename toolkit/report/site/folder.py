@@ -8,6 +8,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from toolkit.core import files
 from toolkit.core.errors import UserError
 from toolkit.report import artifacts
 from toolkit.report.site import page
@@ -67,7 +68,7 @@ def copy_reports(folder: Path, runs: Sequence[Run], newest: int) -> dict[int, st
         digest = hashlib.sha256(report).hexdigest()[:12]
         links[number] = f"{REPORTS}/{runs[number].started}-{digest}.html"
         (folder / REPORTS).mkdir(exist_ok=True)
-        _replace(folder / links[number], report)
+        files.replace(folder / links[number], [report])
     _forget(folder, links)
     return links
 
@@ -95,14 +96,5 @@ def _forget(folder: Path, links: Mapping[int, str]) -> None:
 
 def write(folder: Path, content: bytes) -> Path:
     """Write the page, whole or not at all, and return where it is."""
-    _replace(folder / INDEX, content)
+    files.replace(folder / INDEX, [content])
     return folder / INDEX
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from toolkit.core import files
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    for content in ([b"old"], [b"new", b" one\n"]):
+        files.replace(file, content)
+        assert file.read_bytes() == b"".join(content)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_stops_amid_it_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+
+    def parts() -> Iterator[bytes]:
+        yield b"new"
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        files.replace(file, parts())
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+    with pytest.raises(OSError):
+        files.replace(tmp_path / "absent/file", [b"new"])
