@@ -6,14 +6,13 @@ toolkit.matrix.manifest`` writes it.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, model_validator
 
 from toolkit.core.model.matrix import AXES
-from toolkit.formats import manifest, yamlfile
+from toolkit.formats import json_schema, manifest, yamlfile
 from toolkit.formats.manifest import Manifest
 from toolkit.formats.yamlfile import YamlFile
 
@@ -125,9 +124,7 @@ def read(path: Path) -> tuple[MatrixManifest, YamlFile]:
 
 def schema_text() -> str:
     """Return the JSON Schema as it stands in its file."""
-    schema = MatrixManifest.model_json_schema(by_alias=True)
-    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-    return json.dumps(whole, indent=2, sort_keys=True) + "\n"
+    return json_schema.text(MatrixManifest.model_json_schema(by_alias=True))
 
 
 if __name__ == "__main__":

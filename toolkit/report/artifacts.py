@@ -19,6 +19,7 @@ from toolkit.core import files
 from toolkit.core.errors import UserError
 from toolkit.core.model.mutation import Mutation
 from toolkit.core.model.result import RunResult
+from toolkit.formats import json_schema
 from toolkit.report import (
     html_page,
     json_text,
@@ -151,15 +152,12 @@ def _parts(result: RunResult | Mutation) -> Iterator[bytes]:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of ``result.json``."""
-    schema_ = _adapter().json_schema(mode="serialization")
-    schema_["properties"]["schema"] = {"const": VERSION, "title": "Schema"}
-    schema_["required"] = sorted({*schema_.get("required", ()), "schema"})
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema_}
+    return json_schema.of_version(_adapter(), VERSION)
 
 
 def schema_text() -> str:
     """Return the schema as it stands in its file."""
-    return json.dumps(schema(), indent=2, sort_keys=True) + "\n"
+    return json_schema.text(schema())
 
 
 @functools.cache
@@ -187,11 +185,7 @@ def _clean(value: Any) -> Any:
 
 def mutants_schema_text() -> str:
     """Return the schema of ``mutants.json`` as it stands in its file."""
-    schema_ = TypeAdapter(Mutation).json_schema(mode="serialization")
-    schema_["properties"]["schema"] = {"const": mutation_view.VERSION, "title": "Schema"}
-    schema_["required"] = sorted({*schema_.get("required", ()), "schema"})
-    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema_}
-    return json.dumps(whole, indent=2, sort_keys=True) + "\n"
+    return json_schema.text(json_schema.of_version(TypeAdapter(Mutation), mutation_view.VERSION))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ It is :class:`~toolkit.core.model.matrix.MatrixResult`, written out. Its JSON Sc
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
 from toolkit.core.model.matrix import CellResult, MatrixResult
+from toolkit.formats import json_schema
 
 FILE = "matrix.json"
 VERSION = 1
@@ -37,11 +36,7 @@ def read_cell(data: bytes) -> CellResult:
 
 def schema_text() -> str:
     """Return the JSON Schema as it stands in its file."""
-    schema: dict[str, Any] = _matrix().json_schema(mode="serialization")
-    schema["properties"]["schema"] = {"const": VERSION, "title": "Schema"}
-    schema["required"] = sorted({*schema.get("required", ()), "schema"})
-    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-    return json.dumps(whole, indent=2, sort_keys=True) + "\n"
+    return json_schema.text(json_schema.of_version(_matrix(), VERSION))
 
 
 @functools.cache
