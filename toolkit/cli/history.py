@@ -84,10 +84,8 @@ def history(
         title = history_.find_leaf(path, leaf)
         points = history_.leaf_points(path, title, limit=limit, which=which)
     elif stage:
-        title, points = (
-            f"stage {stage}",
-            history_.stage_points(path, stage, limit=limit, which=which),
-        )
+        title = f"stage {stage}"
+        points = history_.stage_points(path, stage, limit=limit, which=which)
         if not points:
             names = ", ".join(history_.stages(path)) or "none"
             raise click.UsageError(f"no recorded run has a stage {stage!r}; there is: {names}")

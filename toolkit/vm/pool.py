@@ -190,9 +190,9 @@ class MachinePool:
         self._prepared = True
         source = None
         try:
-            if self.snapshots and (why := self.factory.cannot_save()):
-                raise CannotSaveError(why)
             if self.snapshots:
+                if why := self.factory.cannot_save():
+                    raise CannotSaveError(why)
                 source = self._with_modules(in_haste=in_haste)
         except CannotSaveError as error:
             self._boot_each(error)
