@@ -12,7 +12,7 @@ import heapq
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from toolkit.core.errors import EXIT_INFRASTRUCTURE
@@ -25,6 +25,7 @@ from toolkit.matrix.pool import Finished, Handle, Pool
 ATTEMPTS = 3  # of a job whose host fails
 _AHEAD = 2  # jobs that a worker has at a time: one that runs, and the next one
 _FIRST = {Kind.TEST: 3.0, Kind.WHOLE: 2.0, Kind.BUILD: 1.0, Kind.FETCH: 0.0}  # ends a cell soonest
+_SHOWN = 3  # workers that are named in a sentence
 _LONGEST = 1e8  # seconds: more than any job takes
 
 
@@ -196,7 +197,6 @@ def _why_none(needs: Needs, offered: Mapping[str, Offers]) -> str:
     return "; ".join(f"{_named(workers)} lacks {what}" for what, workers in reasons.items())
 
 
-def _named(workers: Sequence[str] | Iterable[str], shown: int = 3) -> str:
-    names = list(workers)
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f"worker {', '.join(names[:shown])}{more}"
+def _named(workers: Sequence[str]) -> str:
+    more = f" and {len(workers) - _SHOWN} more" if len(workers) > _SHOWN else ""
+    return f"worker {', '.join(workers[:_SHOWN])}{more}"

@@ -132,7 +132,7 @@ class Engine:
         left = tuple(cell for cell in group.cells if not self._recalled(cell))
         if not left:
             return
-        former = self._final(jobs.build(self._run, group).name)
+        former = self._final(jobs.build(self._run, group))
         if former:
             self._build_failed(group, left, former)
             return
@@ -147,7 +147,7 @@ class Engine:
         """Return whether a cell has ended before, and if so let it end again."""
         if cell.cell.baseline:
             job = jobs.whole(self._run, cell)
-            former = self._final(job.name)
+            former = self._final(job)
             if former:
                 self._end(cell, [(job, former)])
             return former is not None
@@ -157,16 +157,16 @@ class Engine:
         opened = self._open[cell.name] = _Open(cut)
         for number, programs in enumerate(cut, 1):
             job = jobs.test(self._run, cell, (number, len(cut)), programs, 0)
-            if former := self._final(job.name):
+            if former := self._final(job):
                 opened.parts[number] = (job, former)
         return self._ends(cell)
 
-    def _final(self, name: str) -> Ended | None:
+    def _final(self, job: Job) -> Ended | None:
         """Return how a job ended before this client began, where that is no reason to try again."""
-        former = self._book.ended(name)
+        former = self._book.ended(job.name)
         if former is None or former.outcome.exit_code == EXIT_INFRASTRUCTURE:
             return None
-        built = name.startswith("build-") and former.outcome.exit_code == EXIT_OK
+        built = job.kind is Kind.BUILD and former.outcome.exit_code == EXIT_OK
         return None if built else former  # what it built went with that client
 
     def _add(
@@ -237,12 +237,29 @@ class Engine:
         for each in apart:
             left = tuple(cell for cell in each.cells if cell in cells)
             job = jobs.build(self._run, each)
-            if former := self._final(job.name):
+            if former := self._final(job):
                 self._build_failed(each, left, former)
             elif left:
                 self._add(job, Group(each.name, left))
 
     def _test(self, cell: Planned, built: Outcome, handle: Handle | None) -> None:
+        opened = self._open.get(cell.name)
+        if opened:
+            loads: Sequence[float] = (0.0,) * len(opened.shards)
+        else:
+            cut, loads = self._cut(cell, built)
+            opened = self._open[cell.name] = _Open(cut)
+            self._book.store_shards(cell.name, cut)
+        for number, its in enumerate(opened.shards, 1):
+            if number not in opened.parts:
+                shard = (number, len(opened.shards))
+                job = jobs.test(self._run, cell, shard, its, built.memory_mib)
+                self._add(job, cell, handle, loads[number - 1])
+
+    def _cut(
+        self, cell: Planned, built: Outcome
+    ) -> tuple[tuple[tuple[str, ...], ...], tuple[float, ...]]:
+        """Return the shards of a cell, and the seconds that each may take; see :mod:`shards`."""
         names = [BuiltSuite(name, Path(), ()) for name, _ in built.suites]
         wanted = (cell.inner.suite,) if cell.inner.suite else ()
         chosen = {suite.name for suite in in_tree_suites.chosen(names, wanted)}
@@ -256,19 +273,7 @@ class Engine:
         for full, took in self._took(full for full, _ in programs).items():
             name = full.partition("/")[2]
             seconds[name] = seconds.get(name, 0.0) + took * cell.cell.repeat
-        plain = [name for _, name in programs]
-        cut, loads = shards.cut(plain, seconds, self._shard_seconds)
-        opened = self._open.get(cell.name)
-        if opened:
-            cut, loads = opened.shards, (0.0,) * len(opened.shards)
-        else:
-            opened = self._open[cell.name] = _Open(cut)
-            self._book.store_shards(cell.name, cut)
-        for number, its in enumerate(cut, 1):
-            if number not in opened.parts:
-                shard = (number, len(cut))
-                job = jobs.test(self._run, cell, shard, its, built.memory_mib)
-                self._add(job, cell, handle, loads[number - 1])
+        return shards.cut([name for _, name in programs], seconds, self._shard_seconds)
 
     def _ends(self, cell: Planned) -> bool:
         """Let a cell end if all of its shards have; return whether."""
