@@ -107,6 +107,13 @@ int vm_row_prepare(struct row *row);
 int vm_row_run(struct row *row);
 void vm_row_close(struct row *row);
 
+/*
+ * Have a process, row->child, call @serve with its end of a pair of sockets. The
+ * caller keeps the other one, @socks[0].
+ */
+int fork_server(struct row *row, const int socks[2],
+		void (*serve)(struct row *row, int sock));
+
 extern const struct row_ops null_ops, eventfd_ops, hyperv_ops; /* rows_kernel.c */
 extern const struct row_ops vmm_ops, thread_ops, socket_ops;	/* rows_user.c */
 extern const struct row_ops kvm_socket_ops;			/* rows_socket.c */

@@ -60,16 +60,7 @@ static int peer_setup(struct row *row)
 		ret = sys_ioctl(row->vm.fd, KVM_MMIO_SOCKET, &args);
 	if (ret)
 		return ret;
-	row->child = fork();
-	if (row->child < 0)
-		return -errno;
-	if (!row->child) {
-		close(socks[0]);
-		serve(row, socks[1]);
-		_exit(0);
-	}
-	close(socks[1]);
-	return 0;
+	return fork_server(row, socks, serve);
 }
 
 static int kvm_socket_setup(struct row *row)

@@ -124,6 +124,21 @@ struct message {
 	uint32_t is_write;
 };
 
+int fork_server(struct row *row, const int socks[2],
+		void (*serve)(struct row *row, int sock))
+{
+	row->child = fork();
+	if (row->child < 0)
+		return -errno;
+	if (!row->child) {
+		close(socks[0]);
+		serve(row, socks[1]);
+		_exit(0);
+	}
+	close(socks[1]);
+	return 0;
+}
+
 static void serve_socket(struct row *row, int sock)
 {
 	struct message message;
@@ -147,16 +162,7 @@ static int socket_setup(struct row *row)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks))
 		return -errno;
 	row->sock = socks[0];
-	row->child = fork();
-	if (row->child < 0)
-		return -errno;
-	if (!row->child) {
-		close(socks[0]);
-		serve_socket(row, socks[1]);
-		_exit(0);
-	}
-	close(socks[1]);
-	return 0;
+	return fork_server(row, socks, serve_socket);
 }
 
 static int socket_run(struct row *row)

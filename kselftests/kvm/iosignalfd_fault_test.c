@@ -19,12 +19,6 @@ DOORBELL_VARIANT(ioeventfd_mmio, ioeventfd_api, BUS_MMIO);
 #define NEIGHBOUR	0x40
 #define FAULTS_MAX	50
 
-#define SKIP_WITHOUT_FAULTS()						\
-	do {								\
-		if (fault_init())					\
-			SKIP(return, "kernel lacks CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC or a mounted debugfs"); \
-	} while (0)
-
 /* Something else on the bus, that has nothing to do with what fails */
 static void expect_neighbour(struct __test_metadata *_metadata,
 			     FIXTURE_DATA(doorbell) *self, int fd)

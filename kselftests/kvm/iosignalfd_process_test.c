@@ -4,9 +4,9 @@
  * hand descriptors to each other.
  */
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "child.h"
 #include "doorbell_fixture.h"
 
 DOORBELL_VARIANT(iosignalfd_pio, iosignalfd_api, BUS_PIO);
@@ -18,48 +18,10 @@ DOORBELL_VARIANT(ioeventfd_mmio, ioeventfd_api, BUS_MMIO);
 #define PATIENCE	5000	/* ms */
 #define NOBODY		65534
 
-/* A child that does not outlive the case, and may run at the same time */
-static pid_t fork_child(void)
-{
-	pid_t pid = use_every_cpu() ? -1 : fork();
-
-	if (!pid)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return pid;
-}
-
-/* How the child ended: its exit status, or minus the signal that killed it */
-static int wait_child(pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		return 255;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 union control {
 	struct cmsghdr align;
 	char space[CMSG_SPACE(sizeof(int))];
 };
-
-static int send_fd(int sock, int fd)
-{
-	union control control = {};
-	char byte = 0;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
-}
 
 static int receive_fd(int sock)
 {
@@ -123,7 +85,7 @@ TEST_F(doorbell, vm_by_scm_rights_gets_eio)
 		close(self->vm.fd);
 		_exit(!gets_eio(self, receive_fd(sockets[1])));
 	}
-	EXPECT_RET(0, send_fd(sockets[0], self->vm.fd));
+	EXPECT_RET(0, send_fd(sockets[0], "", 1, self->vm.fd, 0));
 	EXPECT_EQ(0, wait_child(pid));
 	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
 	EXPECT_SIGNALS(1, self->fd);
@@ -159,7 +121,7 @@ TEST_F(doorbell, eventfd_by_scm_rights)
 	ASSERT_LE(0, pid);
 	if (!pid) {
 		fd = efd_create(0);
-		if (fd < 0 || send_fd(sockets[1], fd))
+		if (fd < 0 || send_fd(sockets[1], "", 1, fd, 0))
 			_exit(255);
 		_exit(efd_wait(fd, 7, PATIENCE));
 	}

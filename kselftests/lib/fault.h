@@ -23,4 +23,11 @@ int fault_left(void);
 /* No more: 1 if an allocation has failed, 0 if there were fewer than that */
 int fault_disarm(void);
 
+/* For a case that can do nothing without them */
+#define SKIP_WITHOUT_FAULTS()						\
+	do {								\
+		if (fault_init())					\
+			SKIP(return, "kernel lacks CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC or a mounted debugfs"); \
+	} while (0)
+
 #endif /* KSELFTESTS_FAULT_H */

@@ -42,6 +42,12 @@ FIXTURE_VARIANT(mmio_socket) {
 		.type = (_type), .bus = (_bus),				\
 	}
 
+#define EVERY_SOCKET_VARIANT()						\
+	SOCKET_VARIANT(stream_mmio, SOCK_STREAM, BUS_MMIO);		\
+	SOCKET_VARIANT(stream_pio, SOCK_STREAM, BUS_PIO);		\
+	SOCKET_VARIANT(seqpacket_mmio, SOCK_SEQPACKET, BUS_MMIO);	\
+	SOCKET_VARIANT(seqpacket_pio, SOCK_SEQPACKET, BUS_PIO)
+
 FIXTURE_SETUP(mmio_socket)
 {
 	int ret, socks[2];
@@ -135,6 +141,18 @@ static inline uint64_t low_bytes(uint64_t value, uint32_t len)
 									\
 		EXPECT_RET(-ETIMEDOUT, peer_receive(sock, &_unwanted, 0)); \
 	} while (0)
+
+/* A region, and a vCPU that asks for @io, and waits for the answer to @request */
+static inline void begin(struct __test_metadata *_metadata,
+			 FIXTURE_DATA(mmio_socket) *self, struct guest_io io,
+			 struct kvm_mmio_socket_request *request)
+{
+	struct region region = a_region(self);
+
+	ASSERT_RET(0, region_assign(&self->vm, &region));
+	ASSERT_RET(0, run_start(&self->run, &self->vcpu, &io));
+	EXPECT_REQUEST(self->peer, request, io);
+}
 
 /* The run has come to its end, and the guest has made @want exits */
 #define EXPECT_DONE(run, want)						\

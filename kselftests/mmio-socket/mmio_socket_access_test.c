@@ -2,10 +2,7 @@
 /* What an access becomes on the socket, and what the guest gets. */
 #include "fixture.h"
 
-SOCKET_VARIANT(stream_mmio, SOCK_STREAM, BUS_MMIO);
-SOCKET_VARIANT(stream_pio, SOCK_STREAM, BUS_PIO);
-SOCKET_VARIANT(seqpacket_mmio, SOCK_SEQPACKET, BUS_MMIO);
-SOCKET_VARIANT(seqpacket_pio, SOCK_SEQPACKET, BUS_PIO);
+EVERY_SOCKET_VARIANT();
 
 #define DATA	0x8877665544332211ull
 #define ANSWER	0xf1e2d3c4b5a69788ull

@@ -11,24 +11,13 @@ SOCKET_VARIANT(seqpacket_pio, SOCK_SEQPACKET, BUS_PIO);
 #define DATA	0x44332211
 #define ANSWER	0x99887766
 
-/* A region, and a vCPU that waits for the answer to @io in it */
-static void begin(struct __test_metadata *_metadata,
-		  FIXTURE_DATA(mmio_socket) *self, struct region *region,
-		  struct guest_io io, struct kvm_mmio_socket_request *request)
-{
-	*region = a_region(self);
-	ASSERT_RET(0, region_assign(&self->vm, region));
-	ASSERT_RET(0, run_start(&self->run, &self->vcpu, &io));
-	EXPECT_REQUEST(self->peer, request, io);
-}
-
 TEST_F(mmio_socket, while_a_read_waits)
 {
 	struct guest_io io = read_at(self, 0, 4);
 	struct kvm_mmio_socket_request request;
-	struct region region;
+	struct region region = a_region(self);
 
-	begin(_metadata, self, &region, io, &request);
+	begin(_metadata, self, io, &request);
 	EXPECT_FALSE(run_ends_within(&self->run, 20));
 	ASSERT_RET(0, region_deassign(&self->vm, &region));
 	EXPECT_DONE(&self->run, 1);
@@ -41,9 +30,9 @@ TEST_F(mmio_socket, while_a_write_waits)
 {
 	struct guest_io io = write_at(self, 0, 4, DATA);
 	struct kvm_mmio_socket_request request;
-	struct region region;
+	struct region region = a_region(self);
 
-	begin(_metadata, self, &region, io, &request);
+	begin(_metadata, self, io, &request);
 	EXPECT_FALSE(run_ends_within(&self->run, 20));
 	ASSERT_RET(0, region_deassign(&self->vm, &region));
 	EXPECT_DONE(&self->run, 1);
@@ -55,9 +44,9 @@ TEST_F(mmio_socket, while_interrupted)
 {
 	struct guest_io io = write_at(self, 8, 2, DATA);
 	struct kvm_mmio_socket_request request;
-	struct region region;
+	struct region region = a_region(self);
 
-	begin(_metadata, self, &region, io, &request);
+	begin(_metadata, self, io, &request);
 	ASSERT_RET(0, run_interrupt(&self->run));
 	EXPECT_RET(-EINTR, run_end(&self->run));
 	ASSERT_RET(0, region_deassign(&self->vm, &region));
@@ -72,9 +61,9 @@ TEST_F(mmio_socket, read_while_interrupted)
 {
 	struct guest_io io = read_at(self, 8, 2);
 	struct kvm_mmio_socket_request request;
-	struct region region;
+	struct region region = a_region(self);
 
-	begin(_metadata, self, &region, io, &request);
+	begin(_metadata, self, io, &request);
 	ASSERT_RET(0, run_interrupt(&self->run));
 	EXPECT_RET(-EINTR, run_end(&self->run));
 	ASSERT_RET(0, region_deassign(&self->vm, &region));
@@ -88,9 +77,9 @@ TEST_F(mmio_socket, replaced_while_interrupted)
 {
 	struct guest_io io = write_at(self, 0, 4, DATA);
 	struct kvm_mmio_socket_request request;
-	struct region region;
+	struct region region = a_region(self);
 
-	begin(_metadata, self, &region, io, &request);
+	begin(_metadata, self, io, &request);
 	ASSERT_RET(0, run_interrupt(&self->run));
 	EXPECT_RET(-EINTR, run_end(&self->run));
 	ASSERT_RET(0, region_deassign(&self->vm, &region));
@@ -106,11 +95,11 @@ TEST_F(mmio_socket, late_answer)
 {
 	struct guest_io io = read_at(self, 0, 4), next = read_at(self, SIZE, 4);
 	struct kvm_mmio_socket_request request, second;
-	struct region region, other = a_region(self);
+	struct region region = a_region(self), other = region;
 
 	other.addr += SIZE;
 	ASSERT_RET(0, region_assign(&self->vm, &other));
-	begin(_metadata, self, &region, io, &request);
+	begin(_metadata, self, io, &request);
 	ASSERT_RET(0, region_deassign(&self->vm, &region));
 	EXPECT_DONE(&self->run, 1);
 
@@ -131,9 +120,9 @@ TEST_F(mmio_socket, late_answer_to_a_new_connection)
 {
 	struct guest_io io = read_at(self, 0, 4);
 	struct kvm_mmio_socket_request request;
-	struct region region;
+	struct region region = a_region(self);
 
-	begin(_metadata, self, &region, io, &request);
+	begin(_metadata, self, io, &request);
 	ASSERT_RET(0, region_deassign(&self->vm, &region));
 	EXPECT_DONE(&self->run, 1);
 	ASSERT_RET(0, region_assign(&self->vm, &region));
@@ -146,14 +135,14 @@ TEST_F(mmio_socket, only_its_own)
 {
 	struct guest_io io = read_at(self, 0, 4), kept = read_at(self, SIZE, 4);
 	struct kvm_mmio_socket_request request, second;
-	struct region region, other = a_region(self);
+	struct region region = a_region(self), other = region;
 	struct run run = {};
 	struct vcpu vcpu;
 
 	ASSERT_RET(0, vcpu_init(&vcpu, &self->vm, 1));
 	other.addr += SIZE;
 	ASSERT_RET(0, region_assign(&self->vm, &other));
-	begin(_metadata, self, &region, io, &request);
+	begin(_metadata, self, io, &request);
 	ASSERT_RET(0, run_start(&run, &vcpu, &kept));
 	EXPECT_REQUEST(self->peer, &second, kept);
 	ASSERT_RET(0, region_deassign(&self->vm, &region));

@@ -15,12 +15,6 @@ SOCKET_VARIANT(seqpacket_pio, SOCK_SEQPACKET, BUS_PIO);
 #define DATA		0x44332211
 #define FAULTS_MAX	60
 
-#define SKIP_WITHOUT_FAULTS()						\
-	do {								\
-		if (fault_init())					\
-			SKIP(return, "kernel lacks CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC or a mounted debugfs"); \
-	} while (0)
-
 /* A posted write says without any thread whether a region is there */
 static void expect_there(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(mmio_socket) *self, bool there)
@@ -65,19 +59,29 @@ TEST_F(mmio_socket, assign)
 	EXPECT_TRUE(peer_sees_the_end(self->peer, PATIENCE));
 }
 
-/* Beside many others, where the tree of them has to grow */
-TEST_F(mmio_socket, assign_beside_others)
+/* So many that the tree of regions has to grow for another one */
+static void assign_others(struct __test_metadata *_metadata,
+			  FIXTURE_DATA(mmio_socket) *self)
 {
-	struct region region = a_region(self), other = region;
-	int nth, failed = 1, ret, i;
+	struct region other = a_region(self);
+	int i;
 
-	SKIP_WITHOUT_FAULTS();
-	region.posted = true;
 	other.size = 1;
 	for (i = 0; i < 40; i++) {
 		other.addr = 0x1000 + 2 * i;
 		ASSERT_RET(0, region_assign(&self->vm, &other));
 	}
+}
+
+/* Beside many others, where the tree of them has to grow */
+TEST_F(mmio_socket, assign_beside_others)
+{
+	struct region region = a_region(self);
+	int nth, failed = 1, ret;
+
+	SKIP_WITHOUT_FAULTS();
+	region.posted = true;
+	assign_others(_metadata, self);
 	for (nth = 1; failed && nth < FAULTS_MAX; nth++) {
 		ASSERT_RET(0, fault_arm(nth));
 		ret = region_assign(&self->vm, &region);
@@ -95,16 +99,12 @@ TEST_F(mmio_socket, assign_beside_others)
 /* A deassign that fails leaves the region as it was */
 TEST_F(mmio_socket, deassign)
 {
-	struct region region = a_region(self), other = region;
-	int nth, failed = 1, ret, i;
+	struct region region = a_region(self);
+	int nth, failed = 1, ret;
 
 	SKIP_WITHOUT_FAULTS();
 	region.posted = true;
-	other.size = 1;
-	for (i = 0; i < 40; i++) {
-		other.addr = 0x1000 + 2 * i;
-		ASSERT_RET(0, region_assign(&self->vm, &other));
-	}
+	assign_others(_metadata, self);
 	for (nth = 1; failed && nth < FAULTS_MAX; nth++) {
 		ASSERT_RET(0, region_assign(&self->vm, &region));
 		ASSERT_RET(0, fault_arm(nth));

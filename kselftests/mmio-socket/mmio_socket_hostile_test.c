@@ -5,28 +5,14 @@
  */
 #include <time.h>
 
+#include "child.h"
 #include "doorbell.h"
 #include "eventfd_util.h"
 #include "fixture.h"
 
-SOCKET_VARIANT(stream_mmio, SOCK_STREAM, BUS_MMIO);
-SOCKET_VARIANT(stream_pio, SOCK_STREAM, BUS_PIO);
-SOCKET_VARIANT(seqpacket_mmio, SOCK_SEQPACKET, BUS_MMIO);
-SOCKET_VARIANT(seqpacket_pio, SOCK_SEQPACKET, BUS_PIO);
+EVERY_SOCKET_VARIANT();
 
 #define ANSWER	0x99887766
-
-/* A region, and a vCPU that waits for the answer to @io */
-static void begin(struct __test_metadata *_metadata,
-		  FIXTURE_DATA(mmio_socket) *self, struct guest_io io,
-		  struct kvm_mmio_socket_request *request)
-{
-	struct region region = a_region(self);
-
-	ASSERT_RET(0, region_assign(&self->vm, &region));
-	ASSERT_RET(0, run_start(&self->run, &self->vcpu, &io));
-	EXPECT_REQUEST(self->peer, request, io);
-}
 
 /* As much as it can, at once: it costs KVM one message, not its memory or time */
 TEST_F(mmio_socket, flood)
@@ -56,7 +42,7 @@ TEST_F(mmio_socket, sends_descriptors)
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
 	begin(_metadata, self, read_at(self, 0, 4), &request);
 	answer.cookie = request.cookie;
-	EXPECT_RET(0, peer_send_fd(self->peer, &answer, sizeof(answer), pair[0], 0));
+	EXPECT_RET(0, send_fd(self->peer, &answer, sizeof(answer), pair[0], 0));
 	close(pair[0]);
 	EXPECT_DONE(&self->run, 0);
 	EXPECT_EQ(ANSWER, self->run.rax);
@@ -77,7 +63,7 @@ TEST_F(mmio_socket, urgent_data)
 	begin(_metadata, self, read_at(self, 0, 4), &request);
 	answer.cookie = request.cookie;
 	EXPECT_EQ(5, send(self->peer, &answer, 5, 0));
-	EXPECT_RET(0, peer_send_fd(self->peer, &answer, 1, pair[0], MSG_OOB));
+	EXPECT_RET(0, send_fd(self->peer, &answer, 1, pair[0], MSG_OOB));
 	close(pair[0]);
 	EXPECT_EQ(sizeof(answer) - 5, send(self->peer, (char *)&answer + 5,
 					   sizeof(answer) - 5, 0));
@@ -120,7 +106,7 @@ TEST_F(mmio_socket, unasked_behind_an_answer)
 		ASSERT_RET(0, peer_receive(socks[1], &request, PATIENCE));
 		ASSERT_RET(0, peer_answer(socks[1], request.cookie, ANSWER));
 		spin(i * 1000);
-		EXPECT_RET(0, peer_send_fd(socks[1], &answer, sizeof(answer),
+		EXPECT_RET(0, send_fd(socks[1], &answer, sizeof(answer),
 					   pair[0], 0));
 		close(pair[0]);
 		EXPECT_DONE(&self->run, 0);
@@ -159,7 +145,7 @@ static void send_vm_to_itself(struct __test_metadata *_metadata,
 			send(self->peer, &answer, 0, MSG_NOSIGNAL);
 	}
 	/* Behind garbage, the connection may be shut down already */
-	peer_send_fd(self->peer, &answer, sizeof(answer), self->vm.fd, 0);
+	send_fd(self->peer, &answer, sizeof(answer), self->vm.fd, 0);
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
 	close(self->sock);

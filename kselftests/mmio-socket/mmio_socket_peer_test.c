@@ -8,25 +8,10 @@
 
 #include "fixture.h"
 
-SOCKET_VARIANT(stream_mmio, SOCK_STREAM, BUS_MMIO);
-SOCKET_VARIANT(stream_pio, SOCK_STREAM, BUS_PIO);
-SOCKET_VARIANT(seqpacket_mmio, SOCK_SEQPACKET, BUS_MMIO);
-SOCKET_VARIANT(seqpacket_pio, SOCK_SEQPACKET, BUS_PIO);
+EVERY_SOCKET_VARIANT();
 
 #define DATA	0x44332211
 #define ANSWER	0x99887766
-
-/* A region, and a vCPU that waits for the answer to @io */
-static void begin(struct __test_metadata *_metadata,
-		  FIXTURE_DATA(mmio_socket) *self, struct guest_io io,
-		  struct kvm_mmio_socket_request *request)
-{
-	struct region region = a_region(self);
-
-	ASSERT_RET(0, region_assign(&self->vm, &region));
-	ASSERT_RET(0, run_start(&self->run, &self->vcpu, &io));
-	EXPECT_REQUEST(self->peer, request, io);
-}
 
 static void expect_failed(struct __test_metadata *_metadata,
 			  FIXTURE_DATA(mmio_socket) *self, struct guest_io io,

@@ -2,10 +2,7 @@
 /* Writes that do not wait, and the order of what one socket carries. */
 #include "fixture.h"
 
-SOCKET_VARIANT(stream_mmio, SOCK_STREAM, BUS_MMIO);
-SOCKET_VARIANT(stream_pio, SOCK_STREAM, BUS_PIO);
-SOCKET_VARIANT(seqpacket_mmio, SOCK_SEQPACKET, BUS_MMIO);
-SOCKET_VARIANT(seqpacket_pio, SOCK_SEQPACKET, BUS_PIO);
+EVERY_SOCKET_VARIANT();
 
 #define DATA	0x44332211
 #define ANSWER	0x99887766

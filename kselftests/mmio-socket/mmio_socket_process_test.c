@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Who may assign a region, and what it is to have the peer in another process. */
 #include <signal.h>
-#include <sys/prctl.h>
 
+#include "child.h"
 #include "fixture.h"
 
 SOCKET_VARIANT(stream_mmio, SOCK_STREAM, BUS_MMIO);
@@ -10,25 +10,6 @@ SOCKET_VARIANT(seqpacket_pio, SOCK_SEQPACKET, BUS_PIO);
 
 #define DATA	0x44332211
 #define NOBODY	65534
-
-static pid_t fork_child(void)
-{
-	pid_t pid = use_every_cpu() ? -1 : fork();
-
-	if (!pid)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return pid;
-}
-
-/* Its exit status, or minus the signal that killed it */
-static int wait_child(pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		return 255;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
 
 TEST_F(mmio_socket, child_gets_eio)
 {

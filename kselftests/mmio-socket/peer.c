@@ -75,26 +75,6 @@ uint64_t request_data(const struct kvm_mmio_socket_request *request)
 	return data;
 }
 
-int peer_send_fd(int sock, const void *data, size_t size, int fd, int flags)
-{
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {};
-	struct iovec iov = { .iov_base = (void *)data, .iov_len = size };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	return sendmsg(sock, &msg, flags | MSG_NOSIGNAL) == (ssize_t)size ? 0 : -errno;
-}
-
 bool peer_sees_the_end(int sock, int ms)
 {
 	/* POLLHUP comes once both directions are shut down, and needs no asking */

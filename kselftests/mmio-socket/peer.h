@@ -36,9 +36,6 @@ int peer_answer(int sock, uint64_t cookie, uint64_t data);
 /* The bytes of @request that count, as a number */
 uint64_t request_data(const struct kvm_mmio_socket_request *request);
 
-/* Send @size bytes with the descriptor @fd, @flags as in sendmsg(); 0 or -errno */
-int peer_send_fd(int sock, const void *data, size_t size, int fd, int flags);
-
 /* Whether the other end is closed, or will be within @ms */
 bool peer_sees_the_end(int sock, int ms);
 
