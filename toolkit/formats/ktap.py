@@ -185,16 +185,15 @@ class _Parser:
                 self._close_above(document)
                 return document
         if len(lead) < len(self._root.lead):
+            if self._is_comment(lead, self._root, header):
+                return None
             self._close_above(self._root)
             self._root = Document(lead)
             self._stack.insert(0, self._root)
             self._close_above(self._root)
             return self._root
         parent = next((d for d in reversed(self._stack) if len(d.lead) < len(lead)), self._root)
-        commented = lead.count("#") > parent.lead.count("#")
-        if commented and not (header and lead.endswith("# ")):
-            return None
-        if not (header or numbered):
+        if self._is_comment(lead, parent, header) or not (header or numbered):
             return None
         self._close_above(parent)
         if len(self._stack) >= MAX_DEPTH:
@@ -202,9 +201,16 @@ class _Parser:
             parent.trouble("nesting", Status.ERROR, why)
             return None
         document = Document(lead, name=parent.nested_name)
-        parent.nested_open, parent.nested_indented = True, not commented
+        indented = lead.count("#") <= parent.lead.count("#")
+        parent.nested_open, parent.nested_indented = True, indented
         self._stack.append(document)
         return document
+
+    @staticmethod
+    def _is_comment(lead: str, parent: Document, header: bool) -> bool:
+        """Return whether a line with this ``lead`` opens no document in, or after, ``parent``."""
+        commented = lead.count("#") > parent.lead.count("#")
+        return commented and not (header and lead.endswith("# "))
 
     def _close_above(self, document: Document) -> None:
         while self._stack[-1] is not document:

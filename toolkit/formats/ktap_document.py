@@ -133,7 +133,7 @@ class Document:
     def finish(self) -> list[TestNode]:
         """Return the children, with what is missing or in excess made explicit."""
         nodes = self._settled()
-        if self.nested_open or self.running:
+        if self.nested or self.nested_open or self.running:
             number = self.last + 1
             name = self.running or self.nested_name or str(number)
             why = "it began, but its result never came"

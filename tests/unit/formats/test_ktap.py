@@ -125,6 +125,20 @@ def test_nothing_is_an_error() -> None:
     assert ktap.parse_text("Segmentation fault\n").status is Status.ERROR
 
 
+@pytest.mark.parametrize("comment", ["#ok", "# ok 1 case", "#ok 1", " #ok"])
+def test_a_comment_left_of_an_indented_document_is_no_result(comment: str) -> None:
+    tree = ktap.parse_text(f"  TAP version 13\n{comment}\n")
+    assert tree.status is Status.ERROR
+    assert not passes(tree)
+
+
+@pytest.mark.parametrize("end", ["", "1..0 # SKIP nothing here\n"])
+def test_no_result_is_lost_where_a_document_begins_further_left(end: str) -> None:
+    tree = ktap.parse_text(f"  TAP version 13\n  not ok 1 x\nTAP version 13\n{end}")
+    assert tree.status.bad
+    assert "x" in {leaf.name for leaf in leaves(tree)}
+
+
 def test_endless_nesting_is_an_error_and_ends() -> None:
     text = "".join(f"{' ' * depth}ok 1 x\n" for depth in range(3000))
     tree = ktap.parse_text(text)
@@ -157,6 +171,12 @@ def test_truncation_makes_no_pass(text: str, data: st.DataObject) -> None:
     # A name of the uncut document may be that of a parent in it, so compare by what was claimed.
     everywhere = Counter(n.name for n in walk(ktap.parse_text(text)) if not n.status.bad)
     assert not after - (before | everywhere)
+
+
+@given(documents, documents)
+def test_nothing_that_follows_mends_a_failure(text: str, rest: str) -> None:
+    failed = any(leaf.status is Status.FAIL for leaf in leaves(ktap.parse_text(f"{text}\n")))
+    assert not failed or ktap.parse_text(f"{text}\n{rest}").status.bad
 
 
 @given(st.lists(st.sampled_from(["ok", "not ok"]), min_size=1, max_size=8), st.data())
