@@ -102,6 +102,9 @@ class Document:
                 repeat = _Repeat(len(self.results), number, 1, None, identical=True)
                 self.repeats[number, name] = repeat
                 self.results.append(TestNode(name, Status.ERROR, self.message(why), children))
+            elif children:
+                node = self.results[repeat.at]
+                self.results[repeat.at] = replace(node, children=(*node.children, *children))
             repeat.times += 1
             repeat.bad = worst(each for each in (repeat.bad, status) if each and each.bad)
             repeat.identical &= claim == first and not children

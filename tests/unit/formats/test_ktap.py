@@ -139,6 +139,12 @@ def test_no_result_is_lost_where_a_document_begins_further_left(end: str) -> Non
     assert "x" in {leaf.name for leaf in leaves(tree)}
 
 
+def test_what_is_nested_in_a_third_result_of_a_number_is_kept() -> None:
+    text = "TAP version 13\nok 1 a\nok 1 a\n  not ok 1 x\nok 1 a\n"
+    tree = ktap.parse_text(text)
+    assert [leaf.name for leaf in leaves(tree) if leaf.status is Status.FAIL] == ["x"]
+
+
 def test_endless_nesting_is_an_error_and_ends() -> None:
     text = "".join(f"{' ' * depth}ok 1 x\n" for depth in range(3000))
     tree = ktap.parse_text(text)
