@@ -196,8 +196,8 @@ class Builder:
 
         told = [*self.toolchain.words, *words]
         identity = digest(config.text, self.compiler(make.deadline), image, told)
-        step = Progress(self.observer)
-        incremental.update(make, config.text, identity, whole, step, replay=self.replay)
+        progress = Progress(self.observer)
+        incremental.update(make, config.text, identity, whole, progress, replay=self.replay)
 
     def make(self, source: Path, output: Path, deadline: Deadline, tree: PatchedTree) -> Make:
         """Return what runs make in ``source``, which holds ``tree``, with a build folder."""

@@ -33,33 +33,33 @@ def update(
     config: str,
     identity: str,
     whole: Callable[[], None],
-    step: Callable[[str], None],
+    on_line: Callable[[str], None],
     *,
     replay: bool = True,
 ) -> None:
     """Bring ``make.output`` up to date with ``make.source``: modules alone, or by ``whole``.
 
     ``config`` is the configuration's text, ``identity`` a digest of everything that the build
-    depends on apart from the source, and ``step`` gets a line for each command that is replayed.
+    depends on apart from the source, and ``on_line`` gets what a replay prints, line by line.
     Raises what ``whole`` raises: why a replay failed is for make to say.
     """
     log = ChangeLog(make.source)
     changes = affected.changes(make.output, identity, log) if replay else None
     affected.forget(make.output)
-    if changes is None or not _modules_alone(make, config, changes, step):
+    if changes is None or not _modules_alone(make, config, changes, on_line):
         whole()
     affected.remember(make.output, identity, log)
 
 
 def _modules_alone(
-    make: Make, config: str, changes: dict[str, bool], step: Callable[[str], None]
+    make: Make, config: str, changes: dict[str, bool], on_line: Callable[[str], None]
 ) -> bool:
     """Build modules by recorded commands; return whether that was enough, and worked."""
     records = affected.in_modules(make.output, config, changes, make.deadline)
     if records is None:
         return False
     names = affected.modules(make.output)
-    if recorded.modules(make, config, names, records, step):
+    if recorded.modules(make, config, names, records, on_line):
         return all((make.output / name).is_file() for name in names)
     if make.log:
         make.log.unlink(missing_ok=True)  # make says it again, and better

@@ -95,7 +95,7 @@ def in_modules(
     if not parts or records is None:
         return None
     readers = [record for record in records if _reads(output / record, built)]
-    return readers if all(_target(record) in parts for record in readers) else None
+    return readers if all(target(record) in parts for record in readers) else None
 
 
 def _parts(output: Path, names: Collection[str]) -> set[str]:
@@ -133,7 +133,7 @@ def _mentioning(output: Path, names: Collection[str], deadline: Deadline) -> lis
     return [Path(os.fsdecode(name)) for name in done.stdout.split(b"\0") if name]
 
 
-def _target(record: Path) -> str:
+def target(record: Path) -> str:
     """Return the file whose command a .cmd file records."""
     return os.path.normpath(record.with_name(record.name[1:].removesuffix(".cmd")))
 

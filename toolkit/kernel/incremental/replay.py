@@ -1,30 +1,27 @@
 """Make the modules of an edited source again by the commands that kbuild recorded.
 
-Before make compiles anything, it runs the compiler some fifty times to see what it can do, and
+Before kbuild compiles anything, it runs the compiler some fifty times to see what it can do, and
 checks everything that a build prepares (1.4 to 2.3 s of an edit's 2.5 to 3.4 s). Where only the
 content of files has changed, neither gives anything new. kbuild writes each command beside what
-it makes (``.NAME.cmd``, scripts/Kbuild.include), and here they run in kbuild's own order: the
-objects (scripts/Makefile.build), modpost (scripts/Makefile.modpost), and the modules themselves
-(scripts/Makefile.modfinal). The records are written as kbuild writes them, so that make goes
-on from here.
+it makes (``.NAME.cmd``, scripts/Kbuild.include). All records are read before anything runs; then
+one make in one sandbox runs their commands in kbuild's own order: the objects
+(scripts/Makefile.build), modpost (scripts/Makefile.modpost), and the modules themselves
+(scripts/Makefile.modfinal). It writes the records as kbuild does, so that a later build goes on
+from here.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import threading
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.core.errors import ToolFailedError
 from toolkit.host import process, sandbox
 from toolkit.kernel.incremental import affected
 from toolkit.kernel.make import REPRODUCIBLE, Make
-
-Step = Callable[[str], None]
 
 # With these kbuild does more to an object or a module than the command that it records.
 MORE = (
@@ -40,8 +37,12 @@ COMPILED = re.compile(
 LINKED = re.compile(r"(?:saved)?cmd_(?P<target>\S+) := (?P<command>.*)")
 DEPENDENCIES = re.compile(r"-Wp,-MM?D,(\S+)")
 _ESCAPED = re.compile(r"\$\$|\$\(pound\)")  # make-cmd in scripts/Kbuild.include
-_MODPOST = Path(".Module.symvers.cmd")
 _FIXDEP = "scripts/basic/fixdep"
+_NAME = re.compile(r"[\w./+,@-]+")  # means nothing else to make and to a shell
+_NO_TEXT = re.compile(r"\\$|^\s*(?:define|endef)\b", re.MULTILINE)  # that define could hold
+# The built-in rules would make objects of what lies there.
+_MAKE = ("make", "--no-builtin-rules", "--no-print-directory", "--file=-")
+_BEGINNING = "pound := \\#\nall:\n.DELETE_ON_ERROR:\n.PHONY: all modpost again\nagain:\n"
 
 
 def unescaped(recorded: str) -> str:
@@ -53,128 +54,137 @@ class _RecordError(Exception):
     """A .cmd file that does not look as it should."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Module:
-    """One module's files, relative to the build folder, and the objects that it consists of."""
-
-    stem: str
-    parts: frozenset[str]
-
-    def record(self, end: str) -> Path:
-        path = Path(self.stem + end)
-        return path.with_name(f".{path.name}.cmd")
-
-
 def modules(
-    make: Make, config: str, names: Sequence[str], records: Collection[Path], step: Step
+    make: Make,
+    config: str,
+    names: Sequence[str],
+    records: Collection[Path],
+    on_line: Callable[[str], None],
 ) -> bool:
     """Make those of ``names`` again that depend on ``records``; return whether that worked.
 
     ``names`` are all modules of a finished build in ``make.output`` (``arch/x86/kvm/kvm.ko``),
     ``records`` the .cmd files of those objects of theirs that have to be compiled, ``config`` the
-    configuration's text; ``step`` gets a line for each command. After False make has to do it, and
-    says what is wrong if something is. Raises :class:`DeadlineError` as the commands do.
+    configuration's text; ``on_line`` gets what make prints, line by line. After False kbuild has to
+    do it, and says what is wrong if something is. Raises :class:`DeadlineError` as the commands do.
     """
     if not set(MORE).isdisjoint(config.splitlines()) or not (make.output / _FIXDEP).is_file():
         return False
+    if not records:
+        return True
     try:
+        rules = _Records(make.output).rules(names, records)
         # A linker that is killed leaves a half-made module, newer than what it is made of.
         with sandbox.unfinished(make.output):
-            _Replay(make, step).run(names, records)
+            process.run(
+                [*_MAKE, f"--jobs={make.jobs}"],
+                cwd=make.output,
+                deadline=make.deadline,
+                env={**REPRODUCIBLE, **make.env},
+                inherit=process.CLEAN,
+                input=rules.encode(),
+                log=make.log,
+                merge=True,
+                on_line=on_line,
+                # make passes TERM on to the compilers it runs; KILL would orphan them.
+                death_signal="TERM",
+                within=make.confined(),
+            )
     except (_RecordError, ToolFailedError, OSError, UnicodeDecodeError):
         return False
     return not sandbox.sweep(make.output, links_to=[make.source])
 
 
 @dataclass(frozen=True, slots=True)
-class _Replay:
-    make: Make
-    step: Step
-    lock: threading.Lock = field(default_factory=threading.Lock)  # for ``step`` and the log
+class _Records:
+    """What kbuild recorded in a build folder, and the rules of a makefile to do it again."""
 
-    def run(self, names: Sequence[str], records: Collection[Path]) -> None:
-        if not records:
-            return
-        modules = [self._module(name.removesuffix(".ko")) for name in names]
-        descriptions = {module.record(".mod.o") for module in modules}
-        compiled = self._compile_all([each for each in records if each not in descriptions])
-        linked = [module for module in modules if not compiled.isdisjoint(module.parts)]
-        for module in linked:
-            if f"{module.stem}.o" not in module.parts:
-                self._link(module.record(".o"))
-        before = {module: self._description_time(module) for module in modules}
-        self._link(_MODPOST)
-        described = [
-            module
-            for module in modules
-            if self._description_time(module) != before[module]
-            or module.record(".mod.o") in records
-        ]
-        self._compile_all([module.record(".mod.o") for module in described])
-        for module in modules:
-            if module in linked or module in described:
-                self._link(module.record(".ko"))
+    output: Path
 
-    def _module(self, stem: str) -> _Module:
-        return _Module(stem, affected.objects(self.make.output, stem))
+    def rules(self, names: Sequence[str], records: Collection[Path]) -> str:
+        """Return a makefile that compiles ``records`` and makes of it what modules it reaches.
 
-    def _description_time(self, module: _Module) -> int:
-        """Return when modpost last wrote a module's description (NAME.mod.c)."""
-        return (self.make.output / f"{module.stem}.mod.c").stat().st_mtime_ns
+        Objects of ``records`` are made in any case. What modpost says of a module is compiled, and
+        a module linked, where make finds it older than what it is made of, as kbuild has it.
+        """
+        parts = {name: affected.objects(self.output, name.removesuffix(".ko")) for name in names}
+        descriptions = {_record(_described(name)) for name in names}
+        compiled = {affected.target(record) for record in records if record not in descriptions}
+        text = [_BEGINNING, f"all: {' '.join(names)}\n"]
+        text += [self._compile(_record(target), ["again"]) for target in sorted(compiled)]
+        before_modpost = set(compiled)
+        for name, objects in parts.items():
+            linked = name.removesuffix(".ko") + ".o"
+            made = compiled & objects
+            if made and linked not in objects:
+                text.append(self._link(linked, sorted(made)))
+                before_modpost.add(linked)
+        text.append(self._link("Module.symvers", sorted(before_modpost), rule="modpost"))
+        for name in names:
+            description = _described(name)
+            source = description.removesuffix(".o") + ".c"
+            if not (self.output / source).is_file():
+                raise _RecordError(source)
+            again = ["again"] if _record(description) in records else []
+            text.append(f"{source}: modpost\n\t@:\n")
+            text.append(self._compile(_record(description), [source, *again]))
+            text.append(self._link(name, [name.removesuffix(".ko") + ".o", description]))
+        return "".join(text)
 
-    def _compile_all(self, records: Sequence[Path]) -> set[str]:
-        """Compile objects, several at a time, and return their paths."""
-        with ThreadPoolExecutor(self.make.jobs) as pool:
-            return set(pool.map(self._compile, records))
-
-    def _compile(self, record: Path) -> str:
-        place = self.make.output / record
-        text = place.read_text()
+    def _compile(self, record: Path, needs: Iterable[str]) -> str:
+        text = (self.output / record).read_text()
         match = COMPILED.match(text)
-        if not match or not (depends := DEPENDENCIES.search(match["command"])):
-            raise _RecordError(record)
-        target, command = match["target"], match["command"]
-        # make compiles an object without a record again, whatever happens here.
-        place.unlink()
-        self._shell(f"  CC [M]  {os.path.normpath(target)}", command)
-        dependencies = self.make.output / depends[1]
-        argv = [str(self.make.output / _FIXDEP), depends[1], target, command]
-        fixdep = process.run(
-            argv,
-            cwd=self.make.output,
-            deadline=self.make.deadline,
-            inherit=process.CLEAN,
-            within=self.make.confined(),
-        )
         # What follows the list of dependencies is not fixdep's.
-        _, end_of_list, rest = text.partition(f"\n$(deps_{target}):\n")
-        if not end_of_list:
+        _, end_of_list, rest = text.partition(f"\n$(deps_{match['target']}):\n" if match else "\0")
+        depends = DEPENDENCIES.search(match["command"]) if match else None
+        if not match or not depends or not end_of_list or _NO_TEXT.search(rest):
             raise _RecordError(record)
-        dependencies.unlink()
-        place.write_bytes(fixdep.stdout + rest.encode())
-        return os.path.normpath(target)
+        target, fresh = affected.target(record), f"{record}.new"
+        fixdep = shlex.join([_FIXDEP, _name(depends[1]), match["target"], match["command"]])
+        return (
+            f"define rest-{target}\n{_for_make(rest)}\nendef\n"
+            f"{target}: export REST = $(rest-{target})\n"
+            + _rule(target, needs)
+            + f"\t@echo '  CC [M]  {target}'\n"
+            # Whatever happens from here on, kbuild compiles an object without a record again.
+            f"\t@rm -f {_name(str(record))}\n"
+            f"\tset -e; {match['command']}\n"
+            f"\t@{_for_make(fixdep)} >{fresh}\n"
+            f'\t@printf %s "$$REST" >>{fresh} && rm -f {depends[1]} && mv {fresh} {record}\n'
+        )
 
-    def _link(self, record: Path) -> None:
-        match = LINKED.match((self.make.output / record).read_text())
+    def _link(self, target: str, needs: Iterable[str], rule: str = "") -> str:
+        record = _record(target)
+        match = LINKED.match((self.output / record).read_text())
         if not match:
             raise _RecordError(record)
-        self._shell(f"  LD [M]  {match['target']}", match["command"])
-
-    def _shell(self, step: str, recorded: str) -> None:
-        command = unescaped(recorded)
-        make = self.make
-        with self.lock:
-            self.step(step)
-            if make.log:
-                with make.log.open("a") as log:
-                    log.write(f"{step}\n$ {command}\n")
-        process.run(
-            ["/bin/sh", "-c", f"set -e; {command}"],
-            cwd=make.output,
-            deadline=make.deadline,
-            env={**REPRODUCIBLE, **make.env},
-            inherit=process.CLEAN,
-            log=make.log,
-            merge=True,
-            within=make.confined(),
+        step = "MODPOST" if rule else "LD [M] "
+        return (
+            _rule(rule or target, needs)
+            + f"\t@echo '  {step} {target}'\n\tset -e; {match['command']}\n"
         )
+
+
+def _record(target: str) -> Path:
+    """Return the .cmd file of what is made, relative to the build folder."""
+    path = Path(target)
+    return path.with_name(f".{path.name}.cmd")
+
+
+def _described(name: str) -> str:
+    """Return the object of what modpost says of a module: ``arch/x86/kvm/kvm.mod.o``."""
+    return name.removesuffix(".ko") + ".mod.o"
+
+
+def _rule(target: str, needs: Iterable[str]) -> str:
+    return f"{_name(target)}: {' '.join(map(_name, needs))}\n"
+
+
+def _name(path: str) -> str:
+    if not _NAME.fullmatch(path):
+        raise _RecordError(path)
+    return path
+
+
+def _for_make(text: str) -> str:
+    return text.replace("$", "$$")
