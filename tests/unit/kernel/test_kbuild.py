@@ -67,7 +67,9 @@ list="echo $source/kvm.c $source/shared.h"
 compile=": -Wp,-MMD,.kvm.o.d ; $list >.kvm.o.d; cp $source/kvm.c kvm.o"
 $list >.kvm.o.d
 scripts/basic/fixdep .kvm.o.d kvm.o "$compile; if grep broken kvm.o; then exit 1; fi" >.kvm.o.cmd
-touch kvm.mod.c
+touch kvm.mod.c kvm.mod.o .kvm.mod.o.d
+describe=": -Wp,-MMD,.kvm.mod.o.d ; cp kvm.mod.c kvm.mod.o"
+scripts/basic/fixdep .kvm.mod.o.d kvm.mod.o "$describe" >.kvm.mod.o.cmd
 echo 'savedcmd_Module.symvers := :' >.Module.symvers.cmd
 echo 'savedcmd_kvm.ko := cp kvm.o kvm.ko' >.kvm.ko.cmd
 """
@@ -315,7 +317,7 @@ class Workshop:
             assert module is not None
             assert module.read() == contents["kvm.c"].content
         said = self.log.read_text()
-        replayed = "$ cp kvm.o kvm.ko" in said
+        replayed = "set -e; cp kvm.o kvm.ko" in said
         if "CC      init/vmlinux.o" in said:
             assert not replayed
             return "all"
