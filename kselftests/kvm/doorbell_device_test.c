@@ -6,15 +6,20 @@
  * Loads the module and takes it out again. Skips on a kernel without it.
  */
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 
+#include "cpus.h"
 #include "debug_kernel.h"
 #include "expect.h"
 #include "fault.h"
+#include "slab.h"
 
 #if __has_include(<linux/doorbell.h>)
 #include <linux/doorbell.h>
@@ -31,6 +36,9 @@
 #define MODULE		"doorbell"
 #define PATIENCE	2000	/* ms */
 #define FAULTS_MAX	50
+#define REFUSALS	2000
+#define RELOADS		16
+#define ROUNDS		5	/* a leak takes memory in each of them */
 
 static int module_load(void)
 {
@@ -70,6 +78,7 @@ FIXTURE(device) {
 	int dev;
 	int fd;			/* an eventfd that is not bound */
 	uint64_t seen;		/* rings that a case knows of */
+	struct kmsg_watch kmsg;
 };
 
 static int doorbell_bind(const FIXTURE_DATA(device) *self, int fd)
@@ -103,10 +112,12 @@ static uint64_t doorbell_read(const FIXTURE_DATA(device) *self)
 
 FIXTURE_SETUP(device)
 {
-	int ret = module_load();
+	int ret;
 
 	self->dev = -1;
 	self->fd = -1;
+	ASSERT_RET(0, kmsg_start(&self->kmsg));
+	ret = module_load();
 	if (ret == -ENOENT)
 		SKIP_FIXTURE("kernel lacks CONFIG_DOORBELL=m");
 	if (ret != -EEXIST)
@@ -120,6 +131,17 @@ FIXTURE_TEARDOWN(device)
 {
 	close(self->fd);
 	close(self->dev);
+	EXPECT_SILENCE(&self->kmsg);
+	kmsg_stop(&self->kmsg);
+}
+
+/* Everything of the eventfd has gone with its last name */
+static void expect_no_reference(struct __test_metadata *_metadata,
+				FIXTURE_DATA(device) *self, int before)
+{
+	close(self->fd);
+	self->fd = -1;
+	EXPECT_EQ(before - 1, efd_mark());
 }
 
 TEST_F(device, rings_by_ioctl)
@@ -154,6 +176,33 @@ TEST_F(device, takes_what_is_pending)
 	EXPECT_RET(0, doorbell_unbind(self, self->fd));
 }
 
+/* What is taken makes room for who waits to add more than fits */
+TEST_F(device, lets_a_writer_go_on)
+{
+	const uint64_t most = UINT64_MAX - 1;
+	int status = -1, ms;
+	pid_t writer;
+
+	EXPECT_RET(0, eventfd_add(self->fd, most));
+	EXPECT_RET(-EAGAIN, eventfd_add(self->fd, 1));
+	ASSERT_EQ(0, fcntl(self->fd, F_SETFL, 0));	/* to wait from now on */
+	writer = fork();
+	ASSERT_LE(0, writer);
+	if (!writer)
+		_exit(eventfd_add(self->fd, 1) ? 1 : 0);
+	usleep(100000);
+	EXPECT_EQ(0, waitpid(writer, &status, WNOHANG));
+	ASSERT_RET(0, doorbell_bind(self, self->fd));
+	for (ms = 0; !waitpid(writer, &status, WNOHANG) && ms < PATIENCE; ms += 10)
+		usleep(10000);
+	EXPECT_EQ(0, status);
+	if (status == -1)
+		kill(writer, SIGKILL);
+	EXPECT_RINGS(most + 1);
+	ASSERT_EQ(0, fcntl(self->fd, F_SETFL, O_NONBLOCK));
+	EXPECT_RET(0, doorbell_unbind(self, self->fd));
+}
+
 TEST_F(device, semaphore_loses_one_per_signal)
 {
 	int fd;
@@ -172,7 +221,7 @@ TEST_F(device, semaphore_loses_one_per_signal)
 
 TEST_F(device, binds_an_eventfd_once)
 {
-	int twin;
+	int before = efd_mark(), twin;
 
 	ASSERT_FD(twin, dup(self->fd));
 	ASSERT_RET(0, doorbell_bind(self, self->fd));
@@ -183,6 +232,7 @@ TEST_F(device, binds_an_eventfd_once)
 	EXPECT_RET(0, doorbell_unbind(self, twin));
 	EXPECT_RET(-ENOENT, doorbell_unbind(self, self->fd));
 	close(twin);
+	expect_no_reference(_metadata, self, before);
 }
 
 TEST_F(device, refuses_what_is_no_eventfd)
@@ -203,9 +253,27 @@ TEST_F(device, refuses_bad_pointers_and_numbers)
 	EXPECT_RINGS(0);
 }
 
+struct writer {
+	pthread_t thread;
+	int fd;
+	bool stop;
+	uint64_t added;
+};
+
+static void *write_ones(void *arg)
+{
+	struct writer *writer = arg;
+
+	use_every_cpu();
+	while (!__atomic_load_n(&writer->stop, __ATOMIC_RELAXED))
+		writer->added += !eventfd_add(writer->fd, 1);
+	return NULL;
+}
+
 TEST_F(device, limits_what_is_bound)
 {
 	struct rlimit room = { 2 * DOORBELL_MAX_WIRES, 2 * DOORBELL_MAX_WIRES };
+	struct writer writer = { .fd = self->fd };
 	static int fds[DOORBELL_MAX_WIRES];
 	int i;
 
@@ -215,6 +283,16 @@ TEST_F(device, limits_what_is_bound)
 		ASSERT_RET(0, doorbell_bind(self, fds[i]));
 	}
 	EXPECT_RET(-ENOSPC, doorbell_bind(self, self->fd));
+
+	/* What is refused takes nothing, not even what comes in that moment */
+	ASSERT_EQ(0, pthread_create(&writer.thread, NULL, write_ones, &writer));
+	for (i = 0; i < REFUSALS; i++)
+		EXPECT_RET(-ENOSPC, doorbell_bind(self, self->fd));
+	__atomic_store_n(&writer.stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(writer.thread, NULL));
+	EXPECT_RINGS(0);
+	EXPECT_SIGNALS(writer.added, self->fd);
+
 	EXPECT_RET(0, eventfd_add(self->fd, 1));
 	EXPECT_RINGS(0);
 	EXPECT_RET(0, doorbell_unbind(self, fds[0]));
@@ -253,9 +331,30 @@ TEST_F(device, unloaded_while_bound)
 	ASSERT_RET(0, module_unload());
 	EXPECT_RET(0, eventfd_add(self->fd, 1));
 	EXPECT_SIGNALS(1, self->fd);
-	close(self->fd);
-	self->fd = -1;
-	EXPECT_EQ(before - 1, efd_mark());
+	expect_no_reference(_metadata, self, before);
+}
+
+TEST_F_TIMEOUT(device, unloading_leaks_no_memory, 60)
+{
+	long before_kib, more = 0;
+	int round, i;
+
+	close(self->dev);
+	self->dev = -1;
+	for (round = 0; round < ROUNDS; round++) {
+		before_kib = slab_unreclaimable();
+		ASSERT_LT(0, before_kib);
+		for (i = 0; i < RELOADS; i++) {
+			ASSERT_RET(0, module_unload());
+			ASSERT_RET(0, module_load());
+		}
+		/* A work queue is above 1 KiB; kmemleak looks by itself */
+		more = slab_unreclaimable() - before_kib;
+		if (debug_kernel() || more < RELOADS)
+			return;
+	}
+	TH_LOG("slab: %d rounds, %ld KiB more in the last", round, more);
+	EXPECT_GT(ROUNDS, round);
 }
 
 TEST_F(device, bind_under_faults)
@@ -279,9 +378,7 @@ TEST_F(device, bind_under_faults)
 	}
 	EXPECT_EQ(0, failed);
 	EXPECT_LT(0, refused);
-	close(self->fd);
-	self->fd = -1;
-	EXPECT_EQ(before - 1, efd_mark());
+	expect_no_reference(_metadata, self, before);
 }
 
 /*
@@ -322,6 +419,9 @@ TEST_F(device, load_under_faults)
 		ASSERT_RET(0, ret);
 	ASSERT_FD(self->dev, doorbell_open());
 	EXPECT_RET(0, sys_ioctl(self->dev, DOORBELL_RING, NULL));
+	/* What a load that fails has to say is the loader's affair */
+	kmsg_stop(&self->kmsg);
+	ASSERT_RET(0, kmsg_start(&self->kmsg));
 }
 
 TEST_HARNESS_MAIN

@@ -102,14 +102,26 @@ TEST_F(doorbell, assign_second_datamatch)
 	close(other);
 }
 
-/* A registration that failed for want of memory takes no place of the limit */
+/* A registration that failed for want of memory takes no place of the limit, nor makes one */
 TEST_F(doorbell, failures_do_not_count)
 {
-	int limit, i, failed;
+	bool pio = self->bus == BUS_PIO;
+	int limit, room, i, failed;
 
 	if (!self->api->limited)
 		return;
 	SKIP_WITHOUT_FAULTS();
+	room = vm_room(&self->vm, pio, self->base + 0x100);
+	ASSERT_LT(0, room);
+	for (i = 1; i <= 3; i++) {
+		ASSERT_RET(0, fault_arm(i));
+		failed = assign(self, any_data(self, 8, 4, self->fd));
+		ASSERT_LE(0, fault_disarm());
+		if (!failed)
+			ASSERT_RET(0, deassign(self, any_data(self, 8, 4, self->fd)));
+	}
+	EXPECT_EQ(room, vm_room(&self->vm, pio, self->base + 0x100));
+
 	limit = vm_check_extension(&self->vm, self->api->cap);
 	for (i = 0; i < limit - 1; i++)
 		ASSERT_RET(0, assign(self, only_data(self, 0, 4, i, self->fd)));

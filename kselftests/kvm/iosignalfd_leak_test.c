@@ -5,6 +5,7 @@
  */
 #include "debug_kernel.h"
 #include "doorbell_fixture.h"
+#include "slab.h"
 
 DOORBELL_VARIANT(iosignalfd, iosignalfd_api, BUS_PIO);
 DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_PIO);
@@ -12,6 +13,8 @@ DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_PIO);
 #define LEAK_LOOPS	2000
 #define LEAK_LOOPS_PEER	500	/* ioeventfd is not what is on trial */
 #define LEAK_LOOPS_SLOW	100000
+#define VMS		8	/* each takes several grace periods to go */
+#define SHARE		200	/* of a VM's registrations: by address, and by data */
 
 /*
  * A leak takes memory in every round.  What caches take to warm up, or what
@@ -19,32 +22,11 @@ DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_PIO);
  */
 #define ROUNDS	5
 
-/* A grace period of RCU, after which closed files have gone, and some more */
-#define SETTLED		50000	/* us */
-
-/* In KiB: what the kernel has allocated and could not give back */
-static long slab_unreclaimable(void)
-{
-	char line[128];
-	long kib = -1;
-	FILE *meminfo;
-
-	usleep(SETTLED);
-	meminfo = fopen("/proc/meminfo", "re");
-	if (!meminfo)
-		return -1;
-	while (fgets(line, sizeof(line), meminfo))
-		if (sscanf(line, "SUnreclaim: %ld kB", &kib) == 1)
-			break;
-	fclose(meminfo);
-	return kib;
-}
-
-/* No object of a registration is below 64 bytes; kmemleak looks by itself */
-static bool leaks(long before_kib, int loops)
+/* Has each of @loops left @bytes behind? kmemleak looks by itself */
+static bool leaks(long before_kib, int loops, long bytes)
 {
 	return !debug_kernel() &&
-	       slab_unreclaimable() - before_kib >= loops * 64l / 1024;
+	       slab_unreclaimable() - before_kib >= loops * bytes / 1024;
 }
 
 static void leak_loop(struct __test_metadata *_metadata,
@@ -68,7 +50,8 @@ static void leak_loop(struct __test_metadata *_metadata,
 			close(fd);
 		}
 		EXPECT_EQ(before_mark, efd_mark());
-		if (!leaks(before_kib, loops))
+		/* No object of a registration is below 64 bytes */
+		if (!leaks(before_kib, loops, 64))
 			return;
 	}
 	TH_LOG("slab: %d rounds, %ld KiB more in the last",
@@ -91,7 +74,38 @@ TEST_F(doorbell, refusals_leak_no_memory)
 			EXPECT_RET(-EEXIST, assign(self, any_data(self, 0, 4, self->fd)));
 			EXPECT_RET(-ENOENT, deassign(self, only_data(self, 0, 4, 2, self->fd)));
 		}
-		if (!leaks(before_kib, LEAK_LOOPS))
+		if (!leaks(before_kib, LEAK_LOOPS, 64))
+			return;
+	}
+	EXPECT_GT(ROUNDS, round);
+}
+
+/* Nobody takes a registration off: it goes with its VM, and so does its bus */
+TEST_F(doorbell, vm_takes_all_along)
+{
+	int before_mark = efd_mark(), vms = VMS, round, i, n;
+	struct doorbell bell;
+	long before_kib;
+	struct vm vm;
+
+	if (debug_kernel())
+		vms = 1;
+	for (round = 0; round < ROUNDS; round++) {
+		before_kib = slab_unreclaimable();
+		ASSERT_LT(0, before_kib);
+		for (i = 0; i < vms; i++) {
+			ASSERT_RET(0, vm_init(&vm));
+			for (n = 0; n < SHARE; n++) {
+				bell = only_data(self, 0, 4, n, self->fd);
+				ASSERT_RET(0, doorbell_assign(self->api, vm.fd, &bell));
+				bell = any_data(self, 4 + 4 * n, 4, self->fd);
+				ASSERT_RET(0, doorbell_assign(self->api, vm.fd, &bell));
+			}
+			vm_destroy(&vm);
+		}
+		EXPECT_EQ(before_mark, efd_mark());
+		/* A table or a bus with that many is above 2 KiB */
+		if (!leaks(before_kib, vms, 2048))
 			return;
 	}
 	EXPECT_GT(ROUNDS, round);

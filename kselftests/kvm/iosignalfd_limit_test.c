@@ -121,6 +121,29 @@ TEST_F(doorbell, other_devices_still_fit)
 	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0x2100, 4, DATA));
 }
 
+/* What came and went leaves the bus with as much room for others as before */
+TEST_F(doorbell, departures_make_no_room)
+{
+	const struct doorbell_api *apis[] = { &iosignalfd_api, &ioeventfd_api };
+	struct doorbell bells[] = {
+		any_data(self, 0, 4, self->fd),
+		only_data(self, 4, 4, 1, self->fd),
+		only_data(self, 4, 4, 2, self->fd),
+	};
+	int before = vm_room(&self->vm, true, self->base + 0x100);
+	size_t i, j;
+
+	ASSERT_LT(0, before);
+	for (i = 0; i < ARRAY_SIZE(apis); i++) {
+		for (j = 0; j < ARRAY_SIZE(bells); j++)
+			ASSERT_RET(0, doorbell_assign(apis[i], self->vm.fd, &bells[j]));
+		EXPECT_EQ(before, vm_room(&self->vm, true, self->base + 0x100));
+		for (j = 0; j < ARRAY_SIZE(bells); j++)
+			ASSERT_RET(0, doorbell_deassign(apis[i], self->vm.fd, &bells[j]));
+		EXPECT_EQ(before, vm_room(&self->vm, true, self->base + 0x100));
+	}
+}
+
 static int64_t now_us(void)
 {
 	struct timespec ts;

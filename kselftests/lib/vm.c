@@ -74,6 +74,34 @@ int vm_check_extension(const struct vm *vm, long cap)
 	return sys_ioctl(vm->fd, KVM_CHECK_EXTENSION, (void *)cap);
 }
 
+/* Far more than fit anywhere: NR_IOBUS_DEVS is 1000 (include/linux/kvm_host.h) */
+#define ROOM_MAX	4096
+
+static int zone_ioctl(const struct vm *vm, unsigned long request, bool pio,
+		      uint64_t addr)
+{
+	const struct kvm_coalesced_mmio_zone zone = {
+		.addr = addr, .size = 8, .pio = pio,
+	};
+
+	return sys_ioctl(vm->fd, request, &zone);
+}
+
+int vm_room(const struct vm *vm, bool pio, uint64_t addr)
+{
+	int count, i, ret = 0;
+
+	for (count = 0; count < ROOM_MAX; count++) {
+		ret = zone_ioctl(vm, KVM_REGISTER_COALESCED_MMIO, pio,
+				 addr + 8 * count);
+		if (ret)
+			break;
+	}
+	for (i = 0; i < count; i++)
+		zone_ioctl(vm, KVM_UNREGISTER_COALESCED_MMIO, pio, addr + 8 * i);
+	return ret && ret != -ENOSPC ? ret : count;
+}
+
 int vm_set_memory(const struct vm *vm, uint32_t slot, uint32_t flags,
 		  uint64_t gpa, uint64_t size, void *hva)
 {

@@ -82,6 +82,12 @@ int kvm_open(void);
 int vm_init(struct vm *vm);
 void vm_destroy(struct vm *vm);
 int vm_check_extension(const struct vm *vm, long cap);
+
+/*
+ * How many devices still fit on a bus, each in 8 bytes from @addr on: coalesced
+ * zones, which are gone again afterwards. Or -errno, if one cannot be there at all.
+ */
+int vm_room(const struct vm *vm, bool pio, uint64_t addr);
 int vm_set_memory(const struct vm *vm, uint32_t slot, uint32_t flags,
 		  uint64_t gpa, uint64_t size, void *hva);
 
