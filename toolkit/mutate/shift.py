@@ -46,14 +46,12 @@ class Work(Protocol[T_contra, M, B]):
 class Shift(Generic[T, M, B]):
     """Does the work with a number of threads, ``batch`` items at a time.
 
-    ``wanted`` is asked before anything is begun, and ends the shift with False. ``deadline`` is
-    cancelled where the work ends early, by an error or ^C.
+    ``deadline`` is cancelled where the work ends early, by an error or ^C.
     """
 
     work: Work[T, M, B]
     batch: int
     deadline: Deadline
-    wanted: Callable[[], bool] = lambda: True
     _making: deque[Callable[[], None]] = field(default_factory=deque)
     _made: deque[M] = field(default_factory=deque)
     _last: list[M] = field(default_factory=list)  # what comes after all others
@@ -83,7 +81,7 @@ class Shift(Generic[T, M, B]):
             raise self._errors[0]
 
     def _give_out(self, items: deque[T]) -> None:
-        while self._goes_on() and items:
+        while items and not self._errors:
             batch = [items.popleft() for _ in range(min(self.batch, len(items)))]
             with self.work.bench(batch) as bench:
                 self._on_bench(bench, batch)
@@ -109,12 +107,9 @@ class Shift(Generic[T, M, B]):
                 while self._at_bench:
                     self._changed.wait(_POLL)
 
-    def _goes_on(self) -> bool:
-        return not self._errors and self.wanted()
-
     def _wait(self, done: Callable[[], bool]) -> None:
         with self._changed:
-            while not done() and self._goes_on():
+            while not done() and not self._errors:
                 self._changed.wait(_POLL)
 
     # --- workers -------------------------------------------------------------------------
@@ -137,7 +132,7 @@ class Shift(Generic[T, M, B]):
     def _next(self) -> Callable[[], None] | None:
         """Return what to do next: first make what is left of the batch, then try."""
         with self._changed:
-            while not self._ending and self._goes_on():
+            while not self._ending and not self._errors:
                 if self._making:
                     self._busy += 1
                     self._at_bench += 1

@@ -15,12 +15,11 @@ from toolkit.mutate.shift import Shift
 class Pretended:
     """Work on numbers: odd ones need no try, -1 cannot be made, and -6 comes last."""
 
-    def __init__(self, stop_after: int = 10**6) -> None:
+    def __init__(self) -> None:
         self.lock = threading.Lock()
         self.log: list[tuple[str, int]] = []
         self.open = False
         self.opener: set[threading.Thread] = set()
-        self.stop_after = stop_after
 
     @contextlib.contextmanager
     def bench(self, batch: Sequence[int]) -> Iterator[str]:
@@ -57,9 +56,7 @@ class Pretended:
 
 
 def shift(work: Pretended, batch: int = 3) -> Shift[int, int, str]:
-    return Shift(
-        work, batch, Deadline.after(60).cancellable(), lambda: len(work.log) < work.stop_after
-    )
+    return Shift(work, batch, Deadline.after(60).cancellable())
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -104,9 +101,3 @@ def test_an_interrupt_ends_it_with_the_bench_given_back() -> None:
     with pytest.raises(KeyboardInterrupt):
         one.run([2, -4, *range(6, 400)], 1)
     assert not work.open
-
-
-def test_nothing_is_begun_that_is_not_wanted_any_more() -> None:
-    work = Pretended(stop_after=5)
-    shift(work).run(range(1000), 2)
-    assert 5 <= len(work.log) <= 7
