@@ -3,6 +3,10 @@
  * Registrations that come and go under running vCPUs. Every write is counted by
  * an eventfd or seen as an exit: none is lost and none is doubled.
  */
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+
 #include "cpus.h"
 #include "doorbell_fixture.h"
 #include "vcpu_thread.h"
@@ -250,6 +254,130 @@ TEST_F(doorbell, two_registrars_one_winner)
 	}
 	EXPECT_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
 	pthread_barrier_destroy(&barrier);
+}
+
+static int64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ll + ts.tv_nsec / 1000;
+}
+
+static struct timespec at_us(int64_t us)
+{
+	return (struct timespec){
+		.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000,
+	};
+}
+
+/*
+ * Timers that expire all at once keep the CPU that takes them from its task, be
+ * it in the midst of a search, for longer than a registration takes.
+ */
+#define STALL_SIGNAL	SIGRTMIN	/* which nobody takes */
+#define STALL_TIMERS	64
+#define STALL_LEAD	1000	/* us, to arm them all */
+#define STALL_REST	300	/* us, for the task on that CPU */
+
+struct staller {
+	pthread_t thread;
+	bool stop;
+	int stalls;
+	int error;
+};
+
+static void *stall(void *arg)
+{
+	struct sigevent event = {
+		.sigev_notify = SIGEV_SIGNAL, .sigev_signo = STALL_SIGNAL,
+	};
+	struct staller *staller = arg;
+	timer_t timers[STALL_TIMERS];
+	struct timespec later;
+	struct itimerspec at;
+	int64_t us;
+	int i;
+
+	for (i = 0; i < STALL_TIMERS; i++) {
+		if (timer_create(CLOCK_MONOTONIC, &event, &timers[i])) {
+			staller->error = -errno;
+			break;
+		}
+	}
+	while (!staller->error &&
+	       !__atomic_load_n(&staller->stop, __ATOMIC_ACQUIRE)) {
+		us = now_us() + STALL_LEAD;
+		at = (struct itimerspec){ .it_value = at_us(us) };
+		for (i = 0; i < STALL_TIMERS; i++)
+			timer_settime(timers[i], TIMER_ABSTIME, &at, NULL);
+		later = at_us(us + STALL_REST);
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &later, NULL);
+		staller->stalls++;
+	}
+	return NULL;
+}
+
+static int on_cpu(pthread_t thread, int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	return -pthread_setaffinity_np(thread, sizeof(one), &one);
+}
+
+#define STALL_MATCHES	64
+#define STALL_US	1000000
+
+/*
+ * What a vCPU searches may change at any moment, but not be written to or freed
+ * before it has found what it looks for, however long that takes.
+ */
+TEST_F(doorbell, changes_under_a_stalled_search)
+{
+	struct doorbell lower_data = only_data(self, 0, 4, 0, self->fd);
+	struct doorbell lower_addr = any_data(self, -0x40, 4, self->fd);
+	struct guest_io io = many_writes(self, BATCH);
+	struct staller staller = {};
+	struct vcpu_thread vt;
+	sigset_t unwanted;
+	int other, i;
+	int64_t end;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "one CPU alone");
+	sigemptyset(&unwanted);
+	sigaddset(&unwanted, STALL_SIGNAL);
+	ASSERT_EQ(0, pthread_sigmask(SIG_BLOCK, &unwanted, NULL));
+	ASSERT_FD(other, efd_create(0));
+	for (i = 1; i < STALL_MATCHES; i++)
+		ASSERT_RET(0, assign(self, only_data(self, 0, 4, i, other)));
+	io.data = STALL_MATCHES;
+	ASSERT_RET(0, assign(self, only_data(self, 0, 4, io.data, self->fd)));
+
+	ASSERT_RET(0, vcpu_thread_start(&vt, &self->vcpu, &io));
+	ASSERT_RET(0, on_cpu(vt.thread, 1));
+	ASSERT_EQ(0, pthread_create(&staller.thread, NULL, stall, &staller));
+	ASSERT_RET(0, on_cpu(staller.thread, 1));
+	ASSERT_RET(0, on_cpu(pthread_self(), 0));
+	for (end = now_us() + STALL_US; now_us() < end;) {
+		ASSERT_RET(0, assign(self, lower_data));
+		ASSERT_RET(0, assign(self, lower_addr));
+		ASSERT_RET(0, deassign(self, lower_data));
+		ASSERT_RET(0, deassign(self, lower_addr));
+	}
+	ASSERT_RET(0, vcpu_thread_stop(&vt));
+	__atomic_store_n(&staller.stop, true, __ATOMIC_RELEASE);
+	ASSERT_EQ(0, pthread_join(staller.thread, NULL));
+	TH_LOG("%d stalls, %llu writes", staller.stalls,
+	       (unsigned long long)vt.writes);
+
+	EXPECT_RET(0, staller.error);
+	EXPECT_EQ(0, vt.exits);
+	EXPECT_SIGNALS(vt.writes, self->fd);
+	EXPECT_SIGNALS(0, other);
+	close(other);
 }
 
 /* The VM goes while its vCPU still runs: the vCPU keeps what it needs */
