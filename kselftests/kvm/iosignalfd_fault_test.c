@@ -9,6 +9,7 @@
 #include "debug_kernel.h"
 #include "doorbell_fixture.h"
 #include "fault.h"
+#include "slab.h"
 
 DOORBELL_VARIANT(iosignalfd_pio, iosignalfd_api, BUS_PIO);
 DOORBELL_VARIANT(iosignalfd_mmio, iosignalfd_api, BUS_MMIO);
@@ -18,6 +19,8 @@ DOORBELL_VARIANT(ioeventfd_mmio, ioeventfd_api, BUS_MMIO);
 #define DATA		0x44332211
 #define NEIGHBOUR	0x40
 #define FAULTS_MAX	50
+#define LEAK_LOOPS	1000
+#define LEAK_ROUNDS	5	/* a leak takes memory in each of them */
 
 /* Something else on the bus, that has nothing to do with what fails */
 static void expect_neighbour(struct __test_metadata *_metadata,
@@ -102,6 +105,45 @@ TEST_F(doorbell, assign_second_datamatch)
 	close(other);
 }
 
+/* Let the first three allocations of an assign of @bell fail, one after the other */
+static void fail_each(struct __test_metadata *_metadata,
+		      FIXTURE_DATA(doorbell) *self, struct doorbell bell)
+{
+	int nth, ret;
+
+	for (nth = 1; nth <= 3; nth++) {
+		ASSERT_RET(0, fault_arm(nth));
+		ret = assign(self, bell);
+		ASSERT_LE(0, fault_disarm());
+		if (!ret)
+			ASSERT_RET(0, deassign(self, bell));
+	}
+}
+
+/* What was allocated before the one that failed is free again */
+TEST_F(doorbell, failures_leak_no_memory)
+{
+	int loops = debug_kernel() ? 10 : LEAK_LOOPS, round, i;
+	long before_kib, more = 0;
+
+	SKIP_WITHOUT_FAULTS();
+	for (round = 0; round < LEAK_ROUNDS; round++) {
+		before_kib = slab_unreclaimable();
+		ASSERT_LT(0, before_kib);
+		for (i = 0; i < loops; i++) {
+			fail_each(_metadata, self, any_data(self, 0, 4, self->fd));
+			fail_each(_metadata, self,
+				  only_data(self, 0, 4, DATA, self->fd));
+		}
+		/* The smallest object is a table of one; kmemleak looks by itself */
+		more = slab_unreclaimable() - before_kib;
+		if (debug_kernel() || more < loops * 16l / 1024)
+			return;
+	}
+	TH_LOG("slab: %d rounds, %ld KiB more in the last", round, more);
+	EXPECT_GT(LEAK_ROUNDS, round);
+}
+
 /* A registration that failed for want of memory takes no place of the limit, nor makes one */
 TEST_F(doorbell, failures_do_not_count)
 {
@@ -113,13 +155,7 @@ TEST_F(doorbell, failures_do_not_count)
 	SKIP_WITHOUT_FAULTS();
 	room = vm_room(&self->vm, pio, self->base + 0x100);
 	ASSERT_LT(0, room);
-	for (i = 1; i <= 3; i++) {
-		ASSERT_RET(0, fault_arm(i));
-		failed = assign(self, any_data(self, 8, 4, self->fd));
-		ASSERT_LE(0, fault_disarm());
-		if (!failed)
-			ASSERT_RET(0, deassign(self, any_data(self, 8, 4, self->fd)));
-	}
+	fail_each(_metadata, self, any_data(self, 8, 4, self->fd));
 	EXPECT_EQ(room, vm_room(&self->vm, pio, self->base + 0x100));
 
 	limit = vm_check_extension(&self->vm, self->api->cap);
