@@ -274,19 +274,50 @@ static void *write_ones(void *arg)
 	return NULL;
 }
 
-TEST_F(device, limits_what_is_bound)
+/* As many eventfds as can be bound */
+static int fds[DOORBELL_MAX_WIRES];
+
+static void create_all(struct __test_metadata *_metadata)
 {
 	struct rlimit room = { 2 * DOORBELL_MAX_WIRES, 2 * DOORBELL_MAX_WIRES };
-	struct writer writer = { .fd = self->fd };
-	static int fds[DOORBELL_MAX_WIRES];
-	long before_kib;
 	int i;
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &room));
-	for (i = 0; i < DOORBELL_MAX_WIRES; i++) {
+	for (i = 0; i < DOORBELL_MAX_WIRES; i++)
 		ASSERT_FD(fds[i], efd_create(0));
-		ASSERT_RET(0, doorbell_bind(self, fds[i]));
+}
+
+TEST_F(device, unbinding_leaks_no_memory)
+{
+	long before_kib, more = 0;
+	int round, i;
+
+	create_all(_metadata);
+	for (round = 0; round < ROUNDS; round++) {
+		before_kib = slab_unreclaimable();
+		ASSERT_LT(0, before_kib);
+		for (i = 0; i < DOORBELL_MAX_WIRES; i++) {
+			ASSERT_RET(0, doorbell_bind(self, fds[i]));
+			ASSERT_RET(0, doorbell_unbind(self, fds[i]));
+		}
+		/* No wire is below 64 bytes; kmemleak looks by itself */
+		more = slab_unreclaimable() - before_kib;
+		if (debug_kernel() || more < DOORBELL_MAX_WIRES * 64l / 1024)
+			return;
 	}
+	TH_LOG("slab: %d rounds, %ld KiB more in the last", round, more);
+	EXPECT_GT(ROUNDS, round);
+}
+
+TEST_F(device, limits_what_is_bound)
+{
+	struct writer writer = { .fd = self->fd };
+	long before_kib;
+	int i;
+
+	create_all(_metadata);
+	for (i = 0; i < DOORBELL_MAX_WIRES; i++)
+		ASSERT_RET(0, doorbell_bind(self, fds[i]));
 	EXPECT_RET(-ENOSPC, doorbell_bind(self, self->fd));
 
 	/* What is refused takes nothing, not even what comes in that moment */
@@ -298,7 +329,7 @@ TEST_F(device, limits_what_is_bound)
 	ASSERT_EQ(0, pthread_join(writer.thread, NULL));
 	EXPECT_RINGS(0);
 	EXPECT_SIGNALS(writer.added, self->fd);
-	/* No wire is below 64 bytes; kmemleak looks by itself */
+	/* Nor does it keep memory */
 	if (!debug_kernel())
 		EXPECT_GT(REFUSALS * 64l / 1024, slab_unreclaimable() - before_kib);
 
