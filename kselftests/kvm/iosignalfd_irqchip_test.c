@@ -120,6 +120,7 @@ TEST_F(doorbell, pic_works_beside_an_entry)
 		.data = 0xa5,
 	};
 	struct machine machine;
+	uint64_t rax;
 
 	ASSERT_RET(0, machine_init(&machine));
 	ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &bell));
@@ -127,6 +128,15 @@ TEST_F(doorbell, pic_works_beside_an_entry)
 	EXPECT_SIGNALS(0, self->fd);
 	ASSERT_RET(0, sys_ioctl(machine.vm.fd, KVM_GET_IRQCHIP, &chip));
 	EXPECT_EQ(0xa5, chip.chip.pic.imr);
+
+	/* The PIC is the first device of the bus, and asked for reads as well */
+	io.op = GUEST_READ;
+	io.data = 0;
+	EXPECT_NO_EXIT(&machine.vcpu, io);
+	ASSERT_RET(0, vcpu_read_rax(&machine.vcpu, &rax));
+	EXPECT_EQ(0xa5, rax & 0xff);
+
+	io.op = GUEST_WRITE;
 	io.addr = PIC_IMR + 1;
 	EXPECT_NO_EXIT(&machine.vcpu, io);
 	EXPECT_SIGNALS(1, self->fd);

@@ -130,31 +130,41 @@ static int zone_take(struct zone *zone)
 	return count;
 }
 
-/*
- * Two devices want the write, and either may have it; but exactly one does. All
- * else in the zone is the zone's, on both sides of the registration.
- */
-static void expect_zone(struct __test_metadata *_metadata,
-			FIXTURE_DATA(doorbell) *self, bool zone_first)
+static void add_both(struct __test_metadata *_metadata,
+		     FIXTURE_DATA(doorbell) *self, struct doorbell bell,
+		     struct zone *zone, bool zone_first)
 {
-	struct doorbell bell = any_data(self, INSIDE, 4, self->fd);
+	if (zone_first)
+		ASSERT_RET(0, zone_register(zone, self));
+	ASSERT_RET(0, assign(self, bell));
+	if (!zone_first)
+		ASSERT_RET(0, zone_register(zone, self));
+}
+
+/*
+ * Two devices want the write, and the one on the inside has it, even if both
+ * begin there. All else in the zone is the zone's, on both sides of the
+ * registration.
+ */
+static void expect_zone_around(struct __test_metadata *_metadata,
+			       FIXTURE_DATA(doorbell) *self, uint32_t at,
+			       bool zone_first)
+{
+	struct doorbell bell = any_data(self, at, 4, self->fd);
 	struct guest_io io;
 	uint32_t offset, missed = 0;
 	struct zone zone;
 
 	if (zone_init(&zone, self))
 		SKIP(return, "kernel lacks KVM_CAP_COALESCED_MMIO or _PIO");
-	if (zone_first)
-		ASSERT_RET(0, zone_register(&zone, self));
-	ASSERT_RET(0, assign(self, bell));
-	if (!zone_first)
-		ASSERT_RET(0, zone_register(&zone, self));
+	add_both(_metadata, self, bell, &zone, zone_first);
 
-	EXPECT_NO_EXIT(&self->vcpu, write_at(self, INSIDE, 4, DATA));
-	EXPECT_EQ(1, zone_take(&zone) + efd_take(self->fd));
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, at, 4, DATA));
+	EXPECT_EQ(0, zone_take(&zone));
+	EXPECT_SIGNALS(1, self->fd);
 
 	for (offset = 0; offset < ZONE_SIZE; offset += 4) {
-		if (offset == INSIDE)
+		if (offset == at)
 			continue;
 		io = write_at(self, offset, 4, DATA);
 		missed += guest_do(&self->vcpu, &io, NULL, 0) != 0;
@@ -166,19 +176,40 @@ static void expect_zone(struct __test_metadata *_metadata,
 
 	/* Without the zone, the registration is what it was */
 	ASSERT_RET(0, zone_unregister(&zone, self));
-	EXPECT_NO_EXIT(&self->vcpu, write_at(self, INSIDE, 4, DATA));
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, at, 4, DATA));
 	EXPECT_SIGNALS(1, self->fd);
 	EXPECT_EXIT(&self->vcpu, write_at(self, 2 * INSIDE, 4, DATA));
+	ASSERT_RET(0, deassign(self, bell));
+}
+
+/* Of two with the same range, the one that came first has the write */
+static void expect_zone_on_top(struct __test_metadata *_metadata,
+			       FIXTURE_DATA(doorbell) *self, bool zone_first)
+{
+	struct doorbell bell = any_data(self, 0, 4, self->fd);
+	struct zone zone;
+
+	if (zone_init(&zone, self))
+		SKIP(return, "kernel lacks KVM_CAP_COALESCED_MMIO or _PIO");
+	zone.args.size = 4;
+	add_both(_metadata, self, bell, &zone, zone_first);
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+	EXPECT_EQ(zone_first, zone_take(&zone));
+	EXPECT_SIGNALS(!zone_first, self->fd);
 }
 
 TEST_F(doorbell, inside_a_coalesced_zone_before_it)
 {
-	expect_zone(_metadata, self, false);
+	expect_zone_around(_metadata, self, INSIDE, false);
+	expect_zone_around(_metadata, self, 0, false);
+	expect_zone_on_top(_metadata, self, false);
 }
 
 TEST_F(doorbell, inside_a_coalesced_zone_after_it)
 {
-	expect_zone(_metadata, self, true);
+	expect_zone_around(_metadata, self, INSIDE, true);
+	expect_zone_around(_metadata, self, 0, true);
+	expect_zone_on_top(_metadata, self, true);
 }
 
 /* What does not match the registration goes on to the zone around it */
