@@ -3,9 +3,8 @@
  * "A bounded, exposed number": a VM may have as many iosignalfds as
  * KVM_CHECK_EXTENSION says, one more is ENOSPC, and it is the VM's own number.
  */
-#include <time.h>
-
 #include "doorbell_fixture.h"
+#include "monotonic.h"
 
 /* The count knows no bus but for limit_spans_buses_not_vms, so one will do */
 DOORBELL_VARIANT(iosignalfd_pio, iosignalfd_api, BUS_PIO);
@@ -144,14 +143,6 @@ TEST_F(doorbell, departures_make_no_room)
 	}
 }
 
-static int64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000ll + ts.tv_nsec / 1000;
-}
-
 /* The fastest of the registrations from @from on: the rest is the host's noise */
 static int64_t fastest(struct __test_metadata *_metadata,
 		       FIXTURE_DATA(doorbell) *self, int from)
@@ -160,9 +151,9 @@ static int64_t fastest(struct __test_metadata *_metadata,
 	int i;
 
 	for (i = from; i < from + SAMPLES; i++) {
-		start = now_us();
+		start = monotonic_us();
 		fill(_metadata, self, false, i, i + 1);
-		us = now_us() - start;
+		us = monotonic_us() - start;
 		if (us < best)
 			best = us;
 	}

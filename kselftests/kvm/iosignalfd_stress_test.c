@@ -9,6 +9,7 @@
 
 #include "cpus.h"
 #include "doorbell_fixture.h"
+#include "monotonic.h"
 #include "vcpu_thread.h"
 
 DOORBELL_VARIANT(iosignalfd_pio, iosignalfd_api, BUS_PIO);
@@ -256,14 +257,6 @@ TEST_F(doorbell, two_registrars_one_winner)
 	pthread_barrier_destroy(&barrier);
 }
 
-static int64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000ll + ts.tv_nsec / 1000;
-}
-
 static struct timespec at_us(int64_t us)
 {
 	return (struct timespec){
@@ -306,12 +299,12 @@ static void *stall(void *arg)
 	}
 	while (!staller->error &&
 	       !__atomic_load_n(&staller->stop, __ATOMIC_ACQUIRE)) {
-		start = now_us();
+		start = monotonic_us();
 		us = start + arming + STALL_REST;
 		at = (struct itimerspec){ .it_value = at_us(us) };
 		for (i = 0; i < STALL_TIMERS; i++)
 			timer_settime(timers[i], TIMER_ABSTIME, &at, NULL);
-		arming = now_us() - start;
+		arming = monotonic_us() - start;
 		later = at_us(us + STALL_REST);
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &later, NULL);
 		staller->stalls++;
@@ -367,7 +360,7 @@ static void change_under_stalls(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, pthread_create(&staller.thread, NULL, stall, &staller));
 	ASSERT_RET(0, on_cpu(staller.thread, 1));
 	ASSERT_RET(0, on_cpu(pthread_self(), 0));
-	for (end = now_us() + seconds * 1000000ll; now_us() < end;) {
+	for (end = monotonic_us() + seconds * 1000000ll; monotonic_us() < end;) {
 		for (i = 0; i < ARRAY_SIZE(lower); i++)
 			ASSERT_RET(0, assign(self, lower[i]));
 		for (i = 0; i < ARRAY_SIZE(lower); i++)

@@ -3,10 +3,10 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "eventfd_util.h"
+#include "monotonic.h"
 
 int efd_create(int flags)
 {
@@ -26,18 +26,10 @@ int64_t efd_take(int fd)
 	return errno == EAGAIN ? sum : -errno;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
-}
-
 int64_t efd_wait(int fd, int64_t want, int ms)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	int64_t deadline = now_ms() + ms;
+	int64_t deadline = monotonic_us() / 1000 + ms;
 	int64_t sum = 0, got, left;
 
 	for (;;) {
@@ -45,7 +37,7 @@ int64_t efd_wait(int fd, int64_t want, int ms)
 		if (got < 0)
 			return got;
 		sum += got;
-		left = deadline - now_ms();
+		left = deadline - monotonic_us() / 1000;
 		if (sum >= want || left <= 0)
 			return sum;
 		if (poll(&pfd, 1, left) < 0 && errno != EINTR)
