@@ -15,6 +15,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
+#include "child.h"
 #include "cpus.h"
 #include "debug_kernel.h"
 #include "expect.h"
@@ -40,10 +41,9 @@
 #define RELOADS		16
 /*
  * What a work queue takes. A load and its end have been seen to leave half as much
- * behind for some seconds, with the module as it is; kmemleak looks by itself.
+ * behind for some seconds, with the module as it is.
  */
 #define RELOAD_KIB	2
-#define ROUNDS		5	/* a leak takes memory in each of them */
 
 static int module_load(void)
 {
@@ -191,7 +191,7 @@ TEST_F(device, lets_a_writer_go_on)
 	EXPECT_RET(0, eventfd_add(self->fd, most));
 	EXPECT_RET(-EAGAIN, eventfd_add(self->fd, 1));
 	ASSERT_EQ(0, fcntl(self->fd, F_SETFL, 0));	/* to wait from now on */
-	writer = fork();
+	writer = fork_child();
 	ASSERT_LE(0, writer);
 	if (!writer)
 		_exit(eventfd_add(self->fd, 1) ? 1 : 0);
@@ -298,45 +298,46 @@ TEST_F(device, unbinding_leaks_no_memory)
 	int round, i;
 
 	create_all(_metadata);
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < SLAB_ROUNDS; round++) {
 		before_kib = slab_unreclaimable();
 		ASSERT_LT(0, before_kib);
 		for (i = 0; i < DOORBELL_MAX_WIRES; i++) {
 			ASSERT_RET(0, doorbell_bind(self, fds[i]));
 			ASSERT_RET(0, doorbell_unbind(self, fds[i]));
 		}
-		/* No wire is below 64 bytes; kmemleak looks by itself */
-		more = slab_unreclaimable() - before_kib;
-		if (debug_kernel() || more < DOORBELL_MAX_WIRES * 64l / 1024)
+		/* No wire is below 64 bytes */
+		more = slab_grown(before_kib, DOORBELL_MAX_WIRES * 64l / 1024);
+		if (!more)
 			return;
 	}
 	TH_LOG("slab: %d rounds, %ld KiB more in the last", round, more);
-	EXPECT_GT(ROUNDS, round);
+	EXPECT_GT(SLAB_ROUNDS, round);
 }
 
 TEST_F(device, limits_what_is_bound)
 {
 	struct writer writer = { .fd = self->fd };
-	long before_kib;
-	int i;
+	long before_kib, more = 1;
+	int round, i;
 
 	create_all(_metadata);
 	for (i = 0; i < DOORBELL_MAX_WIRES; i++)
 		ASSERT_RET(0, doorbell_bind(self, fds[i]));
 	EXPECT_RET(-ENOSPC, doorbell_bind(self, self->fd));
 
-	/* What is refused takes nothing, not even what comes in that moment */
-	before_kib = slab_unreclaimable();
+	/* What is refused takes nothing, not even what comes in that moment, nor memory */
 	ASSERT_EQ(0, pthread_create(&writer.thread, NULL, write_ones, &writer));
-	for (i = 0; i < REFUSALS; i++)
-		EXPECT_RET(-ENOSPC, doorbell_bind(self, self->fd));
+	for (round = 0; round < SLAB_ROUNDS && more; round++) {
+		before_kib = slab_unreclaimable();
+		for (i = 0; i < REFUSALS; i++)
+			EXPECT_RET(-ENOSPC, doorbell_bind(self, self->fd));
+		more = slab_grown(before_kib, REFUSALS * 64l / 1024);
+	}
+	EXPECT_EQ(0, more);
 	__atomic_store_n(&writer.stop, true, __ATOMIC_RELAXED);
 	ASSERT_EQ(0, pthread_join(writer.thread, NULL));
 	EXPECT_RINGS(0);
 	EXPECT_SIGNALS(writer.added, self->fd);
-	/* Nor does it keep memory */
-	if (!debug_kernel())
-		EXPECT_GT(REFUSALS * 64l / 1024, slab_unreclaimable() - before_kib);
 
 	EXPECT_RET(0, eventfd_add(self->fd, 1));
 	EXPECT_RINGS(0);
@@ -386,19 +387,19 @@ TEST_F_TIMEOUT(device, unloading_leaks_no_memory, 60)
 
 	close(self->dev);
 	self->dev = -1;
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < SLAB_ROUNDS; round++) {
 		before_kib = slab_unreclaimable();
 		ASSERT_LT(0, before_kib);
 		for (i = 0; i < RELOADS; i++) {
 			ASSERT_RET(0, module_unload());
 			ASSERT_RET(0, module_load());
 		}
-		more = slab_unreclaimable() - before_kib;
-		if (debug_kernel() || more < RELOADS * RELOAD_KIB)
+		more = slab_grown(before_kib, RELOADS * RELOAD_KIB);
+		if (!more)
 			return;
 	}
 	TH_LOG("slab: %d rounds, %ld KiB more in the last", round, more);
-	EXPECT_GT(ROUNDS, round);
+	EXPECT_GT(SLAB_ROUNDS, round);
 }
 
 TEST_F(device, bind_under_faults)
@@ -434,7 +435,7 @@ TEST_F_TIMEOUT(device, load_under_faults, 60)
 {
 	const int plenty = 1 << 20;
 	int nth, last, refused = 0, again = 0, round, ret;
-	long before_kib, more = 0;
+	long before_kib, more = !debug_kernel();
 
 	if (fault_init())
 		SKIP(return, "kernel lacks CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC or a mounted debugfs");
@@ -463,7 +464,7 @@ TEST_F_TIMEOUT(device, load_under_faults, 60)
 	EXPECT_LT(0, refused);
 
 	/* The last thing it asks for is the device, so all else has to go then */
-	for (round = 0; round < ROUNDS && !debug_kernel(); round++) {
+	for (round = 0; round < SLAB_ROUNDS && more; round++) {
 		before_kib = slab_unreclaimable();
 		for (nth = 0; nth < RELOADS; nth++) {
 			ret = module_unload();
@@ -473,11 +474,9 @@ TEST_F_TIMEOUT(device, load_under_faults, 60)
 			module_load();
 			ASSERT_LE(0, fault_disarm());
 		}
-		more = slab_unreclaimable() - before_kib;
-		if (more < RELOADS * RELOAD_KIB)
-			break;
+		more = slab_grown(before_kib, RELOADS * RELOAD_KIB);
 	}
-	EXPECT_GT(ROUNDS, round)
+	EXPECT_EQ(0, more)
 		TH_LOG("slab: %ld KiB more in the last round", more);
 	ret = module_load();
 	if (ret != -EEXIST)

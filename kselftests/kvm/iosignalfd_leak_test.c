@@ -16,29 +16,22 @@ DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_PIO);
 #define VMS		8	/* each takes several grace periods to go */
 #define SHARE		200	/* of a VM's registrations: by address, and by data */
 
-/*
- * A leak takes memory in every round.  What caches take to warm up, or what
- * others on the machine take meanwhile, is not there in each.
- */
-#define ROUNDS	5
-
-/* Has each of @loops left @bytes behind? kmemleak looks by itself */
-static bool leaks(long before_kib, int loops, long bytes)
+/* Each of @loops has left @bytes behind */
+static long leaked(long before_kib, int loops, long bytes)
 {
-	return !debug_kernel() &&
-	       slab_unreclaimable() - before_kib >= loops * bytes / 1024;
+	return slab_grown(before_kib, loops * bytes / 1024);
 }
 
 static void leak_loop(struct __test_metadata *_metadata,
 		      FIXTURE_DATA(doorbell) *self, int loops)
 {
 	int before_mark = efd_mark(), round, i, fd;
+	long before_kib, more = 0;
 	struct doorbell bell;
-	long before_kib;
 
 	if (debug_kernel())	/* slow, and kmemleak needs one alone */
 		loops /= 10;
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < SLAB_ROUNDS; round++) {
 		before_kib = slab_unreclaimable();
 		ASSERT_LT(0, before_kib);
 		for (i = 0; i < loops; i++) {
@@ -51,12 +44,12 @@ static void leak_loop(struct __test_metadata *_metadata,
 		}
 		EXPECT_EQ(before_mark, efd_mark());
 		/* No object of a registration is below 64 bytes */
-		if (!leaks(before_kib, loops, 64))
+		more = leaked(before_kib, loops, 64);
+		if (!more)
 			return;
 	}
-	TH_LOG("slab: %d rounds, %ld KiB more in the last",
-	       round, slab_unreclaimable() - before_kib);
-	EXPECT_GT(ROUNDS, round);
+	TH_LOG("slab: %d rounds, %ld KiB more in the last", round, more);
+	EXPECT_GT(SLAB_ROUNDS, round);
 }
 
 /* What was refused is forgotten, and so is what was allocated for it */
@@ -66,7 +59,7 @@ TEST_F(doorbell, refusals_leak_no_memory)
 	int round, i;
 
 	ASSERT_RET(0, assign(self, only_data(self, 0, 4, 1, self->fd)));
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < SLAB_ROUNDS; round++) {
 		before_kib = slab_unreclaimable();
 		ASSERT_LT(0, before_kib);
 		for (i = 0; i < LEAK_LOOPS; i++) {
@@ -74,10 +67,10 @@ TEST_F(doorbell, refusals_leak_no_memory)
 			EXPECT_RET(-EEXIST, assign(self, any_data(self, 0, 4, self->fd)));
 			EXPECT_RET(-ENOENT, deassign(self, only_data(self, 0, 4, 2, self->fd)));
 		}
-		if (!leaks(before_kib, LEAK_LOOPS, 64))
+		if (!leaked(before_kib, LEAK_LOOPS, 64))
 			return;
 	}
-	EXPECT_GT(ROUNDS, round);
+	EXPECT_GT(SLAB_ROUNDS, round);
 }
 
 /* Nobody takes a registration off: it goes with its VM, and so does its bus */
@@ -90,7 +83,7 @@ TEST_F(doorbell, vm_takes_all_along)
 
 	if (debug_kernel())
 		vms = 1;
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < SLAB_ROUNDS; round++) {
 		before_kib = slab_unreclaimable();
 		ASSERT_LT(0, before_kib);
 		for (i = 0; i < vms; i++) {
@@ -105,10 +98,10 @@ TEST_F(doorbell, vm_takes_all_along)
 		}
 		EXPECT_EQ(before_mark, efd_mark());
 		/* A table or a bus with that many is above 2 KiB */
-		if (!leaks(before_kib, vms, 2048))
+		if (!leaked(before_kib, vms, 2048))
 			return;
 	}
-	EXPECT_GT(ROUNDS, round);
+	EXPECT_GT(SLAB_ROUNDS, round);
 }
 
 TEST_F(doorbell, leak_loop)
