@@ -9,6 +9,8 @@
 #include "fault.h"
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
+#define MAKE_IT_FAIL	"/proc/thread-self/make-it-fail"
+#define FAILSLAB	"/sys/kernel/debug/failslab/"
 
 static int write_file(const char *path, const char *text)
 {
@@ -28,8 +30,9 @@ int fault_init(void)
 	static const struct {
 		const char *path, *value;
 	} settings[] = {
-		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
-		{ "/sys/kernel/debug/failslab/verbose", "0" },
+		{ FAILSLAB "ignore-gfp-wait", "N" },
+		{ FAILSLAB "verbose", "0" },
+		{ FAILSLAB "task-filter", "Y" },
 		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
 		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
 		{ FAIL_NTH, "0" },
@@ -80,4 +83,49 @@ int fault_disarm(void)
 	close(fail_nth);
 	/* A count that came to its end is one that fired */
 	return ret < 0 ? ret : ret == 0;
+}
+
+/* More than a test lets fail, since the count of those left is what it reads */
+#define FAILURES_MAX	1000000
+
+/* Open meanwhile, for the same reason as fail_nth */
+static int make_it_fail = -1;
+
+int fault_exhaust(unsigned int bytes)
+{
+	char space[16], times[16];
+	int ret;
+
+	snprintf(space, sizeof(space), "%u", bytes);
+	snprintf(times, sizeof(times), "%d", FAILURES_MAX);
+	ret = write_file(FAILSLAB "space", space);
+	if (!ret)
+		ret = write_file(FAILSLAB "times", times);
+	if (!ret)
+		ret = write_file(FAILSLAB "probability", "100");
+	if (ret)
+		return ret;
+	make_it_fail = open(MAKE_IT_FAIL, O_WRONLY | O_CLOEXEC);
+	if (make_it_fail < 0)
+		return -errno;
+	return write(make_it_fail, "1", 1) == 1 ? 0 : -errno;
+}
+
+int fault_replenish(void)
+{
+	char times[16] = "";
+	int fd, ret = 0;
+
+	if (pwrite(make_it_fail, "0", 1, 0) < 0)
+		return -errno;
+	close(make_it_fail);
+	fd = open(FAILSLAB "times", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (read(fd, times, sizeof(times) - 1) < 0)
+		ret = -errno;
+	close(fd);
+	if (!ret)
+		ret = write_file(FAILSLAB "probability", "0");
+	return ret ? ret : FAILURES_MAX - atoi(times);
 }
