@@ -238,6 +238,7 @@ cli.add_command(bench.bench)
 cli.add_command(bisect.bisect)
 cli.add_command(mutate.mutate)
 cli.add_command(matrix.matrix)
+cli.add_command(matrix.worker)
 
 
 # --- the edge ------------------------------------------------------------------------------

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import dask
+import psutil
 from distributed import Client, Scheduler, SpecCluster
+from distributed.utils import get_ip_interface
 
 from toolkit.matrix import offers, worker_store
 from toolkit.matrix.dask_pool import DaskPool
@@ -21,13 +24,13 @@ from toolkit.matrix.station import Station
 
 _HERE = "this host"
 _CPUS_PER_STATION = 8  # a run that boots more machines at a time than this is rare
-_SETTINGS = {
+SETTINGS = {
     "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
     "distributed.worker.profile.enabled": False,
 }
 
 
-class _Scheduler(Scheduler):  # type: ignore[misc]
+class QuietScheduler(Scheduler):  # type: ignore[misc]
     """Dask's scheduler without its web server, which would listen on the network."""
 
     def start_http_server(self, *_: Any, **__: Any) -> None:
@@ -43,7 +46,10 @@ def stations(name: str, count: int) -> list[Station]:
     count = min(count or max(1, len(cpus) // _CPUS_PER_STATION), len(cpus))
     if count == 1:
         return [Station(name)]
-    return [Station(f"{name}/{number}", tuple(cpus[number::count])) for number in range(count)]
+    # Neighbours, which share a socket and its caches.
+    ends = [len(cpus) * number // count for number in range(count + 1)]
+    shares = [tuple(cpus[begin:end]) for begin, end in itertools.pairwise(ends)]
+    return [Station(f"{name}/{number}", share) for number, share in enumerate(shares)]
 
 
 def of_this_host(count: int) -> OpenPool:
@@ -62,7 +68,8 @@ def of_this_host(count: int) -> OpenPool:
 
 @contextlib.contextmanager
 def _in_process(count: int) -> Iterator[Client]:
-    _quiet()
+    quiet()
+    worker_store.prune()
     its = stations(_HERE, count)
     offered = offers.of_this_host(worker_store.kernels(), len(its))
     workers = {
@@ -70,17 +77,24 @@ def _in_process(count: int) -> Iterator[Client]:
         for station in its
     }
     scheduler = {
-        "cls": _Scheduler,
+        "cls": QuietScheduler,
         "options": {"protocol": "inproc://", "dashboard": False},
     }
     with (
-        dask.config.set(_SETTINGS),
+        dask.config.set(SETTINGS),
         SpecCluster(workers=workers, scheduler=scheduler, name=_HERE) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
 
-def _quiet() -> None:
-    """Keep Dask's log off the terminal; what goes wrong with a job is told anyway."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+def address_of(listen: str) -> str | None:
+    """Return the address to listen at: one, or that of a network interface; None for any."""
+    return get_ip_interface(listen) if listen in psutil.net_if_addrs() else listen or None
+
+
+def quiet(level: int = logging.CRITICAL) -> None:
+    """Keep Dask's log below ``level`` off the terminal; how a job ended is shown anyway."""
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(level)

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import queue
 import time
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from distributed import Client
 
 from toolkit.core.errors import InfrastructureError
-from toolkit.matrix import dask_worker
+from toolkit.matrix import dask_worker, offers, version, worker_store
 from toolkit.matrix.jobs import Job, Kind
 from toolkit.matrix.offers import Offers
 from toolkit.matrix.outcome import Outcome
@@ -22,6 +23,7 @@ from toolkit.matrix.pool import Finished, Handle
 _LOOK = 2.0  # seconds between two questions to the scheduler: who is there, who does what
 _STOP_SECONDS = 60.0  # for all machines of a run to be gone
 _LATER = 0.1
+_CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,6 @@ class _Given:
     key: str
     told: Any
     parcel: Any
-
-
-@contextlib.contextmanager
-def _connected() -> Iterator[None]:
-    """Turn the errors of a connection that is lost into the toolkit's."""
-    try:
-        yield
-    except (OSError, TimeoutError) as error:  # Dask's CommClosedError is one of the former
-        raise _gone() from error
 
 
 def _gone() -> InfrastructureError:
@@ -52,11 +45,15 @@ def _gone() -> InfrastructureError:
 class DaskPool:
     """See :class:`toolkit.matrix.pool.Pool`; the jobs are those of one run of a matrix.
 
-    ``archive`` has its inputs.
+    ``archive`` has its inputs, which each worker gets once. Keys of jobs and what is stopped go by
+    the client and not by the run: Dask may remember those of a client that died.
     """
 
     def __init__(self, client: Client, run: str, archive: bytes) -> None:
         self._client, self._run, self._archive = client, run, archive
+        self._own = uuid.uuid4().hex[:8]
+        self._supplied: set[str] = set()  # addresses of workers
+        self._keepers: dict[str, str] = {}
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._given: dict[int, _Given] = {}
         self._by_key: dict[str, int] = {}
@@ -64,6 +61,18 @@ class DaskPool:
         self._offers: dict[str, Offers] = {}
         self._running: dict[str, str] = {}
         self._looked = 0.0
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Turn the errors of a connection that is lost into the toolkit's."""
+        try:
+            yield
+        except (OSError, TimeoutError) as error:  # Dask's CommClosedError is one of the former
+            raise _gone() from error
+        except Exception as error:  # which of them, Dask's versions differ in
+            if self._client.status == _CLOSED:
+                raise _gone() from error
+            raise
 
     def offers(self) -> Mapping[str, Offers]:
         """See the class."""
@@ -78,8 +87,12 @@ class DaskPool:
     def _look(self) -> None:
         if time.monotonic() - self._looked < _LOOK:
             return
-        with _connected():
-            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        with self._connected():
+            info = self._client.scheduler_info(n_workers=-1)
+        if "workers" not in info:  # the client tries to connect again; wait() says if it gives up
+            return
+        self._supply(info["workers"])
+        workers = info["workers"].values()
         self._offers = {str(its["name"]): its["resources"] for its in workers}
         self._running = {}
         for its in workers:
@@ -88,33 +101,57 @@ class DaskPool:
                     self._running[title] = str(its["name"])
         self._looked = time.monotonic()
 
+    def _supply(self, workers: Mapping[str, Any]) -> None:
+        """Give the inputs to workers that have come, and ask what they have of this run."""
+        self._supplied &= workers.keys()
+        fresh = [
+            address
+            for address in workers.keys() - self._supplied
+            if offers.version_of(workers[address]["resources"]) == version.this()
+        ]
+        if not fresh:
+            return
+        with self._connected():
+            replies = self._client.run(
+                dask_worker.take_inputs,
+                self._run,
+                self._archive,
+                workers=fresh,
+                on_error="ignore",
+            )
+        for address, names in replies.items():
+            self._supplied.add(address)
+            self._keepers |= dict.fromkeys(names, str(workers[address]["name"]))
+
+    def keeper(self, name: str) -> str:
+        """See the class."""
+        return self._keepers.get(name, "")
+
     def submit(
         self, job: Job, needs: Offers, *, after: Handle | None, on: Collection[str], rank: float
     ) -> Handle:
         """See the class."""
         number = next(self._numbers)
+        key = f"{job.kind.value.replace(' ', '_')}-{self._own}-{number}"
         earlier = self._given[after].parcel if isinstance(after, int) else None
-        key = f"{job.kind.value.replace(' ', '_')}-{self._run}-{number}"
-        work = self._client.submit(
-            dask_worker.perform,
-            job,
-            self._archive,
-            earlier,
-            key=key,
-            resources=dict(needs),
-            workers=sorted(on) or None,
-            priority=rank,
-            pure=False,
-        )
-        told, parcel = work, work
-        if job.kind in (Kind.FETCH, Kind.BUILD):
-            options = {"pure": False, "priority": rank + _LATER}
-            told = self._client.submit(dask_worker.outcome_of, work, key=f"told-{key}", **options)
-            parcel = self._client.submit(dask_worker.parcel_of, work, key=f"give-{key}", **options)
-        self._given[number] = _Given(key, told, parcel)
+        with self._connected():
+            given = self._futures(
+                job, key, earlier, resources=dict(needs), workers=sorted(on) or None, priority=rank
+            )
+        self._given[number] = given
         self._by_key[key] = number
-        told.add_done_callback(lambda _: self._ended.put(number))
+        given.told.add_done_callback(lambda _: self._ended.put(number))
         return number
+
+    def _futures(self, job: Job, key: str, earlier: Any, **where: Any) -> _Given:
+        submit = self._client.submit
+        work = submit(dask_worker.perform, job, self._own, earlier, key=key, pure=False, **where)
+        if job.kind not in (Kind.FETCH, Kind.BUILD):
+            return _Given(key, work, work)
+        options = {"pure": False, "priority": where["priority"] + _LATER}
+        told = submit(dask_worker.outcome_of, work, key=f"told-{key}", **options)
+        parcel = submit(dask_worker.parcel_of, work, key=f"give-{key}", **options)
+        return _Given(key, told, parcel)
 
     def wait(self, seconds: float) -> Sequence[Finished]:
         """See the class."""
@@ -125,7 +162,7 @@ class DaskPool:
             )
             while True:
                 numbers.append(self._ended.get_nowait())
-        if self._client.status not in ("running", "connecting"):
+        if self._client.status == _CLOSED:
             raise _gone()
         return [self._finished(number) for number in numbers if number in self._given]
 
@@ -134,7 +171,7 @@ class DaskPool:
         if future.status != "finished":
             error = future.exception() if future.status == "error" else None
             return Finished(number, None, str(error or f"the scheduler lost it ({future.status})"))
-        with _connected():
+        with self._connected():
             result = future.result()
         return Finished(number, result if isinstance(result, Outcome) else result.outcome)
 
@@ -145,10 +182,15 @@ class DaskPool:
             for future in {given.told, given.parcel}:
                 future.release()
 
+    def forget(self) -> None:
+        """See the class."""
+        with contextlib.suppress(Exception):  # or it goes after a week
+            self._client.run(worker_store.forget, self._run, on_error="ignore")
+
     def stop(self) -> None:
         """See the class."""
         with contextlib.suppress(Exception):  # whoever is gone has no machine left
-            self._client.run(dask_worker.stop, self._run, on_error="ignore")
+            self._client.run(dask_worker.stop, self._own, on_error="ignore")
         until = time.monotonic() + _STOP_SECONDS
         with contextlib.suppress(Exception):
             self._client.cancel([given.told for given in self._given.values()])

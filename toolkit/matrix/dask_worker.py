@@ -34,10 +34,16 @@ def _doing(worker: StationWorker) -> list[str]:
     return [job.run, job.title] if job else []
 
 
-def perform(job: Job, archive: bytes, earlier: Parcel | Source | None) -> Done:
+def take_inputs(run: str, archive: bytes, dask_worker: Any) -> list[str]:
+    """Give a worker's station the inputs of a run; see :meth:`Station.take_inputs`."""
+    station: Station = dask_worker.station
+    return station.take_inputs(run, archive)
+
+
+def perform(job: Job, client: str, earlier: Parcel | Source | None) -> Done:
     """Do a job at this worker's station."""
     station: Station = get_worker().station
-    return station.perform(job, archive, earlier)
+    return station.perform(job, client, earlier)
 
 
 def outcome_of(done: Done) -> Outcome:
@@ -50,6 +56,6 @@ def parcel_of(done: Done) -> Parcel | Source | None:
     return done.parcel
 
 
-def stop(run: str, dask_worker: Any) -> None:
-    """Have a worker's station end the jobs of a run."""
-    dask_worker.station.stop(run)
+def stop(client: str, dask_worker: Any) -> None:
+    """Have a worker's station end the jobs of a client."""
+    dask_worker.station.stop(client)

@@ -82,6 +82,7 @@ class Dispatcher:
         self._out: Counter[Needs] = Counter()
         self._helpless: dict[Needs, float] = {}  # since when no worker can do such jobs
         self._order = itertools.count()
+        self._waiting: Counter[Kind] = Counter()
 
     @property
     def busy(self) -> bool:
@@ -92,10 +93,12 @@ class Dispatcher:
         """Have a job done."""
         ready = self._ready.setdefault(self._needs(task.job), [])
         heapq.heappush(ready, (-task.rank, next(self._order), task))
+        self._waiting[task.job.kind] += 1
 
+    @property
     def waiting(self) -> Mapping[Kind, int]:
-        """Return how many jobs are not with a worker, by kind."""
-        return Counter(task.job.kind for ready in self._ready.values() for *_, task in ready)
+        """How many jobs are not with a worker, by kind."""
+        return self._waiting
 
     def step(self, seconds: float) -> list[Done]:
         """Give out what there is room for, and return what has ended within so many seconds."""
@@ -123,14 +126,16 @@ class Dispatcher:
             self._helpless.pop(needs, None)
             while ready and self._out[needs] < _AHEAD * len(able):
                 *_, task = heapq.heappop(ready)
-                self._submit(task, needs, self._place(task, able, offered))
+                self._waiting[task.job.kind] -= 1
+                self._submit(task, needs, self._places(task, able, offered))
         return given_up
 
-    @staticmethod
-    def _place(task: Task, able: set[str], offered: Mapping[str, Offers]) -> frozenset[str]:
+    def _places(self, task: Task, able: set[str], offered: Mapping[str, Offers]) -> frozenset[str]:
         """Return the workers of which one has to do a job; empty where any may."""
         if task.failed_on:
             return frozenset(able - task.failed_on)
+        if (keeper := self._pool.keeper(task.job.name)) in able:
+            return frozenset({keeper})
         return frozenset(name for name in able if task.at_home in offered[name])
 
     def _submit(self, task: Task, needs: Needs, on: frozenset[str]) -> None:
@@ -148,6 +153,7 @@ class Dispatcher:
         given_up = [
             Done(task, Ended(_lost(task.job, why), task.attempts + 1), None) for *_, task in ready
         ]
+        self._waiting.subtract(task.job.kind for *_, task in ready)
         ready.clear()
         return given_up
 

@@ -96,7 +96,6 @@ class Engine:
         self._open: dict[str, _Open] = {}
         self._after_fetch: dict[str, list[Group]] = {}  # by kernel
         self._users: Counter[Handle] = Counter()  # jobs that wait for what another one gave
-        self._ended_cells: set[str] = set()
 
     def go(self) -> None:
         """Do all that is left to do; returns when each cell has ended."""
@@ -112,15 +111,11 @@ class Engine:
             raise
 
     def _progress(self) -> Progress:
-        unknown = sum(
-            each.name not in self._open and each.name not in self._ended_cells
-            for each in self._cells
-        )
         return Progress(
             len(self._cells),
             dict(self._ended),
-            {kind.value: number for kind, number in self._dispatcher.waiting().items()},
-            unknown,
+            {kind.value: number for kind, number in self._dispatcher.waiting.items() if number},
+            len(self._cells) - len(self._open) - self._ended.total(),
             self._pool.running(),
             len(self._pool.offers()),
         )
@@ -280,12 +275,11 @@ class Engine:
         opened = self._open[cell.name]
         if len(opened.parts) < len(opened.shards):
             return False
-        del self._open[cell.name]
         self._end(cell, [opened.parts[number] for number in sorted(opened.parts)])
         return True
 
     def _end(self, cell: Planned, parts: Sequence[tuple[Job, Ended]]) -> None:
-        self._ended_cells.add(cell.name)
+        self._open.pop(cell.name, None)
         exit_code, text = self._book.store_cell(cell, parts)
         self._ended[exit_code] += 1
         self._watcher.cell_ended(full_label(cell.cell), exit_code, text)
@@ -294,7 +288,7 @@ class Engine:
         outcome = ended.outcome
         fate = ""
         if outcome.exit_code == EXIT_INFRASTRUCTURE:
-            why = outcome.message.rstrip().rpartition("\n")[2]
+            why = outcome.message.partition("\n")[0]
             fate = f"the host failed ({why})" + ", tried again" * again
         elif outcome.exit_code != EXIT_OK and job.kind in (Kind.FETCH, Kind.BUILD):
             fate = "failed"

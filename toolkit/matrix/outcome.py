@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from toolkit.core.errors import InfrastructureError
+from toolkit.vm import snapshot
+from toolkit.workflow import reproducer
 
 MAX_BYTES = 1 << 30  # of one run folder
 _LEVEL = 1  # of gzip: text shrinks to a tenth in any case
@@ -54,20 +56,27 @@ def of_data(data: Mapping[str, Any], archive: bytes = b"") -> Outcome | None:
 
 
 def pack(folder: Path) -> bytes:
-    """Return a run folder as an archive; empty without one."""
+    """Return a run folder as an archive; empty without one.
+
+    What is of use on its own host alone is left out: the guest's keys, and where its build lay.
+    """
     if not folder.is_dir():
         return b""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=_LEVEL) as tar:
         total = 0
         for path in sorted(folder.rglob("*")):
-            if path.is_symlink() or not path.is_file():
+            if path.is_symlink() or not path.is_file() or _of_its_host(path.relative_to(folder)):
                 continue
             total += path.stat().st_size
             if total > MAX_BYTES:
                 break
             tar.add(path, str(path.relative_to(folder)))
     return stream.getvalue()
+
+
+def _of_its_host(path: Path) -> bool:
+    return path.parts[0] in (snapshot.KEYS, reproducer.BUILT)
 
 
 def unpack(archive: bytes, folder: Path) -> None:

@@ -37,6 +37,12 @@ class Pool(Protocol):
         worker, the one with the highest ``rank`` goes first.
         """
 
+    def keeper(self, name: str) -> str:
+        """Return the worker that has finished a job of this run, or is at it; "" if none is known.
+
+        Its client died before it heard of that.
+        """
+
     def wait(self, seconds: float) -> Sequence[Finished]:
         """Return the jobs that have ended since this was asked, after so many seconds at most."""
 
@@ -45,6 +51,9 @@ class Pool(Protocol):
 
     def release(self, handle: Handle) -> None:
         """Let go of a job, and of what it built."""
+
+    def forget(self) -> None:
+        """Have the workers remove what they keep of this run: its client has all of it."""
 
     def stop(self) -> None:
         """End the jobs of this run on all workers, with all of their machines."""

@@ -106,6 +106,7 @@ def run(
                     shard_seconds=matrix.shard_seconds,
                     patience=asked.patience,
                 ).go()
+                pool.forget()
         except BaseException:
             report()
             raise
@@ -117,7 +118,7 @@ def run(
 def _identity(matrix: Matrix, its: inputs.Inputs) -> str:
     """Return what tells runs apart that have not the same jobs."""
     cells = [asdict(cell) for cell in matrix.cells]
-    kernels = {cell.kernel: _commit(cell.kernel) for cell in its.cells}
+    kernels = {kernel: _commit(kernel) for kernel in {cell.kernel for cell in its.cells}}
     return digest(version.this(), its.digest, cells, matrix.shard_seconds, kernels)
 
 

@@ -13,7 +13,13 @@ from toolkit.core.paths import Paths
 from toolkit.kernel import profile, source, starting_config, toolchain
 from toolkit.matrix.cells import Matrix
 from toolkit.series import STDIN, catalog
-from toolkit.testing import in_tree_suites, outside_suites, suite_manifest, suites
+from toolkit.testing import (
+    in_tree_suites,
+    kunit_glob,
+    outside_suites,
+    suite_manifest,
+    suites,
+)
 from toolkit.vm import image
 from toolkit.workflow import base_choice
 
@@ -73,6 +79,7 @@ def _check_suite(value: str, paths: Paths, its: Arch) -> None:
         outside_suites.checked(value, its)
         return
     in_tree = value.startswith((in_tree_suites.PREFIX, in_tree_suites.SUITE_PREFIX))
+    in_tree |= kunit_glob.is_named(value)
     if not value or in_tree or (paths.suites / value / suite_manifest.NAME).is_file():
         return  # which of the kernel's own there are, its source says
 

@@ -11,7 +11,7 @@ import re
 import time
 from pathlib import Path
 
-from toolkit.core import paths
+from toolkit.core import files, paths
 from toolkit.host import folders
 from toolkit.matrix import json_file, outcome
 from toolkit.matrix.outcome import Outcome
@@ -36,6 +36,11 @@ def of_run(run: str) -> Path:
     return root() / "runs" / run
 
 
+def finished(run: str) -> list[str]:
+    """Return the names of the jobs that were finished here."""
+    return [file.stem for file in (of_run(run) / "finished").glob("[!.]*.json")]
+
+
 def recall(run: str, name: str) -> Outcome | None:
     """Return how a job ended that was finished here; None for any other."""
     file = _file(run, name)
@@ -52,7 +57,7 @@ def keep(run: str, ended: Outcome) -> None:
     """Store how a job ended; raises :class:`OSError` where the disk does not take it."""
     file = _file(run, ended.name)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.with_suffix(_ARCHIVE).write_bytes(ended.archive)
+    files.replace(file.with_suffix(_ARCHIVE), [ended.archive])
     json_file.write(file, outcome.to_data(ended))  # last: without it there is nothing
 
 

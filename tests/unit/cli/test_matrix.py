@@ -99,3 +99,53 @@ def test_without_dask_it_says_what_to_install(
     assert code == 3
     assert "Dask is not installed" in printed
     assert "./bootstrap toolkit matrix" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--scheduler", "tcp://build1:8786"], "is an open port"),
+        (["--scheduler", "tls://build1:8786"], "needs certificates"),
+        (["--scheduler", "localhost:1", "--ssh", "a"], "are different clusters"),
+        (["--tls-key", "k"], "TLS takes three files"),
+        (["--ssh", "-x"], "names no host"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused(
+    command_line: Call, tmp_path: Path, words: list[str], what: str
+) -> None:
+    pytest.importorskip("distributed")
+    file = tmp_path / "m.yaml"
+    file.write_text(FILE)
+    code, printed = command_line("matrix", str(file), *words)
+    assert code == 2
+    assert what in printed
+    assert not (tmp_path / "state").exists(), "nothing was begun"
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [("tcp://hub:8786", "is an open port"), ("hub", "is no address of a scheduler")],
+)
+def test_a_worker_talks_to_no_open_port(command_line: Call, address: str, what: str) -> None:
+    pytest.importorskip("distributed")
+    code, printed = command_line("worker", address)
+    assert (code, what in printed) == (2, True)
+
+
+def test_a_worker_opens_no_port(command_line: Call) -> None:
+    pytest.importorskip("distributed")
+    code, printed = command_line("worker", "tcp://localhost:9", "--listen", "0.0.0.0")
+    assert (code, "would be an open port" in printed) == (2, True)
+
+
+def test_a_worker_without_its_scheduler(
+    command_line: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+    from toolkit.matrix import worker
+
+    monkeypatch.setattr(worker, "_CONNECT_SECONDS", 0.3)
+    code, printed = command_line("worker", "tcp://127.0.0.1:9")
+    assert code == 3
+    assert "the scheduler at tcp://127.0.0.1:9 cannot be reached" in printed

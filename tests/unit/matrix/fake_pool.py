@@ -72,6 +72,8 @@ class FakePool:
     done: list[tuple[str, str]] = field(default_factory=list)  # titles, and where
     released: list[int] = field(default_factory=list)
     stopped: bool = False
+    forgotten: bool = False
+    keepers: dict[str, str] = field(default_factory=dict)
     most: int = 0  # jobs that it had at a time
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _running: dict[int, Given] = field(default_factory=dict)
@@ -88,6 +90,9 @@ class FakePool:
         self.given[number] = self._running[number] = Given(job, after, frozenset(on), rank)
         self.most = max(self.most, len(self._running))
         return number
+
+    def keeper(self, name: str) -> str:
+        return self.keepers.get(name, "")
 
     def wait(self, seconds: float) -> Sequence[Finished]:
         ended = []
@@ -114,6 +119,9 @@ class FakePool:
         assert handle not in self.released
         self.released.append(handle)
         self._running.pop(handle, None)
+
+    def forget(self) -> None:
+        self.forgotten = True
 
     def stop(self) -> None:
         self.stopped = True

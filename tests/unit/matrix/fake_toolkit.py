@@ -30,10 +30,12 @@ if [ -e "$here/$command-sleeps" ]; then
     trap 'echo stopped >>"$here/calls"; exit 130' TERM
     sleep 600 & wait
 fi
+if [ -e "$here/$command-takes" ]; then sleep "$(cat "$here/$command-takes")"; fi
 if [ -e "$here/$command-fails" ]; then
     echo "the words before"; echo "toolkit: $command failed"
     exit "$(cat "$here/$command-fails")"
 fi
+echo "$@" >>"$here/ends"
 [ -z "$save" ] || cp -r "$here/bundle" "$save"
 [ -z "$run" ] || [ -n "$save" ] || cp "$here/result.json" "$run"
 exit "$(cat "$here/$command-exits" 2>/dev/null || echo 0)"
@@ -48,15 +50,15 @@ class FakeToolkit:
     def command(self) -> tuple[str, ...]:
         return (str(self.folder / "toolkit"),)
 
-    def calls(self) -> list[str]:
-        """Return the words of each call, without its folders."""
+    def calls(self, which: str = "calls") -> list[str]:
+        """Return the words of each call, or of those that came to their ends."""
         try:
-            return (self.folder / "calls").read_text().splitlines()
+            return (self.folder / which).read_text().splitlines()
         except FileNotFoundError:
             return []
 
     def let(self, command: str, what: str, content: str = "") -> None:
-        """Have a command do something: sleeps, fails (with an exit code), exits."""
+        """Have a command do something: sleeps, takes (seconds), fails (with a code), exits."""
         (self.folder / f"{command}-{what}").write_text(content)
 
 

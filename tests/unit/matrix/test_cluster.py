@@ -26,7 +26,7 @@ pytest.importorskip("distributed")
 from toolkit.matrix import cluster, dask_pool
 from toolkit.matrix.dask_pool import DaskPool
 
-EVERYTHING = {
+EVERYTHING: dict[str, float] = {
     offers.of_version(version.this()): 1,
     "VM x86_64": 1,
     "build x86_64": 1,
@@ -121,7 +121,9 @@ def test_a_job_that_the_host_fails_at_goes_to_another_worker(
     assert watcher.lines[0] == "fetch k: the host failed (nobody expected this), tried again"
 
 
-def test_stopping_ends_what_runs(toolkit: FakeToolkit, pool: DaskPool) -> None:
+def test_stopping_ends_what_runs_and_the_next_client_goes_on(
+    toolkit: FakeToolkit, pool: DaskPool
+) -> None:
     toolkit.let("fetch", "sleeps")
     caught: list[BaseException] = []
 
@@ -151,6 +153,23 @@ def test_stopping_ends_what_runs(toolkit: FakeToolkit, pool: DaskPool) -> None:
     assert len(caught) == 1
     assert toolkit.calls()[-1] == "stopped"
     assert pool._mine() == []
+    (toolkit.folder / "fetch-sleeps").unlink()
+    following = DaskPool(pool._client, RUN, fake_toolkit.archive(Path()))
+    book, _ = engine(following, cell())
+    assert {ended.outcome.exit_code for ended in book.jobs.values()} == {0}
+
+
+def test_what_a_client_missed_is_known_to_the_next_one(
+    toolkit: FakeToolkit, pool: DaskPool
+) -> None:
+    book, _ = engine(pool, cell(), cell(suite="net"))
+    (missed,) = (each for each in book.jobs if each.startswith("test-v4-k-net"))
+    following = DaskPool(pool._client, RUN, fake_toolkit.archive(Path()))
+    following.offers()
+    assert following.keeper(missed) in ("here/0", "here/1")
+    again, _ = engine(following, cell(), cell(suite="net"))
+    assert commands(toolkit).count("test") == 2, "none is done again"
+    assert again.cells.keys() == book.cells.keys()
 
 
 def test_what_no_worker_here_can_do_is_no_reason_to_wait(
@@ -162,8 +181,10 @@ def test_what_no_worker_here_can_do_is_no_reason_to_wait(
     assert ended.outcome.message.endswith("lacks a usable /dev/kvm for x86_64")
 
 
-def test_the_share_of_each_station() -> None:
-    cpus = sorted(os.sched_getaffinity(0))
-    assert cluster.stations("x", 1) == [Station("x")]
-    shares = [each.cpus for each in cluster.stations("x", len(cpus))]
-    assert sorted(cpu for share in shares for cpu in share) == (cpus if len(cpus) > 1 else [])
+def test_the_share_of_each_station(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 3, 4, 5})
+    assert cluster.stations("x", 1) == cluster.stations("x", 0) == [Station("x")]
+    assert [each.cpus for each in cluster.stations("x", 2)] == [(1, 2), (3, 4, 5)]
+    assert [each.name for each in cluster.stations("x", 9)] == [f"x/{n}" for n in range(5)]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    assert [len(each.cpus) for each in cluster.stations("x", 0)] == [8, 8]

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
 from tests.unit.matrix.fake_pool import (
@@ -197,6 +195,19 @@ def test_a_kernel_goes_to_the_host_that_has_built_it_before() -> None:
     assert [sorted(given.on) for given in pool.given.values()] == [["two"], []]
 
 
+def test_what_a_client_missed_is_asked_of_the_worker_that_has_it() -> None:
+    pool = FakePool({"one": WHOLE, "two": WHOLE})
+    pool.keepers = {fetch().job.name: "two", test_job().job.name: "gone"}
+    made, _ = dispatcher(pool)
+    made.add(fetch())
+    made.add(test_job())
+    finish(made)
+    assert {given.job.name: sorted(given.on) for given in pool.given.values()} == {
+        fetch().job.name: ["two"],
+        test_job().job.name: [],
+    }
+
+
 def test_what_waits_for_workers_that_are_gone_goes_to_the_others() -> None:
     home = offers.at_home("debian:6.12")
     pool = FakePool({"two": {**WHOLE, home: 1}})
@@ -220,5 +231,4 @@ def test_it_says_what_waits() -> None:
 
     pool.wait = lambda _: []  # type: ignore[method-assign,assignment]
     made.step(0)
-    waiting: Mapping[jobs.Kind, int] = made.waiting()
-    assert waiting == {jobs.Kind.TEST: 3}
+    assert made.waiting == {jobs.Kind.TEST: 3, jobs.Kind.FETCH: 0}

@@ -68,7 +68,9 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 
 
 def test_a_matrix_leaves_a_folder_with_all_of_it(call: Call) -> None:
-    result, folder = call({"v5": (FAIL,)})
+    pool = FakePool()
+    result, folder = call({"v5": (FAIL,)}, pool=pool)
+    assert pool.forgotten, "workers keep nothing that the client has"
     assert [(each.cell.series, each.exit_code) for each in result.cells] == [("v4", 0), ("v5", 1)]
     assert result.exit_code == 1
     data = json.loads((folder / "matrix.json").read_bytes())

@@ -27,6 +27,7 @@ def toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeToolkit:
 
 PROJECT = Path(__file__).parents[3]
 INPUTS = fake_toolkit.archive(Path())
+CLIENT = "a client"
 (CELL,) = planned(cell())
 FETCH = jobs.fetch(RUN, "debian:6.12")
 BUILD = jobs.build(RUN, Group("g", (CELL,)))
@@ -40,7 +41,14 @@ test_of.__test__ = False  # type: ignore[attr-defined]
 
 
 def perform(toolkit: FakeToolkit, job: Job, earlier: Parcel | Source | None = None) -> Done:
-    return Station("one", command=toolkit.command).perform(job, INPUTS, earlier)
+    return at_work(toolkit.command).perform(job, CLIENT, earlier)
+
+
+def at_work(command: tuple[str, ...], *cpus: int) -> Station:
+    """Return a station with the inputs of the run."""
+    its = Station("one", cpus, command)
+    its.take_inputs(RUN, INPUTS)
+    return its
 
 
 def test_a_build_gives_what_its_tests_need(toolkit: FakeToolkit, tmp_path: Path) -> None:
@@ -83,9 +91,13 @@ def test_how_a_job_failed_is_told_with_its_last_words(
     toolkit.let("fetch", "fails", status)
     ended = perform(toolkit, FETCH).outcome
     assert ended.exit_code == code
-    assert ended.message.endswith("the words before\ntoolkit: fetch failed")
-    assert ended.message.startswith("the toolkit exited with 7") == (status == "7")
+    assert ended.message == "the toolkit exited with 7\n" * (status == "7") + "fetch failed"
     assert worker_store.kernels() == []
+
+
+def test_without_an_error_its_last_lines_are_told(toolkit: FakeToolkit) -> None:
+    (toolkit.folder / "toolkit").write_text("#!/bin/sh\nseq 100\nexit 3\n")
+    assert perform(toolkit, FETCH).outcome.message.split() == [str(n) for n in range(89, 101)]
 
 
 def test_what_is_killed_is_the_infrastructure(toolkit: FakeToolkit) -> None:
@@ -97,12 +109,22 @@ def test_what_is_killed_is_the_infrastructure(toolkit: FakeToolkit) -> None:
 def test_a_full_disk_is_the_infrastructure(
     toolkit: FakeToolkit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device", "/state/x")
-
-    monkeypatch.setattr(worker_store, "keep", full)
-    ended = perform(toolkit, FETCH).outcome
+    monkeypatch.setattr(outcome, "pack", full)
+    ended = perform(toolkit, BUILD).outcome
     assert (ended.exit_code, ended.message) == (3, "No space left on device: /state/x")
+
+
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device", "/state/x")
+
+
+def test_a_verdict_that_cannot_be_stored_is_none_the_less_told(
+    toolkit: FakeToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = perform(toolkit, BUILD)
+    monkeypatch.setattr(worker_store, "keep", full)
+    toolkit.let("test", "exits", "1")
+    assert perform(toolkit, test_of(), build.parcel).outcome.exit_code == 1
 
 
 def test_a_test_that_was_finished_here_is_not_run_again(toolkit: FakeToolkit) -> None:
@@ -126,12 +148,12 @@ def test_what_the_host_failed_at_is_tried_again(toolkit: FakeToolkit) -> None:
 
 def test_it_is_stopped_with_all_that_it_started(toolkit: FakeToolkit) -> None:
     toolkit.let("fetch", "sleeps")
-    one = Station("one", command=toolkit.command)
+    one = at_work(toolkit.command)
     caught: list[BaseException] = []
 
     def work() -> None:
         try:
-            one.perform(FETCH, INPUTS)
+            one.perform(FETCH, CLIENT)
         except StoppedError as error:
             caught.append(error)
 
@@ -139,15 +161,43 @@ def test_it_is_stopped_with_all_that_it_started(toolkit: FakeToolkit) -> None:
     thread.start()
     while not toolkit.calls():
         time.sleep(0.01)
-    one.stop("fedcba9876543210")  # another run's
+    one.stop("another client")
     time.sleep(0.1)
     assert thread.is_alive()
-    one.stop(RUN)
+    one.stop(CLIENT)
     thread.join()
     assert [type(each) for each in caught] == [StoppedError]
     assert toolkit.calls()[-1] == "stopped", "it had the time to stop its machines"
     with pytest.raises(StoppedError):
-        one.perform(FETCH, INPUTS)
+        one.perform(FETCH, CLIENT)
+    (toolkit.folder / "fetch-sleeps").unlink()
+    assert one.perform(FETCH, "the next client").outcome.exit_code == 0, "it goes on with the run"
+
+
+def test_what_a_client_missed_is_named_to_the_next_one(toolkit: FakeToolkit) -> None:
+    build = perform(toolkit, BUILD)
+    perform(toolkit, test_of(), build.parcel)
+    one = at_work(toolkit.command)
+    assert set(one.take_inputs(RUN, INPUTS)) == {BUILD.name, test_of().name}
+    one.doing = FETCH
+    assert FETCH.name in one.take_inputs(RUN, INPUTS)
+    assert one.take_inputs("f" * 16, INPUTS) == []
+
+
+def test_two_stations_at_one_job_are_in_nobody_s_way(toolkit: FakeToolkit) -> None:
+    first, second = perform(toolkit, BUILD), perform(toolkit, BUILD)
+    assert isinstance(second.parcel, Parcel)
+    del first
+    assert perform(toolkit, test_of(), second.parcel).outcome.exit_code == 0
+
+
+def test_without_inputs_there_is_no_job(
+    toolkit: FakeToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(station, "_INPUTS_SECONDS", 0.05)
+    ended = Station("one", command=toolkit.command).perform(FETCH, CLIENT).outcome
+    assert (ended.exit_code, ended.message) == (3, "no inputs came within 0 s")
+    assert toolkit.calls() == []
 
 
 def test_what_does_not_end_is_the_infrastructure(
@@ -164,7 +214,7 @@ def test_a_station_keeps_to_its_share_of_the_cpus(toolkit: FakeToolkit) -> None:
         '#!/bin/sh\ntaskset --cpu-list --pid $$ | sed "s/.*: //" >>"$(dirname "$0")/calls"\n'
     )
     cpus = sorted(os.sched_getaffinity(0))
-    Station("one", (cpus[0],), toolkit.command).perform(FETCH, INPUTS)
+    at_work(toolkit.command, cpus[0]).perform(FETCH, CLIENT)
     assert toolkit.calls() == [str(cpus[0])]
 
 
@@ -200,7 +250,7 @@ def test_the_worker_s_death_ends_its_job(toolkit: FakeToolkit) -> None:
     script = toolkit.command[0]
     program = (
         "from tests.unit.matrix.test_station import *;"
-        f"Station('one', command=({script!r},)).perform(FETCH, INPUTS)"
+        f"at_work(({script!r},)).perform(FETCH, CLIENT)"
     )
     worker = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT)
     try:

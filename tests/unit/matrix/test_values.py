@@ -27,7 +27,7 @@ def test_what_there_is_passes(tmp_path: Path) -> None:
         "  kernel: [debian:6.12, auto:/srv/linux, 'git:/srv/linux@v6.12']\n"
         f"  profile: [none, debug+preempt-rt, {tmp_path}/x.config]\n"
         "  toolchain: [gcc, clang-19]\n  config: [tiny, defconfig]\n  image: [debian]\n"
-        f"  suite: [kvm, upstream:timers, upstream-kvm, {tmp_path}/own]\n",
+        f"  suite: [kvm, upstream:timers, upstream-kvm, 'kunit:list*', {tmp_path}/own]\n",
     )
 
 
