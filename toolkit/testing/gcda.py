@@ -13,13 +13,15 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import DeadlineError, InfrastructureError, MachineLostError
 from toolkit.core.model.testing import TestProgram
 from toolkit.kernel.gcov_build import Profiled
-from toolkit.vm.ssh import GuestSession
+
+if TYPE_CHECKING:
+    from toolkit.vm.ssh import GuestSession
 
 BOOT = "boot"  # stands for a program: what ran before the first one did, such as __init code
 SUFFIX = ".gcda"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import DeadlineError, InfrastructureError, MachineLostError
@@ -20,7 +20,9 @@ from toolkit.formats import elf, kselftest_harness, ktap
 from toolkit.host.cache import digest
 from toolkit.vm import coldplug
 from toolkit.vm.machine import Machine
-from toolkit.vm.ssh import GuestSession
+
+if TYPE_CHECKING:
+    from toolkit.vm.ssh import GuestSession
 
 FOLDER = "/kselftest"  # where suites lie in the guest
 _EVIDENCE = "for key in w l; do echo $key >/proc/sysrq-trigger; done"

@@ -13,13 +13,16 @@ import tarfile
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import DeadlineError, MachineLostError, UserError
 from toolkit.formats.kernel_log import MARK
 from toolkit.vm import kernel_log
 from toolkit.vm.machine import Machine
-from toolkit.vm.ssh import GuestSession
+
+if TYPE_CHECKING:
+    from toolkit.vm.ssh import GuestSession
 
 _DEVICES = "cat $(find /sys/devices -name modalias)"
 _PRINTK = "cat /proc/sys/kernel/printk"  # its first number is console_loglevel

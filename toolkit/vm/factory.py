@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
@@ -34,8 +35,10 @@ from toolkit.host.cache import Cache, digest
 from toolkit.vm import coldplug, initramfs, machine, snapshot, ssh_keys, transfer_disk
 from toolkit.vm.machine import Machine
 from toolkit.vm.snapshot import Snapshot
-from toolkit.vm.ssh import GuestSession
 from toolkit.vm.ssh_keys import MachineKeys
+
+if TYPE_CHECKING:
+    from toolkit.vm.ssh import GuestSession
 
 BOOT_SECONDS = 180.0  # from QEMU's start to SSH, under emulation on a busy host
 RESTORE_SECONDS = 60.0
@@ -226,6 +229,9 @@ class MachineFactory:
         return _Files(MemoryFile(folder / snapshot.MEMORY, shared=kept), disk)
 
     def _session(self, vm: Machine, made: MachineKeys, limit: Deadline) -> GuestSession:
+        # paramiko takes a tenth of a second to import: here the machine is starting meanwhile.
+        from toolkit.vm.ssh import GuestSession  # noqa: PLC0415
+
         return GuestSession.connect(
             vm.ssh_port,
             user=self.image.user,
