@@ -158,7 +158,7 @@ def name(line: str) -> tuple[str, str]:
     return group.strip(), done.strip()
 
 
-def wait_until(condition: Callable[[], object], otherwise: str, seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], otherwise: str, seconds: float = 180.0) -> None:
     """Wait until ``condition`` holds; fail with the words ``otherwise`` after some seconds."""
     end = time.monotonic() + seconds
     while not condition():

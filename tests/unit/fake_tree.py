@@ -46,7 +46,7 @@ def make_base(root: Path, **more: str) -> KernelBase:
 
 def soon() -> Deadline:
     """Return a deadline that no healthy test reaches."""
-    return Deadline.after(60)
+    return Deadline.after(180)
 
 
 def mail(diff: str | bytes, subject: str = "[PATCH] kvm: change a thing", extra: str = "") -> bytes:
