@@ -120,7 +120,7 @@ static void fail_each(struct __test_metadata *_metadata,
 }
 
 /* What was allocated before the one that failed is free again */
-TEST_F(doorbell, failures_leak_no_memory)
+TEST_F_TIMEOUT(doorbell, failures_leak_no_memory, 60)
 {
 	int loops = debug_kernel() ? 10 : LEAK_LOOPS, round, i;
 	long before_kib, more = 0;

@@ -74,7 +74,7 @@ TEST_F(doorbell, refusals_leak_no_memory)
 }
 
 /* Nobody takes a registration off: it goes with its VM, and so does its bus */
-TEST_F(doorbell, vm_takes_all_along)
+TEST_F_TIMEOUT(doorbell, vm_takes_all_along, 60)
 {
 	int before_mark = efd_mark(), vms = VMS, round, i, n;
 	struct doorbell bell;
