@@ -339,3 +339,5 @@ class _Parser:
         parent = next((d for d in reversed(self._stack) if len(d.lead) <= len(outer)), self._root)
         if parent.lead.count("#") == outer.count("#"):
             parent.nested_name = name
+            if len(outer) > len(parent.lead):  # by its indentation it is in the subtest already
+                parent.nested_open = parent.nested_indented = True

@@ -145,6 +145,15 @@ def test_what_is_nested_in_a_third_result_of_a_number_is_kept() -> None:
     assert [leaf.name for leaf in leaves(tree) if leaf.status is Status.FAIL] == ["x"]
 
 
+def test_a_subtest_that_is_but_a_heading_tested_nothing() -> None:
+    """KUnit prints it for a parametrised case without parameters."""
+    text = "TAP version 14\n1..1\n  # Subtest: s\n  1..1\n    # Subtest: c\n  ok 1 - c\nok 1 - s\n"
+    assert [leaf.status for leaf in leaves(ktap.parse_text(text))] == [Status.SKIP]
+    cut = ktap.parse_text(text.partition("  ok 1")[0])
+    assert [leaf.name for leaf in leaves(cut)] == ["c"]
+    assert cut.status is Status.CRASH
+
+
 def test_endless_nesting_is_an_error_and_ends() -> None:
     text = "".join(f"{' ' * depth}ok 1 x\n" for depth in range(3000))
     tree = ktap.parse_text(text)
