@@ -66,6 +66,10 @@ def _explain(fault: ErrorDetails) -> str:
             return f"unknown key {last!r}{inside}"
         case "missing":
             return f"key {last!r} is missing{inside}"
+        case "too_short" | "string_too_short" if not fault["input"]:
+            return f"{_dotted(fault['loc'])} is empty"
+        case "tuple_type":
+            return f"{_dotted(fault['loc'])} is no list"
         case "value_error":
             return f"{_dotted(fault['loc'])}: {fault['ctx']['error']}".removeprefix(": ")
     value = repr(fault["input"])

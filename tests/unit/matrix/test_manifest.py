@@ -64,8 +64,8 @@ def test_everything_that_may_be_said(tmp_path: Path) -> None:
     ("text", "line", "what", "hint"),
     [
         ("axes: {kernels: [a]}", 1, "unknown key 'kernels' in axes", "did you mean 'kernel'?"),
-        ("axes:\n  suite: []", 2, "at least 1 item", ""),
-        ("axes:\n  suite: kvm", 2, "axes.suite: input should be a valid tuple", ""),
+        ("axes:\n  suite: []", 2, "axes.suite is empty", ""),
+        ("axes:\n  suite: kvm", 2, "axes.suite is no list", ""),
         ("axes:\n  suite: [kvm, kvm]", 2, "'kvm' is there twice", ""),
         ("axes: {}\nexclude: [{}]", 2, "name at least one of series, kernel", ""),
         ("axes: {}\nsettings:\n  - slwo: true", 3, "unknown key 'slwo'", "did you mean 'slow'?"),

@@ -175,7 +175,7 @@ def test_a_plain_folder_and_an_mbox(root: Path, tmp_path: Path) -> None:
         ("folder: old", "folder: none", "there is no folder"),
         ("[6.1, 5.15]", "[six]", "no kernel version"),
         ("CONFIG_EVENTFD=y", "EVENTFD", "not of the form CONFIG_NAME=y"),
-        ("reason: it cannot work", 'reason: ""', "at least 1 character"),
+        ("reason: it cannot work", 'reason: ""', "reason is empty"),
         ('line: " return -ENOMEM;"\n    function: f', 'line: " "', "name a line or a function"),
         ("0001-a.patch]", "0001-c.patch]", "names 0001-c.patch, which is not in"),
         ("[0002-b.patch, 0001-a.patch]", "[0001-a.patch]", "0002-b.patch nowhere"),
