@@ -87,19 +87,29 @@ class DaskPool:
     def _look(self) -> None:
         if time.monotonic() - self._looked < _LOOK:
             return
-        with self._connected():
-            info = self._client.scheduler_info(n_workers=-1)
-        if "workers" not in info:  # the client tries to connect again; wait() says if it gives up
+        workers = self._workers()
+        if workers is None:
             return
-        self._supply(info["workers"])
-        workers = info["workers"].values()
-        self._offers = {str(its["name"]): its["resources"] for its in workers}
+        self._supply(workers)
+        self._offers = {str(its["name"]): its["resources"] for its in workers.values()}
         self._running = {}
-        for its in workers:
+        for its in workers.values():
             match its["metrics"].get(dask_worker.DOING):
                 case [self._run, title]:
                     self._running[title] = str(its["name"])
         self._looked = time.monotonic()
+
+    def _workers(self) -> Mapping[str, Any] | None:
+        """Return what the scheduler knows of each worker, by address; None where it cannot say."""
+        with self._connected():
+            try:
+                # Not scheduler_info(): a timer of the client's puts an answer without workers in
+                # the place where that looks for its own.
+                identity = self._client.sync(self._client.scheduler.identity, n_workers=-1)
+            except OSError:  # the client tries to connect again; wait() says if it gives up
+                return None
+        workers: Mapping[str, Any] = identity["workers"]
+        return workers
 
     def _supply(self, workers: Mapping[str, Any]) -> None:
         """Give the inputs to workers that have come, and ask what they have of this run."""

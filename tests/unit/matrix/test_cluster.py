@@ -172,6 +172,18 @@ def test_what_a_client_missed_is_known_to_the_next_one(
     assert again.cells.keys() == book.cells.keys()
 
 
+def test_no_timer_of_dask_s_client_makes_the_workers_vanish(pool: DaskPool) -> None:
+    client = pool._client
+    ask = client.scheduler_info
+
+    def late(**how: Any) -> Any:
+        ask(**how)
+        return ask(n_workers=0)  # as the timer does
+
+    client.scheduler_info = late
+    assert sorted(pool.offers()) == ["here/0", "here/1"]
+
+
 def test_what_no_worker_here_can_do_is_no_reason_to_wait(
     toolkit: FakeToolkit, pool: DaskPool
 ) -> None:
