@@ -29,7 +29,7 @@ TEST_F(doorbell, read_leaves_and_never_signals)
 		ASSERT_RET(0, assign(self, bell));
 		EXPECT_EXIT(&self->vcpu, io);
 		EXPECT_SIGNALS(0, self->fd);
-		ASSERT_RET(0, vcpu_read_rax(&self->vcpu, &rax));
+		ASSERT_RET(0, vcpu_read_data(&self->vcpu, &rax));
 		EXPECT_EQ(DATA & mask, rax & mask);
 		ASSERT_RET(0, deassign(self, bell));
 	}

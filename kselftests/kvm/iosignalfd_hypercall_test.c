@@ -78,7 +78,7 @@ static struct guest_io call(uint64_t number, uint64_t value)
 		int64_t _rax = 1;					\
 									\
 		EXPECT_NO_EXIT(&self->vcpu, io);			\
-		EXPECT_RET(0, vcpu_read_rax(&self->vcpu, (uint64_t *)&_rax)); \
+		EXPECT_RET(0, vcpu_read_data(&self->vcpu, (uint64_t *)&_rax)); \
 		EXPECT_EQ((int64_t)(want), _rax)			\
 			TH_LOG("the guest was told %lld", (long long)_rax); \
 		EXPECT_SIGNALS(signals, self->fd);			\
@@ -291,7 +291,7 @@ TEST_F(hypercall, not_from_user_mode)
 	regs.rflags |= 3 << 12;			/* IOPL, for the done port */
 	ASSERT_RET(0, sys_ioctl(self->vcpu.fd, KVM_SET_REGS, &regs));
 	ASSERT_RET(GUEST_DONE, vcpu_run(&self->vcpu, &exit));
-	ASSERT_RET(0, vcpu_read_rax(&self->vcpu, &rax));
+	ASSERT_RET(0, vcpu_read_data(&self->vcpu, &rax));
 	EXPECT_EQ(-KVM_EPERM, (int64_t)rax);
 	EXPECT_SIGNALS(0, self->fd);
 }
@@ -313,7 +313,7 @@ TEST_F(hypercall, from_32_bit_code)
 	sregs.cs.db = 1;
 	ASSERT_RET(0, sys_ioctl(self->vcpu.fd, KVM_SET_SREGS, &sregs));
 	ASSERT_RET(GUEST_DONE, vcpu_run(&self->vcpu, &exit));
-	ASSERT_RET(0, vcpu_read_rax(&self->vcpu, &rax));
+	ASSERT_RET(0, vcpu_read_data(&self->vcpu, &rax));
 	EXPECT_EQ(0, rax);
 	EXPECT_SIGNALS(1, self->fd);
 }

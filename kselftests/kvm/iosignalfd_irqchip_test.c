@@ -133,7 +133,7 @@ TEST_F(doorbell, pic_works_beside_an_entry)
 	io.op = GUEST_READ;
 	io.data = 0;
 	EXPECT_NO_EXIT(&machine.vcpu, io);
-	ASSERT_RET(0, vcpu_read_rax(&machine.vcpu, &rax));
+	ASSERT_RET(0, vcpu_read_data(&machine.vcpu, &rax));
 	EXPECT_EQ(0xa5, rax & 0xff);
 
 	io.op = GUEST_WRITE;

@@ -20,6 +20,9 @@ COLLECTION ?= $(notdir $(CURDIR))
 
 LIB := ../lib
 
+# By the kernel's name, as scripts/subarch.include: those that lib/ has a guest for
+ARCH ?= $(shell uname -m | sed -e s/x86_64/x86/ -e s/aarch64/arm64/ -e s/riscv64/riscv/)
+
 # The guest's user land is busybox alone: nothing may need a shared library.
 # Every program goes to a machine of its own, so none has symbols to carry
 CFLAGS += -std=gnu11 -O2 -g -Wall -Wextra
@@ -33,7 +36,10 @@ LOCAL_HDRS := $(wildcard $(LIB)/*.h)
 
 include $(KSFT)/lib.mk
 
-LIB_SRCS := $(wildcard $(LIB)/*.c $(LIB)/*.S)
+# The guest's code, page tables and registers
+LIB_ARCH := $(LIB)/$(ARCH)
+
+LIB_SRCS := $(wildcard $(LIB)/*.c $(LIB_ARCH)/*.c $(LIB_ARCH)/*.S)
 LIB_OBJS := $(patsubst $(LIB)/%,$(OUTPUT)/lib/%.o,$(LIB_SRCS))
 EXTRA_CLEAN += $(OUTPUT)/lib
 

@@ -61,15 +61,17 @@ static int join(struct vcpu_thread *vt)
 /* Get a vCPU out of its guest, and say where it was there */
 static void kick(struct vcpu_thread *vt)
 {
-	struct kvm_regs regs;
+	char where[80];
 
 	vt->vcpu->run->immediate_exit = 1;
 	pthread_kill(vt->thread, KICK);
-	if (join(vt) || sys_ioctl(vt->vcpu->fd, KVM_GET_REGS, &regs))
+	if (join(vt)) {
 		printf("# a vCPU does not leave the kernel\n");
-	else
-		printf("# a vCPU does not end its writes: rip %#llx, rcx %#llx, of %llu\n",
-		       regs.rip, regs.rcx, (unsigned long long)vt->io.times);
+	} else {
+		vcpu_where(vt->vcpu, where, sizeof(where));
+		printf("# a vCPU does not end its writes: %s, of %llu\n",
+		       where, (unsigned long long)vt->io.times);
+	}
 	fflush(stdout);
 }
 

@@ -49,7 +49,7 @@ enum guest_op {
  * What the guest does: the same access, @times over. A write to
  * BUS_HYPERCALL is the call @data_high with @addr in rbx and rdx and @data in
  * rcx: what KVM_HC_DOORBELL takes, and with HVCALL_SIGNAL_EVENT as @data what
- * Hyper-V's does. vcpu_read_rax() gives what the last one returned.
+ * Hyper-V's does. vcpu_read_data() gives what the last one returned.
  */
 struct guest_io {
 	enum guest_op op;
@@ -97,7 +97,25 @@ void vcpu_destroy(struct vcpu *vcpu);
 /* Point the vCPU at @io; vcpu_run() then goes to the next event */
 int vcpu_start(struct vcpu *vcpu, const struct guest_io *io);
 int vcpu_run(struct vcpu *vcpu, struct guest_exit *exit);
-int vcpu_read_rax(const struct vcpu *vcpu, uint64_t *rax);
+int vcpu_read_data(const struct vcpu *vcpu, uint64_t *data);
+
+/* Write to @text where in its program a vCPU is that did not come to its end */
+void vcpu_where(const struct vcpu *vcpu, char *text, size_t size);
+
+/* Why this architecture's guest cannot do @io, as a reason to skip; NULL if it can */
+const char *guest_cannot(const struct guest_io *io);
+
+/* A write that every @bus has, to ask guest_cannot() whether there is such a bus */
+static inline struct guest_io any_write(enum guest_bus bus)
+{
+	return (struct guest_io){ .op = GUEST_WRITE, .bus = bus, .len = 1 };
+}
+
+#ifdef __x86_64__
+#define NO_KVM	"no KVM (kvm-amd or kvm-intel, and SVM or VMX)"
+#else
+#define NO_KVM	"no KVM (a kernel that started at its hypervisor level)"
+#endif
 
 /*
  * Do all of @io. Returns how many of its accesses exited to user space, and

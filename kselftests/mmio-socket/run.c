@@ -57,7 +57,7 @@ static void *run_vcpu(void *arg)
 		break;
 	}
 	__atomic_store_n(&run->result, ret, __ATOMIC_RELEASE);
-	if (vcpu_read_rax(run->vcpu, &run->rax))
+	if (vcpu_read_data(run->vcpu, &run->rax))
 		run->rax = 0;
 	return NULL;
 }
