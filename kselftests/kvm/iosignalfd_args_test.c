@@ -104,6 +104,33 @@ TEST_F(doorbell, unknown_flags)
 	}
 }
 
+#ifndef __x86_64__
+
+/* A bus that no guest can write to here is refused like an unknown flag */
+TEST_F(doorbell, bus_of_another_architecture)
+{
+	static const struct {
+		uint32_t flag, len;
+	} others[] = {
+		{ KVM_IOSIGNALFD_FLAG_PIO, 4 },
+		{ KVM_IOSIGNALFD_FLAG_HYPERCALL, 8 },
+	};
+	struct kvm_iosignalfd args;
+	size_t i;
+
+	if (!self->api->strict)
+		SKIP(return, "ioeventfd takes a port on any architecture");
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		args = sound_args(self);
+		args.flags |= others[i].flag;
+		args.addr = GUEST_HOLE_GPA;	/* sound as a port, and as a number */
+		args.len = others[i].len;
+		expect_both(_metadata, self, args, -EINVAL, -EINVAL);
+	}
+}
+
+#endif
+
 TEST_F(doorbell, nonzero_pad)
 {
 	int want = self->api->strict ? -EINVAL : 0;

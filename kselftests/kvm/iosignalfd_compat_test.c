@@ -8,6 +8,8 @@
 
 #include "doorbell_fixture.h"
 
+#ifdef __x86_64__
+
 DOORBELL_VARIANT(iosignalfd, iosignalfd_api, BUS_MMIO);
 DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_MMIO);
 
@@ -92,5 +94,14 @@ TEST_F(doorbell, program_of_32_bits)
 		TH_LOG("the 32-bit helper failed at its step %d", ret);
 	EXPECT_SIGNALS(1, self->fd);
 }
+
+#else
+
+TEST(x86_alone)
+{
+	SKIP(return, "32-bit callers are built for x86 alone");
+}
+
+#endif /* __x86_64__ */
 
 TEST_HARNESS_MAIN

@@ -5,6 +5,8 @@
  */
 #include "doorbell_fixture.h"
 
+#ifdef __x86_64__
+
 #define NUMBER	0x1234
 #define VALUE	0x8877665544332211ull
 
@@ -22,8 +24,7 @@ FIXTURE_SETUP(hypercall)
 	ASSERT_RET(0, kmsg_start(&self->kmsg));
 	ret = vm_init(&self->vm);
 	if (ret < 0)
-		SKIP_FIXTURE("no KVM (kvm-amd or kvm-intel, and SVM or VMX): %s",
-			     result_name(ret));
+		SKIP_FIXTURE(NO_KVM ": %s", result_name(ret));
 	if (vm_check_extension(&self->vm, KVM_CAP_IOSIGNALFD_HYPERCALL) <= 0)
 		SKIP_FIXTURE("kernel lacks KVM_CAP_IOSIGNALFD_HYPERCALL");
 	ASSERT_RET(0, vcpu_init(&self->vcpu, &self->vm, 0));
@@ -317,5 +318,14 @@ TEST_F(hypercall, from_32_bit_code)
 	EXPECT_EQ(0, rax);
 	EXPECT_SIGNALS(1, self->fd);
 }
+
+#else
+
+TEST(x86_alone)
+{
+	SKIP(return, "KVM_HC_DOORBELL is on x86 alone");
+}
+
+#endif /* __x86_64__ */
 
 TEST_HARNESS_MAIN

@@ -39,13 +39,15 @@ FIXTURE_VARIANT_ADD(pair, ioeventfd_first_mmio) {
 
 FIXTURE_SETUP(pair)
 {
+	const struct guest_io write = any_write(variant->bus);
 	int ret;
 
 	ASSERT_RET(0, kmsg_start(&self->kmsg));
+	if (guest_cannot(&write))
+		SKIP_FIXTURE("%s", guest_cannot(&write));
 	ret = vm_init(&self->vm);
 	if (ret < 0)
-		SKIP_FIXTURE("no KVM (kvm-amd or kvm-intel, and SVM or VMX): %s",
-			     result_name(ret));
+		SKIP_FIXTURE(NO_KVM ": %s", result_name(ret));
 	if (vm_check_extension(&self->vm, KVM_CAP_IOSIGNALFD) <= 0)
 		SKIP_FIXTURE("kernel lacks KVM_CAP_IOSIGNALFD");
 	ASSERT_RET(0, vcpu_init(&self->vcpu, &self->vm, 0));
@@ -231,6 +233,7 @@ TEST_F(pair, different_address)
 
 	io_b.addr += 2;
 	self->b.addr += 2;
+	SKIP_IF_GUEST_CANNOT(io_b);
 	expect_company(_metadata, self, io_b);
 }
 
@@ -244,6 +247,7 @@ TEST_F(pair, different_bus)
 	self->b.bus = self->a.bus == BUS_PIO ? BUS_MMIO : BUS_PIO;
 	io_b = self->io;
 	io_b.bus = self->b.bus;
+	SKIP_IF_GUEST_CANNOT(io_b);
 	expect_company(_metadata, self, io_b);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Beside KVM's own devices: the IOAPIC's window, the PIC's ports, and an
- * eventfd that is at once a doorbell and an interrupt line.
+ * eventfd that is at once a doorbell and an interrupt line; on arm64 the window of
+ * the vGIC's distributor.
  */
 #include "doorbell_fixture.h"
 
@@ -9,6 +10,8 @@
 DOORBELL_VARIANT(iosignalfd, iosignalfd_api, BUS_MMIO);
 #endif
 DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_MMIO);
+
+#ifdef __x86_64__
 
 #define DATA		0x44332211
 #define IOAPIC		0xfec00000ull	/* IOAPIC_DEFAULT_BASE_ADDRESS */
@@ -190,5 +193,118 @@ TEST_F(doorbell, doorbell_and_irqfd)
 	EXPECT_SIGNALS(1, self->fd);
 	machine_destroy(&machine);
 }
+
+#elif defined(__aarch64__)
+
+#define DATA		0x44332211
+#define DIST		0x08000000ull
+#define DIST_SIZE	0x10000			/* KVM_VGIC_V3_DIST_SIZE */
+#define REDIST		0x080a0000ull
+
+/* The vGIC has to be there before the vCPU runs: so another VM than self->vm */
+struct machine {
+	struct vm vm;
+	struct vcpu vcpu;
+	int gic;
+};
+
+static int gic_set(const struct machine *machine, uint32_t group,
+		   uint64_t attr, const uint64_t *value)
+{
+	const struct kvm_device_attr args = {
+		.group = group, .attr = attr, .addr = (uintptr_t)value,
+	};
+
+	return sys_ioctl(machine->gic, KVM_SET_DEVICE_ATTR, &args);
+}
+
+static int machine_init(struct machine *machine)
+{
+	struct kvm_create_device gic = { .type = KVM_DEV_TYPE_ARM_VGIC_V3 };
+	const uint64_t dist = DIST, redist = REDIST;
+	int ret;
+
+	ret = vm_init(&machine->vm);
+	if (!ret)
+		ret = sys_ioctl(machine->vm.fd, KVM_CREATE_DEVICE, &gic);
+	if (ret)
+		return ret;
+	machine->gic = gic.fd;
+	ret = gic_set(machine, KVM_DEV_ARM_VGIC_GRP_ADDR,
+		      KVM_VGIC_V3_ADDR_TYPE_DIST, &dist);
+	if (!ret)
+		ret = gic_set(machine, KVM_DEV_ARM_VGIC_GRP_ADDR,
+			      KVM_VGIC_V3_ADDR_TYPE_REDIST, &redist);
+	if (!ret)
+		ret = vcpu_init(&machine->vcpu, &machine->vm, 0);
+	if (!ret)
+		ret = gic_set(machine, KVM_DEV_ARM_VGIC_GRP_CTRL,
+			      KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
+	return ret;
+}
+
+static void machine_destroy(struct machine *machine)
+{
+	vcpu_destroy(&machine->vcpu);
+	close(machine->gic);
+	vm_destroy(&machine->vm);
+}
+
+static struct guest_io store_at(uint64_t addr, uint64_t data)
+{
+	return (struct guest_io){
+		.op = GUEST_WRITE, .bus = BUS_MMIO, .addr = addr, .len = 4,
+		.data = data,
+	};
+}
+
+/*
+ * The distributor takes every write to its window, whether or not there is a
+ * register. It comes to the bus when a vCPU first runs (kvm_vgic_map_resources()
+ * of arch/arm64/kvm/vgic/vgic-init.c): before an entry in the window, or after.
+ */
+static void expect_hidden_nothing(struct __test_metadata *_metadata,
+				  FIXTURE_DATA(doorbell) *self, bool entry_first)
+{
+	struct doorbell bell = {
+		.bus = BUS_MMIO, .addr = DIST + 0x420, .len = 4, .fd = self->fd,
+	};
+	const struct guest_io nothing = { .op = GUEST_NOTHING };
+	struct machine machine;
+	uint64_t offset;
+
+	ASSERT_RET(0, machine_init(&machine));
+	if (!entry_first)
+		EXPECT_RET(0, guest_do(&machine.vcpu, &nothing, NULL, 0));
+	ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &bell));
+	/* GICD_IPRIORITYR: a register for each four interrupts, all harmless */
+	for (offset = 0x400; offset < 0x480; offset += 4)
+		if (DIST + offset != bell.addr)
+			EXPECT_NO_EXIT(&machine.vcpu, store_at(DIST + offset, 0));
+	EXPECT_SIGNALS(0, self->fd);
+	EXPECT_NO_EXIT(&machine.vcpu, store_at(bell.addr, DATA));
+	EXPECT_LE(1, efd_take(self->fd));
+	EXPECT_EXIT(&machine.vcpu, store_at(DIST + DIST_SIZE, DATA));
+	machine_destroy(&machine);
+}
+
+TEST_F(doorbell, entry_in_distributor_window_hides_nothing)
+{
+	expect_hidden_nothing(_metadata, self, false);
+}
+
+TEST_F(doorbell, distributor_over_an_entry_hides_nothing)
+{
+	expect_hidden_nothing(_metadata, self, true);
+}
+
+#else
+
+TEST(without_irqchip)
+{
+	SKIP(return, "the AIA, which is KVM's irqchip on riscv, has no case here");
+}
+
+#endif
 
 TEST_HARNESS_MAIN

@@ -7,8 +7,8 @@
 #include "doorbell_fixture.h"
 #include "slab.h"
 
-DOORBELL_VARIANT(iosignalfd, iosignalfd_api, BUS_PIO);
-DOORBELL_VARIANT(ioeventfd, ioeventfd_api, BUS_PIO);
+DOORBELL_VARIANT(iosignalfd, iosignalfd_api, ONE_BUS);
+DOORBELL_VARIANT(ioeventfd, ioeventfd_api, ONE_BUS);
 
 #define LEAK_LOOPS	2000
 #define LEAK_LOOPS_PEER	500	/* ioeventfd is not what is on trial */

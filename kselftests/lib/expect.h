@@ -50,6 +50,16 @@ static void __attribute__((constructor)) settle_on_one_cpu(void)
 			SKIP(return, "slow: set KSFT_SLOW=1");		\
 	} while (0)
 
+/* An access that this architecture does not have, or KVM on it, is no failure */
+#define SKIP_IF_GUEST_CANNOT(io)					\
+	do {								\
+		const struct guest_io _io = (io);			\
+		const char *_why = guest_cannot(&_io);			\
+									\
+		if (_why)						\
+			SKIP(return, "%s", _why);			\
+	} while (0)
+
 /* A call that returns 0, a count, or -errno */
 #define __RET(check, want, call)					\
 	do {								\

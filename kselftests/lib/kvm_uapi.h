@@ -8,7 +8,9 @@
 #define KSELFTESTS_KVM_UAPI_H
 
 #include <linux/kvm.h>
+#ifdef __x86_64__
 #include <linux/kvm_para.h>
+#endif
 
 #ifndef KVM_IOSIGNALFD
 
