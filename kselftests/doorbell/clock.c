@@ -8,6 +8,15 @@
 #define CALIBRATION	10000		/* decrements, and as many jumps */
 #define CALIBRATION_US	100000
 
+/* Two instructions each time */
+#if defined(__x86_64__)
+#define COUNT_DOWN	"1: dec %0; jnz 1b"
+#elif defined(__aarch64__)
+#define COUNT_DOWN	"1: subs %0, %0, #1; b.ne 1b"
+#elif defined(__riscv)
+#define COUNT_DOWN	"1: addi %0, %0, -1; bnez %0, 1b"
+#endif
+
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -34,7 +43,7 @@ static uint64_t countdown_ticks(uint64_t from)
 	for (i = 0; i < 100; i++) {
 		count = from;
 		begin = now();
-		__asm__ volatile("1: dec %0; jnz 1b" : "+r"(count));
+		__asm__ volatile(COUNT_DOWN : "+r"(count) : : "cc");
 		ticks = now() - begin;
 		if (ticks < best)
 			best = ticks;
