@@ -40,6 +40,8 @@ class Arch:
     kvm_board_unnested: str = ""
     debian_without: tuple[str, ...] = ()  # releases of Debian that do not have it …
     debian_since: str = ""  # … and the first that does
+    # For the kernel's command line: what shows its messages before its serial driver is there.
+    early: tuple[str, ...] = ()
     fw_cfg: bool = True  # whether -fw_cfg gives its board files
     vmgenid: bool = False  # whether QEMU has that device for it
     # Whether KVM's guests may have a KVM of their own: a parameter of its vendor modules says so,
@@ -105,6 +107,7 @@ ARM64 = Arch(
     tcg_board="virtualization=on,gic-version=3",
     kvm_board="virtualization=on,gic-version=host",
     kvm_board_unnested="gic-version=host",
+    early=("earlycon",),  # the device tree says which
     nested_capability=240,  # KVM_CAP_ARM_EL2
 )
 
@@ -126,6 +129,7 @@ RISCV64 = Arch(
     tcg_cpu="rv64,h=true",
     kvm_cpu="host",
     kvm_cpu_unnested="host",
+    early=("earlycon",),
     # QEMU 7.2 makes the device only after it has read these options (hw/riscv/virt.c).
     fw_cfg=False,
     debian_without=("bullseye", "bookworm"),

@@ -136,7 +136,7 @@ class MachineFactory:
             kernel=self.kernel.image,
             initrd=initrd,
             disk=DiskFile(self.image.disk) if self.image.disk else None,
-            cmdline=(*self.image.cmdline, *self.append),
+            cmdline=(*self.image.cmdline, *self.arch.early, *self.append),
             devices=self.image.devices,
             fw_cfg=fw_cfg,
             console_log=folder / snapshot.CONSOLE,

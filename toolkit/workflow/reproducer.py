@@ -198,7 +198,7 @@ def _names(result: RunResult, kit: Kit, leaf: Leaf, program: TestProgram) -> dic
     image, seconds = kit.bundle.image, round(program.timeout) or _UNLIMITED
     target, chosen = arch.parse(kit.bundle.arch), kit.accelerator
     kvm_board = chosen.board if chosen.name == "kvm" else target.kvm_board_unnested
-    cmdline = (*image.cmdline, *kit.append, "rdinit=/reproduce/init")
+    cmdline = (*image.cmdline, *target.early, *kit.append, "rdinit=/reproduce/init")
     return {
         "leaf": visible(leaf.id),
         "status": leaf.status.value,

@@ -95,6 +95,15 @@ def test_a_board_without_fw_cfg_has_its_files_behind_the_initramfs(
     assert x86.generation
 
 
+def test_a_kernel_that_dies_before_its_serial_driver_is_heard(tmp_path: Path) -> None:
+    def cmdline(arch: Arch) -> tuple[str, ...]:
+        return a_factory(tmp_path, arch).spec(tmp_path, {}, tmp_path / "socket").cmdline
+
+    assert "earlycon" not in cmdline(X86_64)
+    assert cmdline(ARM64) == (*cmdline(X86_64), "earlycon")
+    assert "earlycon" in cmdline(RISCV64)
+
+
 def test_machines_are_saved_where_the_board_says_that_they_are_restored(tmp_path: Path) -> None:
     assert a_factory(tmp_path, X86_64).cannot_save() == ""
     assert "no vmgenid for arm64" in a_factory(tmp_path, ARM64).cannot_save()

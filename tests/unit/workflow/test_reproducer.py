@@ -229,6 +229,12 @@ def test_the_script_tells_how_the_program_ended(
         assert words in argv
 
 
+def test_the_script_is_for_the_kernels_architecture(kit: Kit, tmp_path: Path) -> None:
+    bundle = replace(kit.bundle, arch="arm64")
+    script = reproducer.make(RESULT, replace(kit, bundle=bundle), LEAF, tmp_path / "out")
+    assert "earlycon nokaslr rdinit=/reproduce/init" in script.read_text()
+
+
 def test_the_script_needs_qemu(kit: Kit, tmp_path: Path) -> None:
     script = reproducer.make(RESULT, kit, LEAF, tmp_path / "out")
     env = {"PATH": os.defpath, "QEMU": "no-such-qemu"}
