@@ -25,6 +25,7 @@ def letter(file: Path) -> tuple[str, str]:
         ("iosignalfd/v4-as-posted", "6.12"),
         ("iosignalfd/v4-as-posted", "6.1"),
         ("iosignalfd/v5", "6.12"),
+        ("iosignalfd/v6", "6.12"),
     ],
 )
 def test_the_fix_of_the_io_bus_is_the_same_patch_wherever_it_is_carried(
