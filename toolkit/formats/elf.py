@@ -36,7 +36,8 @@ def wants(data: bytes) -> Wants:
         return Wants()
     try:
         return _read(data)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+    # Python has no index beyond 63 bits: that is an OverflowError.
+    except (struct.error, IndexError, OverflowError, UnicodeDecodeError) as error:
         raise ValueError(f"damaged ELF file: {error}") from error
 
 

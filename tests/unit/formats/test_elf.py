@@ -1,4 +1,5 @@
 import contextlib
+import struct
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,15 @@ def test_a_file_cut_short_is_a_value_error(length: int) -> None:
     if length < len(data):
         with pytest.raises(ValueError, match=r"damaged|substring"):
             wants(data[:length])
+
+
+@pytest.mark.parametrize("table", [1 << 62, 1 << 63, (1 << 64) - 1])
+def test_a_table_that_lies_nowhere_is_damage(table: int) -> None:
+    header = bytearray(b"\x7fELF\x02\x01" + bytes(80))
+    struct.pack_into("<Q", header, 0x20, table)
+    struct.pack_into("<HH", header, 0x36, 56, 1)
+    with pytest.raises(ValueError, match="damaged"):
+        wants(bytes(header))
 
 
 @given(st.binary(max_size=200))
