@@ -1,7 +1,9 @@
 """A scheduler, workers and clients as processes of their own, to be killed.
 
 ``python -m tests.unit.matrix.processes worker ADDRESS NAME TOOLKIT`` and ``client ADDRESS FILE
-FOLDER`` are what two of them run; a folder of certificates may follow.
+FOLDER`` are what two of them run; a folder of certificates may follow. ``checkout TOOLKIT …`` is
+what the Python of another host's checkout runs, which ssh or Slurm starts with the words that
+follow.
 """
 
 from __future__ import annotations
@@ -113,16 +115,30 @@ def _certificates(words: list[str]) -> Any:
     return Certificates(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
 
 
-def _worker(address: str, name: str, script: str, *tls: str) -> None:
+def _stand_in(script: str, lacks: tuple[str, ...] = ()) -> None:
+    """Have this process's stations call ``script`` instead of the toolkit, and offer anything."""
     from tests.unit.matrix.test_cluster import EVERYTHING
-    from toolkit.matrix import cluster, offers, remote, station, worker
+    from toolkit.matrix import cluster, offers, station
     from toolkit.matrix.station import Station
 
     station._POLL = 0.02
-    lacks = _LACKS.get(name, ())
     offered = {key: amount for key, amount in EVERYTHING.items() if key not in lacks}
     offers.of_this_host = lambda *_: offered
-    cluster.stations = lambda *_: [Station(name, command=(script,))]
+    cluster.stations = lambda name, count: [Station(name, command=(script,))]
+
+
+def _checkout(script: str, *words: str) -> None:
+    from toolkit.cli import main
+
+    _stand_in(script)
+    sys.argv = [str(PROJECT / "toolkit"), *words[words.index("worker") :]]
+    main.main()
+
+
+def _worker(address: str, name: str, script: str, *tls: str) -> None:
+    from toolkit.matrix import remote, worker
+
+    _stand_in(script, _LACKS.get(name, ()))
     security = remote.security_of(_certificates(list(tls)))
     worker.serve(address, security, name=name, count=1, listen="127.0.0.1", notice=print)
 
@@ -146,4 +162,9 @@ def _client(address: str, file: str, folder: str, *tls: str) -> None:
 
 
 if __name__ == "__main__":
-    {"worker": _worker, "client": _client}[sys.argv[1]](*sys.argv[2:])
+    roles: dict[str, Callable[..., None]] = {
+        "worker": _worker,
+        "client": _client,
+        "checkout": _checkout,
+    }
+    roles[sys.argv[1]](*sys.argv[2:])
