@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,6 +96,7 @@ def address_of(listen: str) -> str | None:
 
 def quiet(level: int = logging.CRITICAL) -> None:
     """Keep Dask's log below ``level`` off the terminal; how a job ended is shown anyway."""
+    warnings.filterwarnings("ignore", message="Creating scratch directories")  # a slow disk
     for name in ("distributed", *logging.root.manager.loggerDict):
         if name.partition(".")[0] == "distributed":
             logging.getLogger(name).setLevel(level)
