@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -50,6 +49,8 @@ def described(folder: Path | None = None) -> Iterator[None]:
 
 def _kept(text: str, folder: Path | None) -> str:
     """Write a traceback down, and return in words where it is."""
+    import tempfile
+
     from toolkit.core import paths
 
     name = time.strftime(f"toolkit-%Y%m%dT%H%M%SZ-{os.getpid()}.txt", time.gmtime())

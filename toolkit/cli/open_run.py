@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -36,6 +35,8 @@ def open_run(
     ``command`` repeats the run; by default that is how the toolkit was called. What
     ``result_cache`` has of test programs is not run again.
     """
+    import tempfile
+
     from toolkit.cli import crash
     from toolkit.core import paths
     from toolkit.host import command_log, locks
