@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib
 import re
 import shutil
 import tempfile
@@ -221,6 +222,7 @@ class MachineFactory:
                 spec = replace(spec, payload=stack.enter_context(transfer_disk.blank(folder)))
             if files:
                 spec = replace(spec, memory=files.memory, disk=files.disk, incoming=incoming)
+            _import_ssh()
             yield stack.enter_context(machine.start(spec, limit))
 
     def _files(self, folder: Path, *, kept: bool) -> _Files:
@@ -229,8 +231,7 @@ class MachineFactory:
         return _Files(MemoryFile(folder / snapshot.MEMORY, shared=kept), disk)
 
     def _session(self, vm: Machine, made: MachineKeys, limit: Deadline) -> GuestSession:
-        # paramiko takes a tenth of a second to import: here the machine is starting meanwhile.
-        from toolkit.vm.ssh import GuestSession  # noqa: PLC0415
+        from toolkit.vm.ssh import GuestSession  # noqa: PLC0415 - see _import_ssh
 
         return GuestSession.connect(
             vm.ssh_port,
@@ -326,6 +327,11 @@ class MachineFactory:
         (into / snapshot.CONSOLE).write_bytes(before + console)
         own = (*(base.splats if base else ()), *vm.splats())
         snapshot.seal(into, merged(own, seen))
+
+
+def _import_ssh() -> None:
+    """Begin to import paramiko, which takes a tenth of a second: QEMU starts meanwhile."""
+    threading.Thread(target=importlib.import_module, args=("toolkit.vm.ssh",), daemon=True).start()
 
 
 def _behind(initrd: Path, files: Mapping[str, Path], target: Path) -> Path:
