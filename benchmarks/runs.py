@@ -27,6 +27,15 @@ _POLL = 0.01
 Command = Sequence[str | Path]
 
 
+def environment() -> dict[str, str]:
+    """Return the caller's environment, but that Python may keep what it has compiled.
+
+    Where it must not, each start compiles the toolkit anew, and the larger one is the slower.
+    """
+    unwanted = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
+    return {name: value for name, value in os.environ.items() if name not in unwanted}
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """A command as seen from outside: seconds to a line of its output and in all, and MiB."""
@@ -43,6 +52,7 @@ def seconds_of(command: Command, folder: Path = PROJECT, prints: str = "") -> fl
         command,
         check=False,
         cwd=folder,
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -67,6 +77,7 @@ def watch(
     with subprocess.Popen(
         listening,
         cwd=folder,
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

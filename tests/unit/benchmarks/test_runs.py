@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def test_a_command_is_interrupted_at_its_line() -> None:
 def test_a_command_that_fails_or_never_prints_the_line_ends_the_program(script: str) -> None:
     with pytest.raises(SystemExit, match=r"ended with [03]"):
         watch(["sh", "-c", script], LINE)
+
+
+def test_python_may_keep_what_it_has_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    script = "import sys; print('kept' if not sys.dont_write_bytecode else 'lost')"
+    command = [sys.executable, "-c", script]
+    assert seconds_of(command, prints="kept")
+    assert watch(command, re.compile(b"kept")).first
 
 
 def test_a_command_may_fail_if_it_prints_what_it_should() -> None:
