@@ -112,7 +112,8 @@ TEST_F(mmio_socket, closed_without_reading)
 
 	ASSERT_RET(0, region_assign(&self->vm, &region));
 	ASSERT_RET(0, run_start(&self->run, &self->vcpu, &io));
-	EXPECT_FALSE(run_ends_within(&self->run, 50));
+	EXPECT_TRUE(peer_is_asked(self->peer, PATIENCE));
+	EXPECT_FALSE(run_ends_within(&self->run, 20));
 	close_peer(self);
 	expect_failed(_metadata, self, io, FAILED | ASKED);
 }
@@ -132,9 +133,10 @@ TEST_F(mmio_socket, killed)
 		for (;;)
 			pause();
 	}
-	close_peer(self);
 	ASSERT_RET(0, run_start(&self->run, &self->vcpu, &io));
-	EXPECT_FALSE(run_ends_within(&self->run, 50));
+	EXPECT_TRUE(peer_is_asked(self->peer, PATIENCE));
+	close_peer(self);
+	EXPECT_FALSE(run_ends_within(&self->run, 20));
 	kill(pid, SIGKILL);
 	EXPECT_EQ(pid, waitpid(pid, &status, 0));
 	expect_failed(_metadata, self, io, FAILED | ASKED);

@@ -54,6 +54,13 @@ int peer_receive(int sock, struct kvm_mmio_socket_request *request, int ms)
 	return n == sizeof(*request) ? 0 : -EBADMSG;
 }
 
+bool peer_is_asked(int sock, int ms)
+{
+	struct pollfd pfd = { .fd = sock, .events = POLLIN };
+
+	return poll(&pfd, 1, ms) == 1 && pfd.revents == POLLIN;
+}
+
 int peer_answer(int sock, uint64_t cookie, uint64_t data)
 {
 	struct kvm_mmio_socket_answer answer = { .cookie = cookie };

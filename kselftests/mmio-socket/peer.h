@@ -30,6 +30,9 @@ int region_deassign(const struct vm *vm, const struct region *region);
 /* The next request, -ETIMEDOUT after @ms, -EPIPE when there will be none */
 int peer_receive(int sock, struct kvm_mmio_socket_request *request, int ms);
 
+/* Whether a request waits to be received, or will within @ms; it stays there */
+bool peer_is_asked(int sock, int ms);
+
 /* Answer with @data, which is that of a read */
 int peer_answer(int sock, uint64_t cookie, uint64_t data);
 
