@@ -23,7 +23,7 @@ from toolkit.matrix.pool import Finished, Handle
 _LOOK = 2.0  # seconds between two questions to the scheduler: who is there, who does what
 _STOP_SECONDS = 60.0  # for all machines of a run to be gone
 _LATER = 0.1
-_CLOSED = "closed"
+_CLOSED = ("closing", "closed")  # what Dask calls a client that has given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class DaskPool:
         except (OSError, TimeoutError) as error:  # Dask's CommClosedError is one of the former
             raise _gone() from error
         except Exception as error:  # which of them, Dask's versions differ in
-            if self._client.status == _CLOSED:
+            if self._client.status in _CLOSED:
                 raise _gone() from error
             raise
 
@@ -172,7 +172,7 @@ class DaskPool:
             )
             while True:
                 numbers.append(self._ended.get_nowait())
-        if self._client.status == _CLOSED:
+        if self._client.status in _CLOSED:
             raise _gone()
         return [self._finished(number) for number in numbers if number in self._given]
 

@@ -16,6 +16,7 @@ from tests.unit.matrix import fake_toolkit
 from tests.unit.matrix.fake_pool import RUN, FakeBook, cell, planned
 from tests.unit.matrix.fake_toolkit import FakeToolkit
 from tests.unit.matrix.test_engine import Watcher
+from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.matrix import Cell
 from toolkit.matrix import offers, station, version
 from toolkit.matrix.engine import Engine
@@ -182,6 +183,19 @@ def test_no_timer_of_dask_s_client_makes_the_workers_vanish(pool: DaskPool) -> N
 
     client.scheduler_info = late
     assert sorted(pool.offers()) == ["here/0", "here/1"]
+
+
+def test_a_client_that_gives_up_has_lost_its_scheduler(
+    pool: DaskPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: Any, **__: Any) -> None:
+        raise RuntimeError("ConnectionPool is closed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pool._client, "sync", closed)
+        patch.setattr(pool._client, "status", "closing")
+        with pytest.raises(InfrastructureError, match="scheduler is lost"):
+            pool.offers()
 
 
 def test_what_no_worker_here_can_do_is_no_reason_to_wait(
