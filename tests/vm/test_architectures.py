@@ -13,11 +13,11 @@ from toolkit.core.errors import InfrastructureError
 from toolkit.workflow import host_programs
 
 RINGS = "kvm/iosignalfd_mmio_test/doorbell.iosignalfd.slot_added_and_removed_live"
-# By program: what it has drivers/misc/lkdtm do, its status, and a pattern for what is said of it.
+# By program: what it has drivers/misc/lkdtm do, which leaf says so, its status and what it says.
 DEATHS = {
-    "panic": ("PANIC", "crash", "Kernel panic - not syncing: dumptest"),
-    "hang": ("SOFTLOCKUP", "timeout", r"did not end within \d+ s"),
-    "splat": ("WARNING", "fail", "WARNING: .*lkdtm_WARNING"),
+    "panic": ("PANIC", "panic.sh", "crash", "Kernel panic - not syncing: dumptest"),
+    "hang": ("SOFTLOCKUP", "hang.sh", "timeout", r"did not end within \d+ s"),
+    "splat": ("WARNING", "splat.sh/dmesg", "fail", "WARNING: .*lkdtm_WARNING"),
 }
 
 
@@ -34,7 +34,7 @@ def test_doorbells_ring_and_deaths_are_told_alike(
         words += ["--kconfig", option]
     for name in ("iosignalfd_mmio_test", *(f"{name}.sh" for name in DEATHS)):
         words += ["--test", name]
-    for name, (crash, _, _) in DEATHS.items():
+    for name, (crash, *_) in DEATHS.items():
         program = tmp_path / f"{name}.sh"
         lkdtm = "/sys/kernel/debug/provoke-crash/DIRECT"
         program.write_text(f"#!/bin/sh\nmodprobe lkdtm\necho {crash} >{lkdtm}\n")
@@ -45,8 +45,8 @@ def test_doorbells_ring_and_deaths_are_told_alike(
     assert ended.result["environment"]["architecture"] == arch.machine
     leaves = {leaf["id"]: leaf for leaf in ended.result["leaves"]}
     assert leaves[RINGS]["status"] == "pass"
-    for name, (_, status, message) in DEATHS.items():
-        leaf = leaves[f"program-{name}.sh/{name}.sh"]
+    for name, (_, where, status, message) in DEATHS.items():
+        leaf = leaves[f"program-{name}.sh/{where}"]
         assert leaf["status"] == status, ended
         assert re.search(message, leaf["message"]), leaf
 
