@@ -48,7 +48,7 @@ def test_each_carried_suite_can_be_measured(name: str) -> None:
         ("program: x\nicount-shift: 11\n", "bench.yaml:2: icount-shift: ", ""),
         (
             "program: x\nreferences: {name: '2009', figures: []}\n",
-            "bench.yaml:2: references.figures: ",
+            "bench.yaml:2: references.figures is empty",
             "",
         ),
         ("program: x\nbars: [{title: a, over: b, at-most: 0}]\n", "bars[0].at-most: ", ""),

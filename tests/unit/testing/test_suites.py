@@ -414,7 +414,7 @@ def test_what_a_manifest_may_say(tmp_path: Path) -> None:
         (SuiteManifest, "upstream: kvm\ntimeouts: {a: .inf}\n", "timeouts.a: ", ""),
         (AllowManifest, "allow:\n  - {test: a, reson: b}\n", "a.yaml:2: unknown key 'reson'", "n'"),
         (AllowManifest, "allow:\n  - {test: a}\n", "'reason' is missing in allow[0]", ""),
-        (AllowManifest, "allow:\n  - {test: a, reason: ''}\n", "allow[0].reason: ", ""),
+        (AllowManifest, "allow:\n  - {test: a, reason: ''}\n", "allow[0].reason is empty", ""),
         (AllowManifest, "allow:\n  - {test: a, reason: b, accel: hvf}\n", "allow[0].accel: ", ""),
         (AllowManifest, "allow:\n  - {test: a, reason: b, action: no}\n", "allow[0].action", ""),
     ],
