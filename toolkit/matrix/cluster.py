@@ -12,7 +12,7 @@ from typing import Any
 
 import dask
 import psutil
-from distributed import Client, Scheduler, SpecCluster
+from distributed import Client, Scheduler, Security, SpecCluster
 from distributed.utils import get_ip_interface
 
 from toolkit.matrix import offers, worker_store
@@ -87,6 +87,20 @@ def _in_process(count: int) -> Iterator[Client]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def security(ca: str, cert: str, key: str) -> Security:
+    """Return what Dask needs to talk TLS alone, with one certificate whatever part this side plays.
+
+    Each is a file's path or the text itself.
+    """
+    roles = ("client", "scheduler", "worker")
+    return Security(
+        require_encryption=True,
+        tls_ca_file=ca,
+        **{f"tls_{role}_cert": cert for role in roles},
+        **{f"tls_{role}_key": key for role in roles},
+    )
 
 
 def address_of(listen: str) -> str | None:

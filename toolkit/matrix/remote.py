@@ -60,15 +60,7 @@ def security_of(files: Certificates | None) -> Security | None:
     for file in (files.ca, files.cert, files.key):
         if not file.is_file():
             raise UserError(f"there is no certificate {file}")
-    ca, cert, key = map(str, (files.ca, files.cert, files.key))
-    return Security(
-        require_encryption=True,
-        tls_ca_file=ca,
-        tls_client_cert=cert,
-        tls_client_key=key,
-        tls_worker_cert=cert,
-        tls_worker_key=key,
-    )
+    return cluster.security(str(files.ca), str(files.cert), str(files.key))
 
 
 def of_scheduler(address: str, files: Certificates | None) -> OpenPool:

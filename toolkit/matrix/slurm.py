@@ -76,14 +76,7 @@ def _security(folder: Path) -> Any:
         files[name] = folder / f"{name}.pem"
         files[name].touch(mode=0o600)
         files[name].write_text(getattr(made, f"tls_{name}"))
-    ca, cert, key = map(str, files.values())
-    roles = ("client", "scheduler", "worker")
-    return Security(
-        require_encryption=True,
-        tls_ca_file=ca,
-        **{f"tls_{role}_cert": cert for role in roles},
-        **{f"tls_{role}_key": key for role in roles},
-    )
+    return cluster.security(*map(str, files.values()))
 
 
 def job_class(folder: str, stations: int = 0, listen: str = "") -> type[_Job]:

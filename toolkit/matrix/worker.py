@@ -129,11 +129,4 @@ def security_from_stdin() -> Security:
         raise UserError(
             "standard input holds no certificates", hint="toolkit matrix --ssh writes them there"
         ) from error
-    return Security(
-        require_encryption=True,
-        tls_ca_file=ca,
-        tls_worker_cert=cert,
-        tls_worker_key=key,
-        tls_client_cert=cert,
-        tls_client_key=key,
-    )
+    return cluster.security(ca, cert, key)
