@@ -12,6 +12,7 @@ import email.parser
 import email.policy
 import email.utils
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from toolkit.core.model.series import Mailing
@@ -77,7 +78,7 @@ class Headers:
     def address(self) -> str:
         """The sender's mail address, in small letters."""
         match = _ADDRESS.search(self.sender)  # a decoded name may hold quotes that end nowhere
-        return (match[1] if match else email.utils.parseaddr(self.sender)[1]).lower()
+        return (match[1] if match else person(self.sender)[1]).lower()
 
     def mailing(self) -> Mailing | None:
         """Return what a reply needs; None for a file that was never sent."""
@@ -88,9 +89,23 @@ class Headers:
 
     def lists(self) -> tuple[str, ...]:
         """Return the addresses of mailing lists that it was sent to."""
-        pairs = email.utils.getaddresses([self.to, self.cc])
+        pairs = addresses([self.to, self.cc])
         lists = [address for _, address in pairs if _LIST.fullmatch(address.partition("@")[2])]
         return tuple(dict.fromkeys(lists))
+
+
+def addresses(headers: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the names and addresses in headers; none for one that nests comments without end."""
+    pairs: list[tuple[str, str]] = []
+    for text in headers:
+        with contextlib.suppress(RecursionError):  # a call for each comment within a comment
+            pairs += email.utils.getaddresses([text])
+    return pairs
+
+
+def person(header: str) -> tuple[str, str]:
+    """Return the name and the address of a header that has one; two empty texts for none."""
+    return next(iter(addresses([header])), ("", ""))
 
 
 def read(data: bytes) -> Headers:
@@ -192,9 +207,10 @@ def _encoded(name: str, text: str) -> str:
     if name == "Subject":
         tags, _, title = text.partition("] ")
         return f"{tags}] {email.header.Header(title, 'utf-8').encode(maxlinelen=0)}"
-    pairs = email.utils.getaddresses([text])
     return ", ".join(
-        email.utils.formataddr((who, address)) for who, address in pairs if address.isascii()
+        email.utils.formataddr((who, address))
+        for who, address in addresses([text])
+        if address.isascii()
     )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.text import visible
+from toolkit.formats import mailheaders
 from toolkit.report import templates, wording
 from toolkit.report.view import ReportView
 from toolkit.report.wording import duration
@@ -75,7 +76,7 @@ def _command(view: ReportView) -> str:
 
 def _author(result: RunResult) -> str:
     sender = result.mailing.sender if result.mailing else ""
-    return email.utils.parseaddr(sender)[0] or sender
+    return mailheaders.person(sender)[0] or sender
 
 
 # --- headers -----------------------------------------------------------------------------
@@ -109,7 +110,7 @@ def _header(name: str, text: str) -> str:
 def _addresses(name: str, headers: Iterable[str]) -> Iterator[str]:
     """Yield a header with the addresses in ``headers``, names encoded; none without any."""
     formatted = []
-    for person, address in email.utils.getaddresses(list(headers)):
+    for person, address in mailheaders.addresses(headers):
         if "@" in address and address.isascii() and visible(address) == address:
             formatted.append(email.utils.formataddr((visible(person), address)))
     if formatted:

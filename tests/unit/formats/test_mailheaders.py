@@ -98,6 +98,15 @@ def test_headers_are_bounded() -> None:
     assert len(found.to) <= mailheaders.MAX_ADDRESSES
 
 
+def test_comments_in_comments_without_end_hide_no_other_header() -> None:
+    nested = b"(" * 2000
+    found = mailheaders.read(b"From: " + nested + b"\nTo: " + nested + b"\nCc: k@lists.x\n")
+    assert found.address == ""
+    assert found.lists() == ("k@lists.x",)
+    composed = mailheaders.compose(found, found.sender, "", "s", "Why.")
+    assert mailheaders.read(composed).subject == "[PATCH] s"
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_have_headers(data: bytes) -> None:
     found = mailheaders.read(data)

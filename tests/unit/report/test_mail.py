@@ -85,6 +85,13 @@ def test_any_headers_make_a_mail(subject: str, sender: str, recipients: str) -> 
     assert head.isascii()
 
 
+def test_a_sender_whose_comments_never_end_is_left_out_of_the_answer() -> None:
+    mailing = dataclasses.replace(a_result.MAILING, sender="(" * 2000)
+    reply = parsed(a_result.passed(mailing=mailing))
+    assert reply["To"] is None
+    assert reply["Cc"] is not None
+
+
 def test_what_nobody_reads_in_a_mail_is_left_out() -> None:
     text = "RIP: 0010:f (a.c:1)\nCode: 48 89\nRSP: 0018:ff\nR10: 0\nFS:  0\nCR2: 1\n f (b.c:2)"
     splat = dataclasses.replace(a_result.WARNING, decoded=text)
