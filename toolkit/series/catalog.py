@@ -82,6 +82,7 @@ def resolve(
         own = {STDIN: "standard-input", QUILT: path.resolve().parent.name}
         stem = path.stem if path.is_file() else path.resolve().name
         return bare(own.get(path.name, stem), files, path)
+    _check_version(path, version)
     manifest = _manifest(path)
     base = _choose(manifest, release, path / MANIFEST)
     entry = manifest.bases[base]
@@ -152,6 +153,7 @@ def describe(name: str, root: Path, version: int | None = None) -> list[str]:
         lines = [f"{series.name}: {series.title}"]
         lines += [f"  {patch.name}: {patch.subject}" for patch in series.patches]
         return [*lines, *_posting_lines(series.posting, series.mailing), *series.notices]
+    _check_version(path, version)
     manifest = _manifest(path)
     lines = [f"{_full_name(path)}: {manifest.title}"]
     for base in sorted(manifest.bases, key=_natural):
@@ -294,6 +296,15 @@ def _manifest(path: Path) -> SeriesManifest:
     from toolkit.series.manifest import SeriesManifest  # noqa: PLC0415
 
     return manifest.load(path / MANIFEST, SeriesManifest)
+
+
+def _check_version(path: Path, version: int | None) -> None:
+    """Refuse to choose a version where the folder of a carried series is one."""
+    if version is not None:
+        raise UserError(
+            f"{path} is one version of a series, and --version chooses among a thread's",
+            hint="name the series alone; `toolkit series list` shows all",
+        )
 
 
 def _choose(manifest: SeriesManifest, release: str | None, path: Path) -> str:

@@ -108,7 +108,7 @@ def _read(source: Source, origin: str, version: int | None, release: str | None)
     else:
         patches, chosen, cover = _in_order(mails, source.kind)
         trailers, notices = (), source.notices
-        number = (cover or chosen[0]).headers.tags.version
+        number = _version(cover or chosen[0], version, origin)
     for patch in patches:
         patchfile.sections(patch)
     first = cover or chosen[0]
@@ -130,6 +130,14 @@ def _read(source: Source, origin: str, version: int | None, release: str | None)
         notices=notices,
         mails=tuple(chosen),
     )
+
+
+def _version(first: Mail, wanted: int | None, origin: str) -> int:
+    """Return the version of files that all count, by the first one's subject or file's name."""
+    number = max(first.headers.tags.version, sources.version_of(first.file.name))
+    if wanted is not None and wanted != number:
+        raise sources.no_version(origin, wanted, [number])
+    return number
 
 
 def _in_order(mails: Sequence[Mail], kind: Kind) -> tuple[list[Patch], list[Mail], Mail | None]:

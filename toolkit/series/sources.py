@@ -14,7 +14,7 @@ import re
 import stat
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -130,10 +130,12 @@ def _any(folder: Path) -> bool:
 def _of_folder(folder: Path, version: int | None) -> list[str]:
     """Return the names of a folder's patches, without the cover letter, in order."""
     names = _candidates(folder)
-    versions = {_version(name) for name in names}
+    versions = {version_of(name) for name in names}
     if len(versions) > 1:
         newest = max(versions) if version is None else version
-        names = [name for name in names if _version(name) == newest]
+        if newest not in versions:
+            raise no_version(str(folder), newest, versions)
+        names = [name for name in names if version_of(name) == newest]
     names = [name for name in names if not is_cover(name)]
     if all(_NUMBERED.fullmatch(name) for name in names):
         names.sort(key=_number)
@@ -142,8 +144,8 @@ def _of_folder(folder: Path, version: int | None) -> list[str]:
 
 def _covers(folder: Path, version: int | None) -> list[str]:
     names = [name for name in _candidates(folder) if is_cover(name)]
-    newest = version or max((_version(name) for name in _candidates(folder)), default=1)
-    return [name for name in names if len(names) == 1 or _version(name) == newest]
+    newest = version or max((version_of(name) for name in _candidates(folder)), default=1)
+    return [name for name in names if len(names) == 1 or version_of(name) == newest]
 
 
 def _candidates(folder: Path) -> list[str]:
@@ -155,7 +157,14 @@ def _candidates(folder: Path) -> list[str]:
     return [name for name in names if _NUMBERED.fullmatch(name)]
 
 
-def _version(name: str) -> int:
+def no_version(origin: str, version: int, there: Iterable[int]) -> UserError:
+    """Return the error for a version that is not among those that are there."""
+    listed = ", ".join(f"v{number}" for number in sorted(there))
+    return UserError(f"{origin} holds no version {version}", hint=f"there is: {listed}")
+
+
+def version_of(name: str) -> int:
+    """Return the version in the name that git format-patch gives a file; 1 for any other name."""
     match = _NUMBERED.fullmatch(name)
     return int(match[1] or 1) if match else 1
 

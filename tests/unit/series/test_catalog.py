@@ -189,6 +189,12 @@ def test_faults_in_the_manifest(root: Path, old: str, new: str, what: str) -> No
     assert what in refused("v4", root, "6.1.5").what
 
 
+def test_a_version_is_not_chosen_where_there_is_one(root: Path) -> None:
+    for read in (catalog.resolve, catalog.describe):
+        with pytest.raises(UserError, match="is one version of a series"):
+            read("v4", root, version=3)  # type: ignore[operator]
+
+
 def test_list_says_name_bases_and_title(root: Path) -> None:
     (root / "doorbell/v1/series.yaml").write_text("title: [\n")
     lines = catalog.list_series(root)

@@ -132,6 +132,15 @@ def test_a_quilt_series_stays_in_its_folder(tmp_path: Path, name: str) -> None:
     assert "below it" in error.hint
 
 
+@pytest.mark.parametrize("names", [["v2-0001-a.patch"], ["0001-a.patch", "v2-0001-a.patch"]])
+def test_a_version_that_a_folder_does_not_hold_is_refused(tmp_path: Path, names: list[str]) -> None:
+    write(tmp_path, *names)
+    assert subjects(tmp_path, version=2) == ["v2-0001-a.patch"]
+    with pytest.raises(UserError, match="holds no version 3") as caught:
+        reader.read(tmp_path, version=3)
+    assert caught.value.hint.endswith("v2")
+
+
 # --- mailboxes -----------------------------------------------------------------------------------
 
 
