@@ -203,7 +203,7 @@ def _maildir(folder: Path) -> list[str]:
     return sorted(
         names,
         key=lambda name: [
-            (0, int(part), "") if part.isdigit() else (1, 0, part)
+            (0, int(part), "") if part.isdecimal() else (1, 0, part)
             for part in re.split(r"(\d+)", name)
             if part
         ],

@@ -150,6 +150,11 @@ def test_a_maildir_in_the_order_of_its_names(tmp_path: Path) -> None:
     assert subjects(tmp_path) == ["cur/9.a:2,S", "cur/10.a:2,S", "new/1.b"]
 
 
+def test_a_digit_that_is_no_number_in_a_name_of_a_maildir(tmp_path: Path) -> None:
+    write(tmp_path, "cur/1\u00b22", "cur/1a2", "new/0")
+    assert len(subjects(tmp_path)) == 3
+
+
 def test_what_gzip_packed(tmp_path: Path) -> None:
     plain = mail(edit("a.c"), "[PATCH] a")
     (tmp_path / "x.mbox.gz").write_bytes(gzip.compress(plain))
