@@ -68,7 +68,7 @@ def release_of(makefile: str) -> str:
     numbers: dict[str, str] = {}
     for name, value in _RELEASE.findall(makefile[:_HEAD]):
         numbers.setdefault(name, value)
-    if not (numbers.get("VERSION", "").isdigit() and numbers.get("PATCHLEVEL", "").isdigit()):
+    if not all(numbers.get(name, "").isdecimal() for name in ("VERSION", "PATCHLEVEL")):
         raise ValueError("its Makefile gives no VERSION and PATCHLEVEL")
     version = f"{numbers['VERSION']}.{numbers['PATCHLEVEL']}.{numbers.get('SUBLEVEL') or 0}"
     return version + numbers.get("EXTRAVERSION", "")

@@ -49,7 +49,16 @@ def test_release(tmp_path: Path, text: str, release: str) -> None:
     assert provider.release(tmp_path) == release
 
 
-@pytest.mark.parametrize("text", [None, "", "VERSION = 6\n", "VERSION = x\nPATCHLEVEL = y\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "VERSION = 6\n",
+        "VERSION = x\nPATCHLEVEL = y\n",
+        "VERSION = \u00b2\nPATCHLEVEL = 1\n",
+    ],
+)
 def test_no_kernel(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "Makefile").write_text(text)
