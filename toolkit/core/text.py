@@ -54,6 +54,7 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+_MAX_DIGITS = 15  # of a number that somebody means
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -73,7 +74,7 @@ def parse_size(words: str) -> int:
     Raises :class:`UserError` for anything else.
     """
     match = _SIZE.fullmatch(words.strip())
-    if match is None:
+    if match is None or len(match[1]) > _MAX_DIGITS:
         raise UserError(f"{words!r} is no size", hint="write it as 500M or 20G")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
@@ -88,6 +89,6 @@ def parse_age(words: str) -> float:
     Raises :class:`UserError` for anything else.
     """
     match = _AGE.fullmatch(words.strip())
-    if match is None:
+    if match is None or len(match[1]) > _MAX_DIGITS:
         raise UserError(f"{words!r} is no time span", hint="write it as 12h or 30d")
     return float(match[1]) * _SECONDS[match[2].lower()]

@@ -48,7 +48,7 @@ def test_sizes_are_read(words: str, number: int) -> None:
     assert text.parse_size(words) == number
 
 
-@pytest.mark.parametrize("words", ["", "lots", "-1", "1e9", "nan", "5X", "1.G"])
+@pytest.mark.parametrize("words", ["", "lots", "-1", "1e9", "nan", "5X", "1.G", "9" * 400])
 def test_what_is_no_size_is_refused(words: str) -> None:
     with pytest.raises(UserError, match="is no size"):
         text.parse_size(words)
@@ -82,7 +82,7 @@ def test_time_spans_are_read(words: str, seconds: float) -> None:
     assert text.parse_age(words) == seconds
 
 
-@pytest.mark.parametrize("words", ["", "30", "d", "-1d", "1y", "nan d"])
+@pytest.mark.parametrize("words", ["", "30", "d", "-1d", "1y", "nan d", "9" * 400 + "d"])
 def test_what_is_no_time_span_is_refused(words: str) -> None:
     with pytest.raises(UserError, match="is no time span"):
         text.parse_age(words)
