@@ -14,7 +14,7 @@ from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import KernelBase
 from toolkit.core.model.series import Patch, PatchedFile, PatchedTree
 from toolkit.formats import gcov_json, kselftest_harness, mailheaders, patchfile
-from toolkit.kernel import build_rules
+from toolkit.kernel import build_rules, kconfig_explain
 from toolkit.kernel.build_failure import explain_failure
 from toolkit.series.patching import _nearest
 from toolkit.testing import in_tree_suites
@@ -64,6 +64,10 @@ READERS: dict[str, Callable[[int], object]] = {
     "a Makefile's backslashes": lambda size: makefile("\\" * size),
     "a Makefile's objects": lambda size: makefile("obj-y += " + "a/b.o " * (size // 6)),
     "an object's long name": lambda size: makefile("obj-y += " + "a/" * (size // 2) + "-"),
+    "a Kconfig expression": lambda size: kconfig_explain.failing(["A && " * size + "B"], {}, "y"),
+    "alternatives of a Kconfig expression": lambda size: kconfig_explain.failing(
+        ["A || " * size + "B"], {}, "y"
+    ),
     "gcov's documents": lambda size: gcov_json.read(
         b'{"current_working_directory": "/a", "files": []}\n' * (size // 50), "/a"
     ),

@@ -11,7 +11,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _TOKEN = re.compile(r"\s*(\|\||&&|!=|<=|>=|=|<|>|!|\(|\)|\"[^\"]*\"|'[^']*'|\$\([^)]*\)|[\w.-]+)")
 _SYMBOL = re.compile(r"\b[A-Z0-9][A-Za-z0-9_]*\b")
@@ -25,6 +25,7 @@ _ORDERINGS: dict[str, Callable[[int, int], bool]] = {
 _BLOCKS = ("menu", "if", "choice")
 _TYPES = ("bool", "tristate", "def_bool", "def_tristate", "string", "int", "hex")
 _MAX_DEPTH = 40  # of nested source lines: a loop ends here
+_MAX_SOURCED = 20_000  # files, each as often as a line names it: Linux 6.12 has 1,700
 
 
 Read = Callable[[str], str | None]  # the text of a tree's file, None where there is none
@@ -45,10 +46,15 @@ class _Reader:
     srcarch: str
     symbols: dict[str, Symbol] = field(default_factory=dict)
     guards: list[list[str]] = field(default_factory=list)  # one list for each open block
+    sourced: int = 0
 
     def read(self, name: str, depth: int = 0) -> None:
-        path = name.replace("$(SRCARCH)", self.srcarch)
-        text = None if depth > _MAX_DEPTH or "$(" in path else self.text(path)
+        path = PurePosixPath(name.replace("$(SRCARCH)", self.srcarch))
+        outside = path.is_absolute() or ".." in path.parts
+        self.sourced += 1
+        if outside or "$(" in str(path) or depth > _MAX_DEPTH or self.sourced > _MAX_SOURCED:
+            return
+        text = self.text(str(path))
         if text is None:
             return
         current: list[str] | None = None
@@ -184,6 +190,7 @@ def _with_values(part: str, config: Mapping[str, str]) -> str:
 
 def _value(expression: str, config: Mapping[str, str]) -> int | None:
     """Return 0, 1 or 2 for n, m or y; None for what this reader does not understand."""
+    expression = expression.rstrip()
     tokens, position = [], 0
     while position < len(expression):
         match = _TOKEN.match(expression, position)
@@ -191,13 +198,10 @@ def _value(expression: str, config: Mapping[str, str]) -> int | None:
             return None
         tokens.append(match[1])
         position = match.end()
-        if not expression[position:].strip():
-            break
     try:
-        value = _Expression(tokens, config).disjunction()
-    except (IndexError, ValueError):
+        return _Expression(tokens, config).disjunction()
+    except (IndexError, ValueError, RecursionError):
         return None
-    return value
 
 
 @dataclass(slots=True)

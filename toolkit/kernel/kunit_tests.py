@@ -24,6 +24,7 @@ from toolkit.host.cache import Cache, digest
 from toolkit.kernel import kconfig_explain, module_choice, tree_text
 from toolkit.kernel.kconfig_explain import Symbol
 
+_MAX_PARTS = 1000  # of an expression, and levels of parentheses: each is read anew
 _FORMAT = 1  # of what is found, a part of its key
 _REGISTERS = "kunit_test_"  # begins the macros, and some other words
 _MACRO = re.compile(r"^[ \t]*kunit_test_(?:init_section_)?suites?\s*\(([^;]{0,4000})", re.M)
@@ -239,10 +240,17 @@ def _parents(guards: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _parts(expression: str) -> Iterator[str]:
     """Yield what an expression joins by ``&&``, without parentheses around all of a part."""
-    for part in kconfig_explain.split(expression):
+    left = [expression]
+    for _ in range(_MAX_PARTS):
+        if not left:
+            return
+        part = left.pop()
+        inner = kconfig_explain.split(part)
         depths = itertools.accumulate({"(": 1, ")": -1}.get(letter, 0) for letter in part)
-        if part.startswith("(") and 0 not in list(depths)[:-1] and part.endswith(")"):
-            yield from _parts(part[1:-1].strip())
+        if len(inner) > 1:
+            left += reversed(inner)
+        elif part.startswith("(") and part.endswith(")") and 0 not in list(depths)[:-1]:
+            left.append(part[1:-1].strip())
         else:
             yield part
 

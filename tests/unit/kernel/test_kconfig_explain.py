@@ -116,6 +116,32 @@ def test_a_file_that_sources_itself_ends(tmp_path: Path) -> None:
     assert "B (B=n)" in unmet(tmp_path, "x86", {}, "CONFIG_A")
 
 
+def test_files_that_source_each_other_twice_end(tmp_path: Path) -> None:
+    reads: list[str] = []
+
+    def text(name: str) -> str:
+        reads.append(name)
+        number = int(name.removeprefix("Kconfig") or 0)
+        return f'source "Kconfig{number + 1}"\n' * 2 + f"config A{number}\n\tbool\n"
+
+    assert "A0" in symbols(text, "x86")
+    assert len(reads) <= 20_000
+
+
+@pytest.mark.parametrize("name", ["{}/outside", "../outside", "arch/../../outside"])
+def test_no_file_outside_of_the_tree_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "tree/arch").mkdir(parents=True)
+    (tmp_path / "outside").write_text("config A\n\tbool\n")
+    (tmp_path / "tree/Kconfig").write_text(f'source "{name.format(tmp_path)}"\n')
+    assert dependencies(tmp_path / "tree", "x86") == {}
+
+
+@pytest.mark.parametrize("nested", ["(" * 5000 + "B" + ")" * 5000, "!" * 5000 + "B"])
+def test_what_is_nested_too_deep_is_left_out(tmp_path: Path, nested: str) -> None:
+    (tmp_path / "Kconfig").write_text(f"config A\n\tbool\n\tdepends on C && {nested}\n")
+    assert unmet(tmp_path, "x86", {}, "CONFIG_A") == "it depends on C (C=n)"
+
+
 @pytest.mark.parametrize(("version", "met"), [("124", True), ("116", True), ("115", False)])
 def test_numbers_are_compared(tmp_path: Path, version: str, met: bool) -> None:
     (tmp_path / "Kconfig").write_text("config BTF\n\tbool\n\tdepends on PAHOLE >= 116\n")

@@ -187,6 +187,16 @@ def test_parents_are_asked_for_as_far_as_a_dependency_names_one() -> None:
     assert wishes("ALL") == {"ALL": "y", "ALL2": "y"}
 
 
+def test_parents_within_more_parentheses_than_anybody_writes_are_not_looked_for() -> None:
+    deep = "(" * 2000 + "OTHER" + ")" * 2000
+    text = f'config A\n\tbool "a"\n\tdepends on ((B)) && {deep}\n' + "".join(
+        f'config {name}\n\tbool "x"\n' for name in ("B", "OTHER")
+    )
+    symbols = kconfig_explain.symbols({"Kconfig": text}.get, "x86")
+    assert kunit_tests.wishes(symbols, ["CONFIG_A"]) == {"CONFIG_A": "y", "CONFIG_B": "y"}
+    assert kunit_tests.lacking(symbols, {}, ["CONFIG_A"]) == "needs B"
+
+
 @pytest.mark.parametrize(
     ("option", "config", "why"),
     [
