@@ -201,17 +201,18 @@ def counts(leaves: Iterable[Leaf]) -> Mapping[Status, int]:
 
 
 def _flatten(node: TestNode, path: tuple[str, ...]) -> Iterator[Case]:
-    """Yield the leaves; also a parent that is bad although no leaf below it is."""
+    """Yield the leaves; also a parent that is worse than each of them.
+
+    What is wrong with it would be lost where those below it are known failures.
+    """
     for child in node.children:
         below = (*path, child.name)
         if not child.children:
             yield below, child.status, child.message
             continue
-        bad = False
-        for case in _flatten(child, below):
-            bad |= case[1].bad
-            yield case
-        if child.status.bad and not bad:
+        inner = list(_flatten(child, below))
+        yield from inner
+        if child.status.bad and child.status is not worst(case[1] for case in inner):
             yield below, child.status, child.message
 
 

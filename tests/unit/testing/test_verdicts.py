@@ -52,6 +52,17 @@ def test_nested_names_and_a_parent_that_fails_alone() -> None:
     }
 
 
+def test_a_known_failure_does_not_hide_that_its_parent_never_ended() -> None:
+    text = "TAP version 13\n1..1\n  1..1\n  not ok 1 in\n"
+    known = [KnownFailure("kvm/prog/out/in", "of old"), KnownFailure("kvm/prog/1/in", "of old")]
+    assert statuses(verdicts.judge(run(text), known)) == {
+        "kvm/prog/1/in": Status.XFAIL,
+        "kvm/prog/1": Status.CRASH,
+    }
+    late = verdicts.judge(run(f"{text}not ok 1 out # TIMEOUT 45 seconds\n"), known)
+    assert statuses(late) == {"kvm/prog/out/in": Status.XFAIL, "kvm/prog/out": Status.TIMEOUT}
+
+
 def test_exit_status_contradicts_the_cases() -> None:
     leaf = verdicts.judge(run(exit_status=1, stderr="what went wrong\n"))[-1]
     assert (leaf.id, leaf.status) == ("kvm/prog", Status.FAIL)
