@@ -68,13 +68,14 @@ _OK_WITH = {
 _NOT_OK_WITH = {**_OK_WITH, "TODO": Status.XFAIL}
 
 
-def parse(lines: Iterable[str], *, cut: bool = False) -> TestNode:
+def parse(lines: Iterable[str], *, cut: bool = False, more: bool = False) -> TestNode:
     """Return the tree of what ``lines`` report; its root is named "".
 
     ``lines`` may end in newlines or not. ``cut`` says that the last one may be incomplete: an
-    ``ok`` in it is then no pass, since a directive may have followed. The root's status is the
-    worst of its children's; without any it is SKIP for ``1..0`` and ERROR otherwise.
-    Never raises, whatever the text.
+    ``ok`` in it is then no pass, since a directive may have followed. ``more`` says that others
+    followed which nobody kept: without a plan it is an ERROR, since any of them may have failed.
+    The root's status is the worst of its children's; without any it is SKIP for ``1..0`` and ERROR
+    otherwise. Never raises, whatever the text.
     """
     parser = _Parser()
     previous: str | None = None
@@ -84,17 +85,17 @@ def parse(lines: Iterable[str], *, cut: bool = False) -> TestNode:
         previous = line
     if previous is not None:
         parser.line(previous, cut=cut)
-    return parser.end()
+    return parser.end(more=more)
 
 
-def parse_text(text: str, *, complete: bool = True) -> TestNode:
-    """Return :func:`parse` of a whole output.
+def parse_text(text: str, *, complete: bool = True, more: bool = False) -> TestNode:
+    """Return :func:`parse` of a whole output, or with ``more`` of its beginning.
 
     ``complete`` says that the program ended by itself, so that a last line without a newline
     is one that forgot it; otherwise it counts as cut off.
     """
     unfinished = bool(text) and not text.endswith("\n")
-    return parse(lines_of(text), cut=unfinished and not complete)
+    return parse(lines_of(text), cut=unfinished and (more or not complete), more=more)
 
 
 def _split(lines: Iterable[str]) -> Iterator[str]:
@@ -142,9 +143,12 @@ class _Parser:
         elif bail:
             self._bail(lead, bail[1], text)
 
-    def end(self) -> TestNode:
-        """Close everything, and return the root."""
+    def end(self, *, more: bool = False) -> TestNode:
+        """Close everything, and return the root; ``more`` lines came that are not there."""
         self._close_above(self._root)
+        if more and self._root.plan is None and (self._root.begun or self._done):
+            why = "it printed more than is kept, and no plan says how many results that has"
+            self._root.trouble("flood", Status.ERROR, why)
         self._settle_unfinished(self._root)
         children = (*self._done, *self._root.finish())
         status = worst(child.status for child in children)

@@ -174,6 +174,7 @@ def run_program(
         console=machine.console(start),
         by_status=program.by_status,
         case=program.case,
+        cut=output.dropped > 0,
     )
 
 
@@ -305,11 +306,14 @@ class _Output:
     err: bytearray = field(default_factory=bytearray)
     marks: list[float] = field(default_factory=list)
     pending: bytearray = field(default_factory=bytearray)
+    dropped: int = 0  # bytes of standard output
     lines: int = 0
     shown_at: float = 0.0
 
     def stdout(self, chunk: bytes) -> None:
-        self.out += chunk[: max(0, _STREAM_LIMIT - len(self.out))]
+        kept = chunk[: max(0, _STREAM_LIMIT - len(self.out))]
+        self.out += kept
+        self.dropped += len(chunk) - len(kept)
         *ends, rest = chunk.split(b"\n")
         for end in ends:
             self._line(bytes(self.pending + end[:_LINE_LIMIT]))

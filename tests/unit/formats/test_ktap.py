@@ -90,6 +90,15 @@ def test_cut_ok_line_is_no_pass_unless_the_program_ended() -> None:
     assert statuses("1..1\nok 1 a", complete=True) == {"a": Status.PASS}
 
 
+def test_results_that_nobody_kept_are_no_pass_without_a_plan() -> None:
+    text = "TAP version 13\nok 1 a\nok 2 b"
+    assert ktap.parse_text(f"{text}\n").status is Status.PASS
+    assert ktap.parse_text(f"{text}\n", more=True).status is Status.ERROR
+    assert ktap.parse_text(f"{text}\n1..2\nnoise", more=True).status is Status.PASS
+    assert ktap.parse_text(f"1..2\n{text}", more=True).status is Status.CRASH
+    assert ktap.parse_text("noise\n", more=True).children == ()
+
+
 def test_cut_plan_is_not_believed() -> None:
     tree = ktap.parse_text("ok 1 a\n1..1", complete=False)
     assert tree.status is Status.CRASH

@@ -441,7 +441,7 @@ def test_what_is_kept_of_a_flood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     taken = output(heard)
     taken.stdout(b"x" * 100_000 + b"\nrest")
     assert [len(line) for line in heard] == [guest_program._LINE_LIMIT]
-    assert (len(taken.out), len(taken.pending)) == (1000, 4)
+    assert (len(taken.out), len(taken.pending), taken.dropped) == (1000, 4, 99_005)
     taken.stdout(b"y" * 100_000)
     assert len(taken.pending) == guest_program._LINE_LIMIT
     taken.stdout(b"\n" + b"ok\n" * 200_000)

@@ -63,6 +63,15 @@ def test_a_known_failure_does_not_hide_that_its_parent_never_ended() -> None:
     assert statuses(late) == {"kvm/prog/out/in": Status.XFAIL, "kvm/prog/out": Status.TIMEOUT}
 
 
+def test_what_was_printed_and_not_kept_is_no_pass() -> None:
+    leaves = verdicts.judge(run("TAP version 13\nok 1 a\n", cut=True))
+    assert statuses(leaves) == {"kvm/prog/a": Status.PASS, "kvm/prog/flood": Status.ERROR}
+    assert "more than is kept" in leaves[1].message
+    assert statuses(verdicts.judge(run(cut=True))) == statuses(verdicts.judge(run()))
+    noise = run("noise\n", cut=True, by_status=True)
+    assert statuses(verdicts.judge(noise)) == {"kvm/prog": Status.PASS}
+
+
 def test_exit_status_contradicts_the_cases() -> None:
     leaf = verdicts.judge(run(exit_status=1, stderr="what went wrong\n"))[-1]
     assert (leaf.id, leaf.status) == ("kvm/prog", Status.FAIL)

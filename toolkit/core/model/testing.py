@@ -97,6 +97,7 @@ class RawRun:
     console: str = ""  # what came up on the console while it ran
     by_status: bool = False  # its exit status is the verdict where it reports no test case
     case: str = ""  # the one of the program's cases that was to run; "": all of them
+    cut: bool = False  # it printed more than stdout keeps, which has the beginning
 
 
 @dataclass(frozen=True, slots=True)
