@@ -14,7 +14,8 @@ is kept as a diagnostic and never changes a status. Where the documents are ambi
 * Numbers may come in any order, but each once: a second result with one number is an ERROR. A
   program that forks with its output unflushed repeats lines to the letter; where nothing else is
   amiss and every planned result came, that is none.
-* A result right behind other text, without a newline between, is one if its number is due.
+* A result right behind other text, without a newline between, is one if its number is due;
+  without a plan only a failure is.
 * ``ok`` of a subtest that has a header and no test in it is a SKIP: nothing was tested.
 """
 
@@ -29,6 +30,7 @@ from toolkit.formats.ktap_document import Document, worst
 
 MAX_DEPTH = 32  # nested documents; deeper ones are an ERROR, so that no tree exhausts the stack
 MAX_REPORTS = 50_000  # lines that report something; with more the rest is an ERROR
+MAX_PLAN = 1_000_000_000  # tests; what plans more plans this many
 MAX_LINE = 1 << 16  # characters; what a longer line claims is not believed
 # What the parser adds where something went wrong. Such a node stands for no test of the program.
 PLACEHOLDER = re.compile(r"(?:Bail out!|plan|nesting|flood|[0-9]+\.\.[0-9]+)(?:#[0-9]+)?")
@@ -37,10 +39,10 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?
 _STAMP = re.compile(r"(?:<[0-9]{1,2}>)?\[ *[0-9]+\.[0-9]+\](?:\[ *[TC][0-9]+\])? ?")
 _LEAD = re.compile(r"[ #]*")
 _VERSION = re.compile(r"K?TAP version [0-9]{1,3}\s*$")
-_PLAN = re.compile(r"1\.\.([0-9]{1,9})\s*(?:#\s*(.*))?$")
-_RESULT = re.compile(r"(not )?ok\b(?:\s+([0-9]{1,9})(?=[\s#-]|$))?(?=\s|#|$)\s*(.*)$", re.DOTALL)
+_PLAN = re.compile(r"1\.\.([0-9]+)\s*(?:#\s*(.*))?$")
+_RESULT = re.compile(r"(not +)?ok\b(?:\s+([0-9]{1,9})(?=[\s#-]|$))?(?=\s|#|$)\s*(.*)$", re.DOTALL)
 # Behind something printed without a newline: "Diff too high: 512345..not ok 1 check_itimer".
-_GLUED = re.compile(r"[^\w\s#](?=(?:not )?ok [0-9]{1,9} \S)")
+_GLUED = re.compile(r"[^\w\s#](?=(?:not )?ok [0-9]{1,9} \S)|\w(?=not ok [0-9]{1,9} \S)")
 _BAIL = re.compile(r"Bail out!\s*(.*)$")
 _SUBTEST = re.compile(r"Subtest: *(\S.*)$")
 # kselftest_harness.h, __run_test(): "#  RUN           fixture.variant.case ..."
@@ -137,7 +139,8 @@ class _Parser:
         elif version:
             self._version(lead, body)
         elif plan:
-            self._plan(lead, int(plan[1]), plan[2] or "", text, cut)
+            total = int(plan[1]) if len(plan[1]) < len(str(MAX_PLAN)) else MAX_PLAN
+            self._plan(lead, total, plan[2] or "", text, cut)
         elif result:
             self._result(lead, result, text, cut)
         elif bail:
@@ -175,7 +178,7 @@ class _Parser:
         if at is None or document is None:
             return None
         result = _RESULT.match(body[at.end() :])
-        if result is None or not document.expects(int(result[2])):
+        if result is None or not document.expects(int(result[2]), failed=bool(result[1])):
             return None
         document.say(body[: at.end()])
         return result

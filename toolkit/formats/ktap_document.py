@@ -79,9 +79,10 @@ class Document:
         if all(node.name != name for node in self.troubles):
             self.troubles.append(TestNode(name, status, why))
 
-    def expects(self, number: int) -> bool:
-        """Return whether ``number`` is planned and due next."""
-        return self.plan is not None and self.last + 1 == number <= self.plan
+    def expects(self, number: int, *, failed: bool) -> bool:
+        """Return whether ``number`` is due next: it is planned or, without a plan, it ``failed``."""
+        planned = failed and self.numbered if self.plan is None else number <= self.plan
+        return planned and self.last + 1 == number
 
     def add(self, number: int | None, name: str, status: Status, why: str) -> None:
         """Take one result line, and the nested results that came before it."""

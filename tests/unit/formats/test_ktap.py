@@ -255,6 +255,20 @@ def test_result_behind_other_text_counts_when_it_is_due() -> None:
     assert ktap.parse_text("x..ok 1 b\n").status is Status.ERROR
 
 
+@pytest.mark.parametrize("line", ["x..not ok 2 b", "Testingnot ok 2 b", "not  ok 2 b"])
+def test_a_failure_counts_without_a_plan_however_it_was_printed(line: str) -> None:
+    assert statuses(f"TAP version 13\nok 1 a\n{line}\n") == {"a": Status.PASS, "b": Status.FAIL}
+    # A pass does not: anything may end in it.
+    passed = f"TAP version 13\nok 1 a\n{line.replace('not', 'and')}\n"
+    assert statuses(passed) == {"a": Status.PASS}
+
+
+def test_a_plan_larger_than_any_is_a_plan() -> None:
+    for total in ("10000000000", "9" * 10_000):
+        assert statuses(f"1..{total}\nok 1 a\n")["a"] is Status.PASS
+        assert ktap.parse_text(f"1..{total}\nok 1 a\n").status is Status.CRASH
+
+
 def test_subtest_without_tests_is_no_pass() -> None:
     text = "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: empty\nok 1 empty\n"
     assert statuses(text) == {"empty": Status.SKIP}
