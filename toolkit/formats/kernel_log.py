@@ -167,6 +167,8 @@ class ConsoleScanner:
         stamp = _STAMP.search(text)
         if stamp:
             self._stamped = True
+            if DROPPED.search(text, 0, stamp.start()):
+                self._dropped(text[: stamp.start()].rstrip()[:MAX_CHARS])
             text = text[stamp.end() :]
             self._pause(float(stamp[1]))
             # A message that lost its newline stands before the next one.

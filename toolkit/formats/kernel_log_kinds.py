@@ -174,7 +174,8 @@ KINDS = (
     _kind(
         "oops",
         r"(?:BUG: (?:unable to handle|kernel NULL pointer)|Unable to handle kernel "
-        r"|Unhandled (?:fault|prefetch abort): |PANIC: (?:double fault|invalid or fatal FRED event)"
+        r"|Unhandled (?:fault|prefetch abort): "
+        r"|(?:traps: )?PANIC: (?:double fault|invalid or fatal FRED event)"
         r"|(?:Oops: )?general protection fault|Internal error: |Oops(?:: | \[#)"
         r"|(?:Oops - .{1,60}|unknown exception) \[#"  # DO_ERROR_INFO() of arch/riscv/kernel/traps.c
         r"|(?!traps: ).*: [0-9a-f]{4,} \[#[0-9]+\])",

@@ -80,7 +80,7 @@ class Document:
             self.troubles.append(TestNode(name, status, why))
 
     def expects(self, number: int, *, failed: bool) -> bool:
-        """Return whether ``number`` is due next: it is planned or, without a plan, it ``failed``."""
+        """Return whether ``number`` is due next: planned or, without a plan, that of a failure."""
         planned = failed and self.numbered if self.plan is None else number <= self.plan
         return planned and self.last + 1 == number
 

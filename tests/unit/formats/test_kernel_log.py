@@ -261,6 +261,13 @@ def test_messages_that_the_console_dropped_are_no_clean_log() -> None:
     ]
 
 
+def test_messages_dropped_right_before_another_one_are_missing_too() -> None:
+    text = stamped("a") + DROPPED.rstrip() + b" [    1.000100] b\n"
+    assert [(s.kind, s.title, s.line) for s in scan(text)[1]] == [
+        ("lost-messages", "** 12 printk messages dropped **", 2)
+    ]
+
+
 def test_what_was_dropped_amid_a_report_neither_ends_nor_excuses_it() -> None:
     first, *rest = WARNING.splitlines(keepends=True)
     splats = scan(first + DROPPED + b"".join(rest))[0].splats
@@ -285,6 +292,8 @@ def test_a_flood_of_dropped_messages_leaves_room_for_a_warning() -> None:
         ("Internal error: Oops - BTI: 0000000034000002 [#1] PREEMPT SMP", "oops"),
         ("Unable to handle kernel paging request at virtual address ffff800012345678", "oops"),
         ("Internal error: synchronous external abort: 0000000096000010 [#1] SMP", "oops"),
+        # arch/x86/kernel/traps.c has a prefix: exc_double_fault()
+        ("traps: PANIC: double fault, error_code: 0x0", "oops"),
         # arch/riscv/kernel/traps.c, die() and what calls it
         ("Oops [#1]", "oops"),
         ("Oops - illegal instruction [#1]", "oops"),
