@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from toolkit.core.model.series import Blame, PatchedTree
 from toolkit.series.annotate import Annotations, Place
@@ -25,23 +25,29 @@ def find(said: Iterable[str], tree: PatchedTree | None) -> tuple[Blame, ...]:
     blames: dict[tuple[str, int], Blame] = {}
     for line in said:
         for match in _PLACE.finditer(line):
-            file = _file(match[1], tree.files)
+            file = _file(match[1], tree)
             if not file or (file, int(match[2])) in blames or len(blames) >= MAX_BLAMES:
                 continue
             number = int(match[2])
             place = origins.of(file, number)
             if place:
-                said = line[: match.start(1)] + file + line[match.end(1) :]
-                blames[file, number] = _blame(said, file, number, place, tree)
+                shortened = line[: match.start(1)] + file + line[match.end(1) :]
+                blames[file, number] = _blame(shortened, file, number, place, tree)
     return tuple(blames.values())
 
 
-def _file(named: str, files: Mapping[str, object]) -> str:
-    """Return the file of the series that a compiler's path means, however it begins."""
+def _file(named: str, tree: PatchedTree) -> str:
+    """Return the file of the series that a compiler's path means, however it begins.
+
+    None where the path is that of another file whose name ends alike: tools/lib/x.c is not lib/x.c.
+    """
     parts = named.split("/")
     for start in range(len(parts)):
-        if (tail := "/".join(parts[start:])) in files:
+        rest = parts[start:]
+        if (tail := "/".join(rest)) in tree.files:
             return tail
+        if not {"", ".", ".."} & set(rest) and (tree.base.path / tail).is_file():
+            return ""
     return ""
 
 

@@ -112,6 +112,18 @@ def test_a_line_that_was_there_before_is_nobody_s(a_tree: Tree, line: int) -> No
     assert blame.find([f"virt/a.c:{line}: error"], a_tree()) == ()
 
 
+@pytest.mark.parametrize(
+    "path", ["tools/virt/a.c", "/cache/src/tools/virt/a.c", "x/../tools/virt/a.c"]
+)
+def test_another_file_whose_name_ends_alike_is_nobody_s(a_tree: Tree, path: str) -> None:
+    tree = a_tree()
+    assert len(blame.find([f"{path}:1: error"], tree)) == 1  # as from a folder that is no source
+    (tree.base.path / "tools/virt").mkdir(parents=True)
+    (tree.base.path / "tools/virt/a.c").touch()
+    assert blame.find([f"{path}:1: error"], tree) == ()
+    assert len(blame.find(["./virt/a.c:1: error"], tree)) == 1
+
+
 def test_a_new_file_s_lines_are_found(a_tree: Tree) -> None:
     (found,) = blame.find(["/cache/src/virt/new.c:3:1: warning: odd"], a_tree())
     assert (found.patch, found.hunk[found.at]) == (2, "+third of the new file")

@@ -192,7 +192,7 @@ def test_faults_in_the_manifest(root: Path, old: str, new: str, what: str) -> No
 def test_a_version_is_not_chosen_where_there_is_one(root: Path) -> None:
     for read in (catalog.resolve, catalog.describe):
         with pytest.raises(UserError, match="is one version of a series"):
-            read("v4", root, version=3)  # type: ignore[operator]
+            read("v4", root, version=3)
 
 
 def test_list_says_name_bases_and_title(root: Path) -> None:
