@@ -19,6 +19,9 @@ from toolkit.core.errors import UserError
 from toolkit.formats import yamlfile
 from toolkit.formats.yamlfile import YamlFile
 
+MAX_FAULTS = 30  # told of one file: each is looked for in it
+_OF_KEY = "[key]"  # how pydantic names a mapping's key, behind the key itself
+
 M = TypeVar("M", bound="Manifest")
 
 
@@ -49,7 +52,10 @@ def check(file: YamlFile, model: type[M]) -> M:
         faults = error.errors(include_url=False)
         # A misspelt key often makes another one "missing"; the misspelling is what to mend.
         faults.sort(key=lambda fault: fault["type"] != "extra_forbidden")
-        lines = [f"{file.origin}:{file.line(f['loc'])}: {_explain(f)}" for f in faults]
+        shown = faults[:MAX_FAULTS]
+        lines = [f"{file.origin}:{file.line(f['loc'])}: {_explain(f)}" for f in shown]
+        if more := len(faults) - len(shown):
+            lines.append(f"and {more} more")
         raise UserError(lines[0], hint=_hint(faults[0], model), detail=lines[1:]) from error
 
 
@@ -79,7 +85,8 @@ def _explain(fault: ErrorDetails) -> str:
 
 
 def _dotted(location: Sequence[int | str]) -> str:
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    steps = (step for step in location if step != _OF_KEY)
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     return text.removeprefix(".")
 
 

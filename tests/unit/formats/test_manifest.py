@@ -5,7 +5,7 @@ import pytest
 from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from toolkit.core.errors import UserError
-from toolkit.formats.manifest import Manifest, load, nearest
+from toolkit.formats.manifest import MAX_FAULTS, Manifest, load, nearest
 
 
 class Base(Manifest):
@@ -46,6 +46,17 @@ def test_keys_have_hyphens_and_values_their_types(tmp_path: Path) -> None:
     assert found.title == "2009"
     assert found.bases["6.10"].memory_mib == 512
     assert found.known_failures == (Base(),)
+
+
+def test_of_many_faults_the_first_are_told(tmp_path: Path) -> None:
+    error = refused(tmp_path, "title: x\n" + "".join(f"k{n}: 1\n" for n in range(40_000)))
+    assert error.what.endswith("example.yaml:2: unknown key 'k0'")
+    assert (len(error.detail), error.detail[-1]) == (MAX_FAULTS, "and 39970 more")
+
+
+def test_a_key_of_the_wrong_form_is_named_alone(tmp_path: Path) -> None:
+    error = refused(tmp_path, "title: x\nfiles: {a: {}}\n")
+    assert "example.yaml:2: files.a: string should match" in error.what
 
 
 def test_a_model_is_frozen(tmp_path: Path) -> None:
