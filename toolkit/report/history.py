@@ -26,6 +26,7 @@ VERSION = 1  # PRAGMA user_version
 MAX_RUNS = 2000
 MAX_OUTCOMES = 1_000_000
 LAST = "last"
+_ANEW = "move that file away; a new one is begun by the next run"
 _RESULT = "result.json"
 _BUSY_SECONDS = 20.0  # that one run may wait for another's few milliseconds
 _AGAIN_SECONDS = 0.05
@@ -209,10 +210,11 @@ def runs(path: Path, *, limit: int, which: Which = ALL) -> list[Entry]:
             """,  # noqa: S608 - a constant
             (*which.values(), limit),
         ).fetchall()
-    return [
-        Entry(Path(folder), started, seconds, Verdict(verdict), *rest)
-        for folder, started, seconds, verdict, *rest in reversed(rows)
-    ]
+    with _sound(path):
+        return [
+            Entry(Path(a), str(b), float(c), Verdict(d), str(e), str(f), str(g), int(h), int(i))
+            for a, b, c, d, e, f, g, h, i in reversed(rows)
+        ]
 
 
 def find_leaf(path: Path, wanted: str) -> str:
@@ -241,11 +243,9 @@ def leaves(path: Path, beginning: str) -> list[str]:
     """Return the ids of tests that begin so, in their order; at most a hundred."""
     if not path.exists():
         return []
+    query = "SELECT name FROM leaf WHERE substr(name, 1, ?) = ? ORDER BY name LIMIT 100"
     with _open(path) as db:
-        rows = db.execute(
-            "SELECT name FROM leaf WHERE substr(name, 1, ?) = ? ORDER BY name LIMIT 100",
-            (len(beginning), beginning),
-        )
+        rows = db.execute(query, (len(beginning), beginning))
         return [str(name) for (name,) in rows]
 
 
@@ -310,7 +310,11 @@ def _points(path: Path, query: str, values: tuple[object, ...]) -> list[Point]:
         return []
     with _open(path) as db:
         rows = db.execute(query, values).fetchall()
-    return [Point(Path(folder), *rest) for folder, *rest in reversed(rows)]
+    with _sound(path):
+        return [
+            Point(Path(a), str(b), str(c), str(d), str(e), None if f is None else float(f))
+            for a, b, c, d, e, f in reversed(rows)
+        ]
 
 
 def bad(point: Point) -> bool:
@@ -332,10 +336,17 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
             _migrate(db, path)
             yield db
     except sqlite3.Error as error:
-        raise InfrastructureError(
-            f"the history in {path} cannot be used: {error}",
-            hint="move that file away; a new one is begun by the next run",
-        ) from error
+        what = f"the history in {path} cannot be used: {error}"
+        raise InfrastructureError(what, hint=_ANEW) from error
+
+
+@contextlib.contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Take values as what they should be; a column of SQLite has any kind."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise InfrastructureError(f"{path} is damaged: {error}", hint=_ANEW) from error
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:

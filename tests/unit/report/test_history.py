@@ -187,6 +187,19 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     assert "move that file away" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["run SET verdict = 'good'", "run SET folder = x'ff'", "run SET seconds = 'long'",
+     "run SET bad = 'some'", "stage SET seconds = 'long'"],
+)  # fmt: skip
+def test_a_value_that_no_run_has_is_damage(database: Path, change: str) -> None:
+    with sqlite3.connect(database) as db:
+        db.execute(f"UPDATE {change}")
+    with pytest.raises(InfrastructureError, match=r"history.sqlite is damaged") as caught:
+        assert history.stage_points(database, "build", limit=9) and history.runs(database, limit=9)
+    assert "move that file away" in caught.value.hint
+
+
 def test_a_newer_file_is_left_alone(database: Path) -> None:
     with sqlite3.connect(database) as db:
         db.execute("PRAGMA user_version = 99")
