@@ -112,7 +112,7 @@ class Cache:
                 damage = integrity.damage(path, seal["files"])
             except FileNotFoundError:
                 return False  # pruned meanwhile
-            except (OSError, ValueError, KeyError, AttributeError) as error:
+            except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
                 damage = str(error)
             if damage:
                 kind = path.parent.name
@@ -229,7 +229,7 @@ class Cache:
         """
         stored: list[tuple[float, Path, str, str]] = []
         for seal in self.root.glob(f"{kind}/*/{_SEAL}"):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
                 label = str(json.loads(seal.read_text()).get("label", ""))
                 path = seal.parent
                 stored.append((seal.stat().st_mtime, path, path.parent.name, label))

@@ -13,7 +13,7 @@ def read(file: Path) -> dict[str, Any] | None:
     """Return the object in a file; None where there is no such file, or none that can be read."""
     try:
         data = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
 

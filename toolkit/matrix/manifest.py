@@ -6,6 +6,7 @@ toolkit.matrix.manifest`` writes it.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +22,7 @@ SCHEMA_FILE = Path(__file__).parent / "schemas" / f"matrix-file-v{VERSION}.json"
 
 
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
-    twice = next((value for value in values if values.count(value) > 1), None)
+    twice = next((value for value, times in Counter(values).items() if times > 1), None)
     if twice is not None:
         raise ValueError(f"{twice!r} is there twice")
     return values

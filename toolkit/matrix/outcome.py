@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -95,7 +97,7 @@ def unpack(archive: bytes, folder: Path) -> None:
                 source = tar.extractfile(entry)
                 assert source is not None  # it is a file
                 target.write_bytes(source.read())
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise InfrastructureError(f"a worker sent a damaged run folder: {error}") from error
 
 

@@ -103,8 +103,9 @@ def _read(path: Path, tests: Tests) -> dict[str, Verdict]:
                     "skipped": tuple(row["skipped"]),
                 }
             )
-        except (ValueError, TypeError, KeyError, AttributeError):
+            sound = isinstance(name, str) and rests_on == tests.behind(verdict)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
-        if rests_on == tests.behind(verdict):
+        if sound:
             verdicts[name] = verdict
     return verdicts

@@ -253,8 +253,10 @@ def test_a_seal_that_cannot_be_read_is_damage(tmp_path: Path) -> None:
     for text in ("{", "[]", "null"):
         (path / ".sealed.json").write_text(text)
         told: list[str] = []
-        assert Cache(tmp_path, on_damage=told.append).find("build", "key") is None
+        cache = Cache(tmp_path, on_damage=told.append)
+        assert cache.find("build", "key") is None
         assert len(told) == 1
+        assert cache.entries() == []
 
 
 def test_why_a_folder_cannot_be_written(tmp_path: Path) -> None:

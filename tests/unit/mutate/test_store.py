@@ -31,6 +31,14 @@ def test_the_last_verdict_counts(tmp_path: Path) -> None:
     assert Store(tmp_path, TESTS).get("one") == Verdict(Fate.SURVIVED)
 
 
+def test_a_line_that_nobody_wrote_counts_for_nothing(tmp_path: Path) -> None:
+    Store(tmp_path, TESTS).keep("one", WHOLE)
+    (file,) = tmp_path.iterdir()
+    line = file.read_text()
+    file.write_text(line.replace('"one"', '["one"]') + "[" * 100_000 + "\n[]\n1\n" + line)
+    assert Store(tmp_path, TESTS).get("one") == WHOLE
+
+
 def test_a_verdict_holds_for_the_tests_that_it_rests_on(tmp_path: Path) -> None:
     store = Store(tmp_path, TESTS)
     verdicts = {

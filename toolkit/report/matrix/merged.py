@@ -88,9 +88,10 @@ def kcidb_parts(result: MatrixResult, root: Path) -> Iterator[bytes]:
         for folder in dict.fromkeys(cell.folder for cell in result.cells if cell.folder):
             try:
                 data = json.loads((root / folder / artifacts.KCIDB).read_bytes())
-            except (OSError, ValueError):
+                entries = data.get(name, ())
+            except (OSError, ValueError, AttributeError, RecursionError):
                 continue
-            for entry in data.get(name, ()):
+            for entry in entries:
                 # An issue may be known in several cells; a test is of one alone.
                 if name != "issues" or entry["id"] not in seen:
                     seen.add(entry["id"] if name == "issues" else "")
