@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from toolkit.core.errors import BuildError, InfrastructureError
 from toolkit.core.model.series import PatchedTree
@@ -25,11 +25,13 @@ _CONTEXT = re.compile(r"^ +(\d+ )?\||^In file included from|: In function ")
 _DETAIL_LINES = 30
 _WINDOW = 200  # lines at the end of the output; what came before did not stop make
 
+_FREE_SPACE = "free some disk space (toolkit cache prune) and run again"
 _FREE_MEMORY = "free some memory, or lower --jobs, and run again"
 _DISK = "see the host's kernel log for what its disk or file system has"
 _CRASHED = "the compiler crashed: run again; if it crashes at the same file, use another version"
 _EXHAUSTED = (
-    (r"No space left on device", "free some disk space (toolkit cache prune) and run again"),
+    (r"No space left on device", _FREE_SPACE),
+    (r"(?:echo|printf): I/O error", _FREE_SPACE),  # dash
     (r"Disk quota exceeded", "free some of your disk quota (toolkit cache prune) and run again"),
     # EFBIG of whoever ignores SIGXFSZ, and what make and shells say of one that it killed.
     (r"File (?:too large|size limit exceeded)", "raise the limit of a file's size (ulimit -f)"),
@@ -38,6 +40,10 @@ _EXHAUSTED = (
     (r"out of memory allocating \d+ bytes", _FREE_MEMORY),
     (r"memory exhausted", _FREE_MEMORY),
     (r"Cannot allocate memory", _FREE_MEMORY),
+    (r"(?:rustc-)?LLVM ERROR: out of memory", _FREE_MEMORY),
+    (r"memory allocation of \d+ bytes failed", _FREE_MEMORY),  # rustc
+    (r"terminate called after throwing an instance of 'std::bad_alloc'", _FREE_MEMORY),
+    (r"MemoryError(?=:|$)", _FREE_MEMORY),  # Python
     (r"(?:v?fork|retry): Resource temporarily unavailable", "raise `ulimit -u`, or lower --jobs"),
     # What scripts/Kconfig.include asks before anything else.
     (r"(?:C compiler|Linker|Assembler) is too old", "name a newer one with --toolchain"),
@@ -56,24 +62,30 @@ _EXHAUSTED = (
     (r"\w+ terminated with signal 9 \[Killed\]", _FREE_MEMORY),
     (r"\[[^\]]+\] Killed", _FREE_MEMORY),
     (r" *\d+ Killed\b", _FREE_MEMORY),  # bash, with the process and what it ran
+    (r"Killed$", _FREE_MEMORY),  # dash
     (r"unable to execute command: Killed", _FREE_MEMORY),  # clang
+    (r"unable to execute command: (?:Segmentation fault|Bus error|Aborted)", _CRASHED),
+    (r"\w+ terminated with signal (?:6|7|11) \[[\w ]+\]", _CRASHED),  # collect2
     (r"internal compiler error", _CRASHED),
     (r"clang frontend command failed (?:with exit code \d+|due to signal)", _CRASHED),
 )
-# The words come first in a message, after a program's name and perhaps a place in a file.
+# The words come first in a message, after a program's name and perhaps a place in a file; gas has
+# quotes around them.
 _HOST_EXHAUSTED = tuple(
-    (re.compile(rf"(?:^|[:\]] |\*\*\* )(?:error writing to \S+: )?({words})"), hint)
+    (re.compile(rf"(?:^|[:\]] |\*\*\* )(?:error writing to \S+: )?'?({words})"), hint)
     for words, hint in _EXHAUSTED
 )
 # dash, bash, make, env (with its quotes in UTF-8 or not) and a script's first line.
 _NAME = r"(?P<name>[\w.+-]+)"
+_PLACE = r"(?:/(?:usr/(?:local/)?)?s?bin/)?"  # of a program whose path somebody wrote out
 _TOOL_MISSING = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"^\S+: (?:line )?\d+: (?:exec: )?{_NAME}: (?:command )?not found$",
-        rf"^(?:\S*sh: )?(?:exec: )?{_NAME}: (?:command )?not found$",
-        rf"^make(?:\[\d+\])?: {_NAME}: (?:No such file or directory|[Cc]ommand not found)$",
-        rf"^\S*env: [\u2018']?{_NAME}[\u2019']?: No such file or directory$",
+        rf"^\S+: (?:line )?\d+: (?:exec: )?{_PLACE}{_NAME}: (?:command )?not found$",
+        rf"^(?:\S*sh: )?(?:exec: )?{_PLACE}{_NAME}: (?:command )?not found$",
+        rf"^make(?:\[\d+\])?: (?:execvp: )?{_PLACE}{_NAME}: "
+        r"(?:No such file or directory|[Cc]ommand not found)$",
+        rf"^\S*env: [\u2018']?{_PLACE}{_NAME}[\u2019']?: No such file or directory$",
         r": (?:\S*/)?(?P<name>[\w.+-]+): bad interpreter: No such file or directory$",
     )
 )
@@ -87,6 +99,7 @@ _PART_MISSING = tuple(
         rf"error: invalid linker name in argument '-fuse-ld={_NAME}'",
         rf"^(?:\S*/)?flex: fatal internal error, exec of {_NAME} failed",
         rf"^(?:\S*/)?bison: {_NAME} subprocess failed",
+        r": cannot find (?P<name>[Sgr]?crt\w{1,8}\.o)\b",  # of the C library
         rf": error while loading shared libraries: {_NAME}: cannot open shared object file",
         rf"^BTF: .*: pahole \({_NAME}\) is not available",  # scripts/link-vmlinux.sh
         r"[Cc]annot .*, please install (?P<name>lib[\w.+-]+)",  # Makefile of kernels before 5.15
@@ -141,6 +154,16 @@ class Build:
         return any(
             file.content is None and f"/{name}".endswith(f"/{header}")
             for name, file in self.tree.files.items()
+        )
+
+    def has_touched(self, module: str) -> bool:
+        """Return whether the series changes a file of a module of Python or Perl, or took it away.
+
+        ``module`` is as it is imported: kdoc.parser, File/Slurp.
+        """
+        top = re.split(r"[./]", module)[0]
+        return any(
+            PurePosixPath(part).stem == top for name in self.tree.files for part in name.split("/")
         )
 
     def path(self, name: str) -> str:
@@ -228,7 +251,9 @@ def _exhausted(line: str) -> InfrastructureError | None:
 def _lacks_tool(line: str, build: Build | None) -> InfrastructureError | None:
     if match := _first(_PART_MISSING, line):
         return _lacks(match["name"], line, "install it, or run ./bootstrap")
-    match = _first((*_TOOL_MISSING, *_MODULE_MISSING), line)
+    if (match := _first(_MODULE_MISSING, line)) and build and build.has_touched(match["name"]):
+        return None
+    match = match or _first(_TOOL_MISSING, line)
     name = match["name"] if match else ""
     if not name and build and (match := _SCRIPT_MISSING.search(line)):
         name = _missing_interpreter(build.source / match["script"])

@@ -66,6 +66,9 @@ def build(
         ("make: clang: No such file or directory", "clang"),
         ("make[3]: pahole: Command not found", "pahole"),
         ("make[1]: ld.lld-17: No such file or directory", "ld.lld-17"),
+        ("make[1]: execvp: bc: No such file or directory", "bc"),
+        ("/bin/sh: 1: /usr/bin/perl: not found", "perl"),
+        ("make[1]: /usr/bin/perl: No such file or directory", "perl"),
         ("env: 'python3': No such file or directory", "python3"),
         ("/usr/bin/env: \u2018python3\u2019: No such file or directory", "python3"),
         ("/bin/sh: 1: scripts/x.py: /usr/bin/python3: bad interpreter: No such file or directory",
@@ -101,6 +104,7 @@ def test_a_missing_tool_is_the_hosts_fault_in_any_wording(
         ("BTF: .tmp_vmlinux.btf: pahole (pahole) is not available", "pahole"),
         ('Makefile:967: *** "Cannot generate ORC metadata for CONFIG_UNWINDER_ORC=y, please install'
          ' libelf-dev, libelf-devel or elfutils-libelf-devel".  Stop.', "libelf-dev"),
+        ("/usr/bin/ld: cannot find Scrt1.o: No such file or directory", "Scrt1.o"),
         ("ModuleNotFoundError: No module named 'yaml'", "yaml"),
         ("Can't locate File/Slurp.pm in @INC (you may need to install the File::Slurp module)",
          "File/Slurp"),
@@ -115,6 +119,25 @@ def test_what_a_tool_lacks_is_the_hosts_fault(tmp_path: Path, line: str, part: s
     if part == "yaml":
         series = build(tmp_path, {"scripts/new.py": "import yaml\n"})
         assert isinstance(explain_failure(lines, None, build=series), BuildError)
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("ModuleNotFoundError: No module named 'kdoc.parser'", "scripts/lib/kdoc/parser.py"),
+        ("ModuleNotFoundError: No module named 'kdoc'", "scripts/kdoc.py"),
+        (
+            "Can't locate Kernel/Doc.pm in @INC (you may need to install it)",
+            "scripts/Kernel/Doc.pm",
+        ),
+    ],
+)
+def test_a_module_that_the_series_moves_is_its_own_fault(
+    tmp_path: Path, line: str, file: str
+) -> None:
+    assert isinstance(explain_failure([line], None, build=build(tmp_path)), InfrastructureError)
+    series = build(tmp_path, {file: "# it was elsewhere\n"})
+    assert isinstance(explain_failure([line], None, build=series), BuildError)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +205,16 @@ def test_a_tool_whose_lack_was_ignored_is_no_reason(tmp_path: Path) -> None:
         "clang-19: error: clang frontend command failed with exit code 139 (use -v to see)",
         "clang: error: clang frontend command failed due to signal (use -v to see invocation)",
         "/usr/bin/ld: error: cannot open out.o: Too many open files",
+        "{standard input}: Fatal error: can't write 12 bytes to section .text of fs/open.o:"
+        " 'No space left on device'",
+        "/bin/sh: 1: printf: printf: I/O error",
+        "Killed",
+        "collect2: fatal error: ld terminated with signal 11 [Segmentation fault], core dumped",
+        "clang: error: unable to execute command: Bus error (core dumped)",
+        "rustc-LLVM ERROR: out of memory",
+        "memory allocation of 1048576 bytes failed",
+        "terminate called after throwing an instance of 'std::bad_alloc'",
+        "MemoryError",
         "fixdep: error opening file: x.d: Input/output error",
         "OSError: [Errno 5] Input/output error",
         "make[2]: stat: kernel/x.c: Stale file handle",
