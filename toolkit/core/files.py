@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever stops the writer."""
+"""Files that are whole or absent, whatever stops the writer, and such as people write by hand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,30 @@ import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+
+from toolkit.core.errors import UserError
+
+MAX_BYTES = 4 << 20  # of a file that is written by hand
+
+
+def text(path: Path, kind: str = "") -> str:
+    """Return what a file holds that somebody has written by hand.
+
+    Raises :class:`UserError` for one that cannot be read, is larger than :data:`MAX_BYTES` or is
+    no UTF-8 text; ``kind`` is what it is in the error: "the profile".
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) <= MAX_BYTES:
+            return content.decode()
+        problem = f"it is larger than {MAX_BYTES >> 20} MiB"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    except UnicodeDecodeError as error:
+        problem = f"it is not UTF-8 text (byte {error.start})"
+    what = f"cannot read {kind} {path}" if kind else f"cannot read {path}"
+    raise UserError(f"{what}: {problem}", hint="name a text file that you may read")
 
 
 def replace(path: Path, parts: Iterable[bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from toolkit.core import files
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment
 from toolkit.kernel import kconfig
@@ -36,7 +37,4 @@ def load(wanted: str) -> Fragment:
         path = _FOLDER / f"{wanted}{_SUFFIX}"
     else:
         path = Path(wanted)
-    try:
-        return kconfig.parse_fragment(path.read_text(), f"profile {wanted}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the profile {path}: {error}") from error
+    return kconfig.parse_fragment(files.text(path, "the profile"), f"profile {wanted}")

@@ -10,6 +10,7 @@ import difflib
 import gzip
 import lzma
 import re
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def _read(path: Path) -> str:
             packed = file.read(len(_GZIP)) == _GZIP
         with gzip.open(path) if packed else path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read the configuration {path}: {error}") from error
     text = content.decode(errors="replace")
     if len(content) > _MAX_BYTES or not parse_config(text):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from toolkit.core import files
 from toolkit.core.arch import KNOWN, Arch
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment
@@ -87,7 +88,7 @@ def fragments(folder: Path, arch: Arch) -> tuple[Fragment, ...]:
             hint=f"{own} would say what it needs there",
         )
     return tuple(
-        parse_fragment(file.read_text(), f"kselftests/{folder.name}/{file.name}")
+        parse_fragment(files.text(file), f"kselftests/{folder.name}/{file.name}")
         for file in (folder / "config", own)
         if file.exists()
     )

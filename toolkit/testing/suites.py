@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from toolkit.core import files
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BuildError, InfrastructureError, ToolFailedError, UserError
@@ -143,7 +144,7 @@ def _carried(path: Path, tree: PatchedTree, arch: Arch) -> Suite:
 
 
 def _text(file: Path) -> str:
-    return file.read_text() if file.exists() else ""
+    return files.text(file) if file.exists() else ""
 
 
 def _timeout(settings: str, origin: str) -> float:
@@ -183,13 +184,13 @@ def build(
             key = digest(suite.path.name, digest(suite.path.read_bytes()), *tools)
         else:
             fill = partial(_build_upstream, job, suite.name, outside=suite.path)
-            files = _content(suite.path), _content(suite.path.parent / SHARED)
+            contents = _content(suite.path), _content(suite.path.parent / SHARED)
             read = part_of(tree, in_tree_suites.READS)
-            key = digest(suite.name, *files, tree.base.key, read, *tools)
+            key = digest(suite.name, *contents, tree.base.key, read, *tools)
     elif suite.path and not suite.target:
         fill = partial(_build_carried, job, suite.name, suite.path)
-        files = _content(suite.path), _content(suite.path.parent / SHARED)
-        key = digest(*files, tree.base.key, part_of(tree, _USED_OF_TREE), *tools)
+        contents = _content(suite.path), _content(suite.path.parent / SHARED)
+        key = digest(*contents, tree.base.key, part_of(tree, _USED_OF_TREE), *tools)
     else:
         fill = partial(_build_upstream, job, suite.target)
         key = digest(suite.target, tree.base.key, part_of(tree, in_tree_suites.READS), *tools)

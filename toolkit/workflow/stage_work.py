@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from toolkit.core import files
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, RejectedError, UserError
@@ -129,7 +130,7 @@ def fragments(
     image.read_manifest(request.image, paths.images, request.arch, request.packages)
     tiny = request.start == starting_config.TINY
     asked = [
-        kconfig.parse_fragment(path.read_text(), f"image {request.image}")
+        kconfig.parse_fragment(files.text(path), f"image {request.image}")
         for path in image.kernel_configs(request.image, paths.images, request.arch, tiny=tiny)
     ]
     asked += [each for suite in wanted for each in suite.fragments]

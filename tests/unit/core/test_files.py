@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.core import files
+from toolkit.core.errors import UserError
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -14,6 +15,26 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
         files.replace(file, content)
         assert file.read_bytes() == b"".join(content)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_text_that_somebody_wrote(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("é\n")
+    assert files.text(file) == "é\n"
+    for content, problem in (
+        (b"\xe9\n", r"cannot read .*/file: it is not UTF-8 text \(byte 0\)"),
+        (b"a" * (files.MAX_BYTES + 1), "it is larger than 4 MiB"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match=problem):
+            files.text(file)
+    for path, problem in (
+        (tmp_path, "cannot read the list .*: Is a directory"),
+        (tmp_path / "none", "No such file or directory"),
+        (Path("/dev/zero"), "it is larger"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            files.text(path, "the list")
 
 
 def test_what_stops_amid_it_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:

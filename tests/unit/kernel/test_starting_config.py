@@ -16,6 +16,7 @@ from toolkit.kernel import starting_config
 from toolkit.kernel.starting_config import TINY, StartingConfig
 
 CONFIG = "CONFIG_64BIT=y\n# CONFIG_KVM is not set\n"
+DAMAGED = gzip.compress(CONFIG.encode())[:10] + b"\xff" * 40
 
 
 def test_words_that_make_knows() -> None:
@@ -42,7 +43,7 @@ def test_a_name_without_a_slash_may_be_a_file(
     assert starting_config.parse("mine").text == CONFIG
 
 
-@pytest.mark.parametrize("content", [b"", b"hello\n", b"\x1f\x8bno gzip", b"\0" * 100])
+@pytest.mark.parametrize("content", [b"", b"hello\n", b"\x1f\x8bno gzip", DAMAGED, b"\0" * 100])
 def test_what_is_no_configuration_is_the_callers_fault(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "it").write_bytes(content)
     with pytest.raises(UserError, match="configuration"):

@@ -121,6 +121,13 @@ def test_a_timeout_of_zero_is_no_limit_and_nonsense_is_refused(folder: Path) -> 
             suites.find(folder, "kvm", no_tree, X86_64)
 
 
+@pytest.mark.parametrize("name", ["config", "settings"])
+def test_what_is_no_text_in_a_suite_is_the_callers_fault(folder: Path, name: str) -> None:
+    (folder / "kvm" / name).write_bytes(b"\xff\n")
+    with pytest.raises(UserError, match=rf"kvm/{name}: it is not UTF-8 text"):
+        suites.find(folder, "kvm", no_tree, X86_64)
+
+
 def test_a_source_shared_by_a_link_counts_as_the_suites_own(folder: Path) -> None:
     (folder / "kvm/a_test.c").write_text("int a;\n")
     (folder / "net/shared_test.c").symlink_to("../kvm/a_test.c")
