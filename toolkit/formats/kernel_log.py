@@ -6,7 +6,9 @@ Who may speak for the kernel: user space writes to the same console. Once a prin
 was seen, a line without one is no line of the kernel's, so what a program prints with
 ``echo > /dev/console`` is nothing. What is written to /dev/kmsg does get a stamp; it counts only
 if it *begins* like a report, so ``init: Kernel panic`` does not, and a program that imitates
-the kernel to the letter is believed: a false alarm is cheaper than a missed panic.
+the kernel to the letter is believed: a false alarm is cheaper than a missed panic. A test may have
+the kernel leave its stamps out (printk.time). Then the toolkit's own mark has none, and what came
+since the last line with a stamp is the kernel's as well.
 
 The kernel also says, without a stamp, how many messages its console has dropped. What was in them
 nobody knows, so that is a splat of the kind :data:`LOST`, whoever else may have written the line.
@@ -18,6 +20,7 @@ a rule and its title hides neither, and two reports that begin in one another ar
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, field
 
 from toolkit.core.model.machine import Splat
@@ -44,6 +47,7 @@ MAX_TEXT = 4 << 20  # characters of all reports together; beyond it a report is 
 PAUSE = 5.0  # a report is printed in one go; this many seconds of guest time end it
 _UNTITLED_LINES = 40  # a WARN's own message may have several lines before "WARNING:"
 _RULE_LINES = 4  # a rule, what other CPUs print below it, and the title
+_MAX_UNSTAMPED = 2000  # lines kept that are the kernel's only if it has stopped stamping them
 _MAX_PARTIAL = 1 << 16
 _MAX_RAW = 8 << 10  # bytes looked at of one line, stamp and escape sequences included
 
@@ -114,6 +118,8 @@ class ConsoleScanner:
         self._partial = bytearray()
         self._number = 0
         self._stamped = False
+        # Lines without a stamp, and their numbers, since the last one that has one.
+        self._unstamped: deque[tuple[int, str]] = deque(maxlen=_MAX_UNSTAMPED)
         self._report: _Report | None = None
         self._below_rule: list[str] = []  # the last lines, from a rule that may open a report
         self._rule_number = 0
@@ -185,7 +191,12 @@ class ConsoleScanner:
             self._dropped(text)
             return
         if self._stamped and not stamped:
+            self._unstamped.append((self._number, text))
+            if text.startswith(MARK):
+                self._without_stamps()
             return
+        if stamped:
+            self._unstamped.clear()
         was_open = self._report is not None
         self._take_text(text)
         # A rule that ended one report does not begin the next.
@@ -195,6 +206,15 @@ class ConsoleScanner:
             self._below_rule = [*self._below_rule, text][: _RULE_LINES + 1]
             if len(self._below_rule) > _RULE_LINES:
                 self._below_rule = []
+
+    def _without_stamps(self) -> None:
+        """Take the lines that came since the kernel has stopped stamping them."""
+        lines, number = [*self._unstamped], self._number
+        self._unstamped.clear()
+        self._stamped = False
+        for self._number, text in lines:
+            self._message(text, stamped=False)
+        self._number = number
 
     def _dropped(self, text: str) -> None:
         """Note that messages are missing here; the report that is open goes on below."""

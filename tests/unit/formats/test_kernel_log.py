@@ -250,6 +250,21 @@ def test_a_task_that_cannot_die_hangs() -> None:
     assert [(s.kind, s.title) for s in scan(text)[1]] == [("hung-task", title)]
 
 
+def test_a_kernel_that_stops_stamping_its_lines_is_heard() -> None:
+    bare = b"".join(line.split(b"] ", 1)[1] + b"\n" for line in WARNING.splitlines())
+    mark = f"{kernel_log.MARK} 0123abcd\n".encode()
+    text = stamped("a") + bare
+    assert scan(text)[1] == []  # anybody may have printed that
+    assert [(s.kind, s.line) for s in scan(text + mark)[1]] == [("warning", 2)]
+    assert [(s.kind, s.line) for s in scan(text + mark + bare)[1]] == [
+        ("warning", 2),
+        ("warning", 6),
+    ]
+    # Once there are stamps again, what has none is nobody's again, and so is what came before.
+    assert scan(text + stamped("b") + mark)[1] == []
+    assert len(scan(text + mark + stamped("b") + bare)[1]) == 1
+
+
 DROPPED = b"** 12 printk messages dropped **\n"
 
 
