@@ -15,7 +15,7 @@ from toolkit.core.model.mutation import BY_HAND, Mutant
 from toolkit.core.model.series import Patch, PatchedTree
 from toolkit.formats import patchfile
 from toolkit.host.cache import digest
-from toolkit.series import patching
+from toolkit.series import patching, sources
 
 _SUFFIX = ".patch"
 
@@ -23,14 +23,14 @@ _SUFFIX = ".patch"
 def load(folder: Path) -> dict[str, Patch]:
     """Return the patches of a folder by the id of their mutant, in the order of their names.
 
-    Raises :class:`UserError` where there is none.
+    Raises :class:`UserError` where there is none, and for one that cannot be read.
     """
     files = sorted(folder.glob(f"*{_SUFFIX}"))
     if not files:
         raise UserError(f"there is no fault in {folder}", hint=f"a fault is a patch, NAME{_SUFFIX}")
     patches = {}
     for file in files:
-        content = file.read_bytes()
+        content = sources.read_file(file)
         patches[digest(file.stem, content)[:12]] = Patch(file.name, file.stem, content, file)
     return patches
 

@@ -40,6 +40,12 @@ def test_a_fault_lies_on_top_of_the_series(tmp_path: Path) -> None:
     assert content.splitlines()[19] == b"fault"
 
 
+def test_what_is_no_file_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "a.patch").mkdir()
+    with pytest.raises(UserError, match=r"a\.patch is no regular file"):
+        faults.load(tmp_path)
+
+
 def test_a_folder_without_faults_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no fault in"):
         faults.load(tmp_path)
