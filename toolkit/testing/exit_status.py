@@ -91,10 +91,16 @@ def _untestable(cases: list[Case], why: str) -> list[Case]:
     """Skip what a program could not test, and keep what it had tested before."""
     if not any(case[1] is Status.CRASH for case in cases):
         return [*cases, ((), Status.SKIP, why)]
-    return [
-        (path, Status.SKIP, why) if status is Status.CRASH else (path, status, message)
-        for path, status, message in cases
-    ]
+    return [(case[0], Status.SKIP, why) if _never_came(case) else case for case in cases]
+
+
+def _never_came(case: Case) -> bool:
+    """Return whether a case is one that the program did not come to.
+
+    Within another one it is a part of what that reported, which may be a failure.
+    """
+    path, status, _ = case
+    return status is Status.CRASH and len(path) == 1
 
 
 def _by_status(run: RawRun, status: int) -> Case:
@@ -138,8 +144,5 @@ def _skipped_rest(cases: list[Case]) -> list[Case]:
     came = [case[1] for case in cases if case[1] is not Status.CRASH]
     if not came or came[-1] is not Status.SKIP or any(status.bad for status in came):
         return cases
-    return [
-        (path, Status.SKIP, "the program skipped the rest") if status is Status.CRASH else case
-        for case in cases
-        for path, status, _ in [case]
-    ]
+    why = "the program skipped the rest"
+    return [(case[0], Status.SKIP, why) if _never_came(case) else case for case in cases]

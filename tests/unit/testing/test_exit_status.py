@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.linear import assert_linear
 from toolkit.core.model.testing import Leaf, Outcome, RawRun, Status
@@ -107,3 +109,61 @@ def test_an_expected_failure_among_the_cases_explains_status_2() -> None:
 
 def test_a_flood_is_searched_in_its_end_alone() -> None:
     assert_linear(lambda size: judged("", "a: 1: " * size, status=127), 50_000)
+
+
+@pytest.mark.parametrize(("status", "stderr"), [(4, ""), (127, "./x.sh: 3: ethtool: not found\n")])
+def test_what_was_skipped_hides_no_failure_with_something_missing_in_it(
+    status: int, stderr: str
+) -> None:
+    text = "1..3\n# 1..2\n# ok 1 in\nnot ok 1 a\nok 2 b # SKIP\n"
+    leaves = judged(text, stderr, status=status, by_status=False)
+    assert {leaf.id: leaf.status for leaf in leaves} == {
+        "net/x.sh/a/in": Status.PASS,
+        "net/x.sh/a/2": Status.CRASH,
+        "net/x.sh/b": Status.SKIP,
+        "net/x.sh/3": Status.SKIP,
+    }
+
+
+LINES = [
+    *("TAP version 13", "1..0", "1..2", "1..0 # SKIP no", "ok 1 a", "ok 2 b # SKIP", "ok 2 # SKIP"),
+    *("not ok 1 # TODO", "Bail out! no", "    1..1", "    ok 1 x", "    # Subtest: s", "ok - y"),
+    *(
+        "# Subtest: s",
+        "# 1..1",
+        "# ok 1 q",
+        "# TAP version 13",
+        "#  RUN           f.c ...",
+        "noise",
+    ),
+    "./x.sh: 3: ethtool: not found",
+]
+FAILURES = ["not ok 1 a", "not ok 2 b", "not ok - z", "not ok", "    not ok 1 x"]
+
+
+@given(
+    st.tuples(
+        st.lists(st.sampled_from(LINES), max_size=6),
+        st.sampled_from(FAILURES),
+        st.lists(st.sampled_from(LINES), max_size=6),
+    ),
+    st.sampled_from([0, 1, 2, 3, 4, 124, 126, 127]),
+    st.sampled_from(["", "./x.sh: 3: ethtool: not found\n", "skip\n"]),
+    st.booleans(),
+)
+def test_a_failure_that_was_reported_fails_the_program_however_it_ends(
+    output: tuple[list[str], str, list[str]], status: int, stderr: str, by: bool
+) -> None:
+    before, failure, after = output
+    text = "\n".join([*before, failure, *after, ""])
+    assert any(leaf.status.bad for leaf in judged(text, stderr, status=status, by_status=by))
+
+
+@given(
+    st.lists(st.sampled_from(LINES), max_size=8),
+    st.sampled_from([1, 3, 5, 124, 126, 127, 255]),
+    st.booleans(),
+)
+def test_an_exit_status_is_never_without_a_word(lines: list[str], status: int, by: bool) -> None:
+    text = "\n".join(line for line in lines if "not found" not in line)
+    assert any(leaf.status.bad for leaf in judged(text, status=status, by_status=by))
