@@ -183,15 +183,6 @@ KINDS = (
         f"oops bug {_ANNOUNCED}",
         repeats=True,
     ),
-    # A line between rules that a later lockdep has: print_kernel_ident() or a rule follows it.
-    _kind(
-        "lockdep",
-        r"WARNING: ",
-        _END_STACK,
-        only_ruled=True,
-        confirm=r"[0-9]+\.[0-9]+\S* .*(?:Not tainted|Tainted: )|-{10,}$",
-    ),
-    _kind("bug", r"BUG: ", _END_STACK_OR_TRACE, "oops bug", repeats=True),
     # arch/x86/kernel/unwind_orc.c, unwind_frame.c and dumpstack_64.c: once, and often amid a trace
     _kind(
         "unwinder",
@@ -203,6 +194,15 @@ KINDS = (
         _AT_ONCE,
         anywhere=True,
     ),
+    # A line between rules that a later lockdep has: print_kernel_ident() or a rule follows it.
+    _kind(
+        "lockdep",
+        r"WARNING: ",
+        _END_STACK,
+        only_ruled=True,
+        confirm=r"[0-9]+\.[0-9]+\S* .*(?:Not tainted|Tainted: )|-{10,}$",
+    ),
+    _kind("bug", r"BUG: ", _END_STACK_OR_TRACE, "oops bug", repeats=True),
     # kernel/irq/spurious.c, __report_bad_irq() and note_interrupt()
     _kind("irq", r"irq (?:[0-9]+: nobody cared|event [0-9]+: bogus return value)", _END_IRQ),
     # sysfs_warn_dup() of fs/sysfs/dir.c; kobject_init() and kobject_add() of lib/kobject.c

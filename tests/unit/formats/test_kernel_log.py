@@ -235,6 +235,15 @@ def test_a_message_that_lost_its_newline_hides_none() -> None:
     assert not scan(text.replace(bug, b"took [    1.000000] s"))[1]
 
 
+def test_an_unwinder_warning_below_another_report_s_rule_is_one() -> None:
+    title = "WARNING: can't access registers at asm_exc_page_fault+0x26/0x30"
+    text = stamped("a", "=" * 66, title, "BUG: KASAN: use-after-free in f+0x1/0x2")
+    assert [(s.kind, s.title) for s in scan(text)[1]] == [
+        ("unwinder", title),
+        ("kasan", "BUG: KASAN: use-after-free in f+0x1/0x2"),
+    ]
+
+
 def test_a_console_that_indents_its_messages_is_understood() -> None:
     text = stamped(
         f" {'=' * 66}", " BUG: KCSAN: data-race in f+0x1/0x2", " ", " race at", "  f+0x1/0x2"
