@@ -32,7 +32,8 @@ int vcpu_get_reg(const struct vcpu *vcpu, uint64_t id, uint64_t *value)
 	return sys_ioctl(vcpu->fd, KVM_GET_ONE_REG, &reg);
 }
 
-int vcpu_complete_access(struct vcpu *vcpu)
+/* Let KVM complete an access that went to user space, which moves the pc */
+static int vcpu_complete_access(struct vcpu *vcpu)
 {
 	int ret;
 
@@ -66,4 +67,15 @@ uint64_t mmio_loop(const struct guest_io *io)
 			loop = loads[i];
 	}
 	return loop ? GUEST_CODE_GPA + (loop - guest_code) : 0;
+}
+
+int vcpu_start_loop(struct vcpu *vcpu, const struct guest_io *io,
+		    const struct reg_value *regs, size_t count)
+{
+	int ret;
+
+	if (!mmio_loop(io))
+		return -EINVAL;
+	ret = vcpu_complete_access(vcpu);
+	return ret ? ret : vcpu_set_regs(vcpu, regs, count);
 }

@@ -17,10 +17,11 @@ int vcpu_set_regs(const struct vcpu *vcpu, const struct reg_value *regs,
 		  size_t count);
 int vcpu_get_reg(const struct vcpu *vcpu, uint64_t id, uint64_t *value);
 
-/* Let KVM complete an access that went to user space, which moves the pc */
-int vcpu_complete_access(struct vcpu *vcpu);
-
 /* Where in the guest the loop is that does @io; 0 if its program has none */
 uint64_t mmio_loop(const struct guest_io *io);
+
+/* Set the registers from which @vcpu does @io; -EINVAL if its program cannot */
+int vcpu_start_loop(struct vcpu *vcpu, const struct guest_io *io,
+		    const struct reg_value *regs, size_t count);
 
 #endif /* KSELFTESTS_MMIO_GUEST_H */

@@ -4,7 +4,6 @@
  * Device memory, where an unaligned access is a fault of the guest's own (Arm ARM,
  * "Alignment of data accesses").
  */
-#include <errno.h>
 #include <stdio.h>
 
 #include "mmio_guest.h"
@@ -85,7 +84,6 @@ const char *guest_cannot(const struct guest_io *io)
 
 int vcpu_start(struct vcpu *vcpu, const struct guest_io *io)
 {
-	const uint64_t loop = mmio_loop(io);
 	const struct reg_value regs[] = {
 		{ CORE(regs[0]), io->data },
 		{ CORE(regs[1]), io->step },
@@ -93,16 +91,10 @@ int vcpu_start(struct vcpu *vcpu, const struct guest_io *io)
 		{ CORE(regs[3]), io->addr },
 		{ CORE(regs[4]), GUEST_DONE_PORT },
 		{ CORE(pstate), EL1H_MASKED },
-		{ CORE(pc), loop },
+		{ CORE(pc), mmio_loop(io) },
 	};
-	int ret;
 
-	if (!loop)
-		return -EINVAL;
-	ret = vcpu_complete_access(vcpu);
-	if (ret)
-		return ret;
-	return vcpu_set_regs(vcpu, regs, sizeof(regs) / sizeof(regs[0]));
+	return vcpu_start_loop(vcpu, io, regs, sizeof(regs) / sizeof(regs[0]));
 }
 
 int vcpu_read_data(const struct vcpu *vcpu, uint64_t *data)

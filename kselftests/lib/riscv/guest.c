@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The tiny guest on riscv: in supervisor mode, without page tables. */
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -45,7 +44,6 @@ const char *guest_cannot(const struct guest_io *io)
 
 int vcpu_start(struct vcpu *vcpu, const struct guest_io *io)
 {
-	const uint64_t loop = mmio_loop(io);
 	const struct reg_value regs[] = {
 		{ CORE(regs.a0), io->data },
 		{ CORE(regs.a1), io->step },
@@ -53,16 +51,10 @@ int vcpu_start(struct vcpu *vcpu, const struct guest_io *io)
 		{ CORE(regs.a3), io->addr },
 		{ CORE(regs.a4), GUEST_DONE_PORT },
 		{ CORE(mode), SUPERVISOR },
-		{ CORE(regs.pc), loop },
+		{ CORE(regs.pc), mmio_loop(io) },
 	};
-	int ret;
 
-	if (!loop)
-		return -EINVAL;
-	ret = vcpu_complete_access(vcpu);
-	if (ret)
-		return ret;
-	return vcpu_set_regs(vcpu, regs, sizeof(regs) / sizeof(regs[0]));
+	return vcpu_start_loop(vcpu, io, regs, sizeof(regs) / sizeof(regs[0]));
 }
 
 int vcpu_read_data(const struct vcpu *vcpu, uint64_t *data)
