@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # What the suites' Makefiles share: set TEST_GEN_PROGS and the like, and then
-# include this. A suite lives outside a kernel tree and borrows the tree's
+# include this; OWN_SRCS are sources of the suite that all of its programs link,
+# with what its own *.h declare. A suite lives outside a kernel tree and borrows the tree's
 # lib.mk, so the caller says where the tree is and where the results go:
 #
 #   make -C kselftests/<suite> KSFT=<tree>/tools/testing/selftests \
@@ -41,10 +42,22 @@ LIB_ARCH := $(LIB)/$(ARCH)
 
 LIB_SRCS := $(wildcard $(LIB)/*.c $(LIB_ARCH)/*.c $(LIB_ARCH)/*.S)
 LIB_OBJS := $(patsubst $(LIB)/%,$(OUTPUT)/lib/%.o,$(LIB_SRCS))
-EXTRA_CLEAN += $(OUTPUT)/lib
+OWN_HDRS := $(wildcard *.h)
+OWN_OBJS := $(OWN_SRCS:%=$(OUTPUT)/own/%.o)
+EXTRA_CLEAN += $(OUTPUT)/lib $(OUTPUT)/own
 
 $(OUTPUT)/lib/%.o: $(LIB)/% $(LOCAL_HDRS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
 
-$(TEST_GEN_PROGS): $(LIB_OBJS)
+# A program links what it calls, and so stays the same bytes where the rest of
+# lib/ changes: what is known of it, as toolkit mutate's kills, stays known
+$(OUTPUT)/lib/lib.a: $(LIB_OBJS)
+	@rm -f $@
+	$(AR) rcsD $@ $^
+
+$(OUTPUT)/own/%.o: % $(LOCAL_HDRS) $(OWN_HDRS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
+
+$(TEST_GEN_PROGS): $(OWN_OBJS) $(OUTPUT)/lib/lib.a | $(OWN_HDRS)
