@@ -17,6 +17,7 @@ from toolkit.cli import (
     bench,
     bisect,
     ci,
+    coverage,
     crash,
     history,
     mail,
@@ -229,6 +230,7 @@ cli.add_command(mail.b4_check)
 cli.add_command(history.reproduce)
 cli.add_command(history.history)
 cli.add_command(history.compare)
+cli.add_command(coverage.coverage)
 cli.add_command(site.site)
 cli.add_command(ci.ci)
 cli.add_command(maintenance.doctor)

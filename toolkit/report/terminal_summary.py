@@ -1,6 +1,6 @@
-"""The summary on the terminal when a run ends.
+"""What is printed on the terminal when a run ends, or the coverage of several is merged.
 
-The template gives plain lines; it marks those with a style at their beginning. What stands at the
+A template gives plain lines; it marks those with a style at their beginning. What stands at the
 left margin without a style is there to be copied, and is not wrapped. All text from outside passes
 :func:`~toolkit.core.text.printable`, so that it can neither mark a line nor end one.
 """
@@ -15,9 +15,10 @@ from typing import IO, TYPE_CHECKING
 
 from rich.padding import Padding
 
+from toolkit.core.model.coverage import Coverage
 from toolkit.core.model.result import RunResult
 from toolkit.core.text import printable, visible
-from toolkit.report import templates, terminal, view
+from toolkit.report import coverage_view, templates, terminal, view
 from toolkit.report.wording import duration, explanation, percent
 
 if TYPE_CHECKING:
@@ -40,13 +41,33 @@ class _Styled(str):
 
 def summary(result: RunResult, run_dir: Path, stream: IO[str] | None = None) -> None:
     """Print what came out of a run: the verdict first, how to repeat it last."""
-    stream = stream or sys.stdout
+    shown = view.of(result)
+    messages = "\n".join(leaf.message for leaf in shown.failures)
+    text = _template("summary.txt.j2").render(
+        view=shown,
+        result=result,
+        run_dir=run_dir,
+        explanation=explanation(result),
+        unnamed_splats=[each for each in result.splats if visible(each.title) not in messages],
+    )
+    _print(text, stream or sys.stdout)
+
+
+def coverage(merged: Coverage, about: str, stream: IO[str] | None = None) -> None:
+    """Print which lines several runs have run together; ``about`` says what was merged."""
+    text = _template("merged-coverage.txt.j2").render(
+        coverage=coverage_view.of(merged), about=about
+    )
+    _print(text, stream or sys.stdout)
+
+
+def _print(text: str, stream: IO[str]) -> None:
     console = terminal.open_console(stream) if terminal.is_terminal(stream) else None
-    for text, style, indent in _lines(result, run_dir):
+    for line, style, indent in _lines(text):
         if console is None:
-            terminal.print_plain(stream, " " * indent + text)
+            terminal.print_plain(stream, " " * indent + line)
             continue
-        shown = terminal.styled(text, style, console.encoding)
+        shown = terminal.styled(line, style, console.encoding)
         if indent or style:
             console.print(Padding(shown, (0, 0, 0, indent), expand=False))
         else:
@@ -54,17 +75,8 @@ def summary(result: RunResult, run_dir: Path, stream: IO[str] | None = None) -> 
     stream.flush()
 
 
-def _lines(result: RunResult, run_dir: Path) -> Iterator[tuple[str, str, int]]:
-    """Yield the text, style and indentation of each line."""
-    shown = view.of(result)
-    messages = "\n".join(leaf.message for leaf in shown.failures)
-    text = _template().render(
-        view=shown,
-        result=result,
-        run_dir=run_dir,
-        explanation=explanation(result),
-        unnamed_splats=[each for each in result.splats if visible(each.title) not in messages],
-    )
+def _lines(text: str) -> Iterator[tuple[str, str, int]]:
+    """Yield the text, style and indentation of each line that a template gave."""
     for line in text.rstrip("\n").split("\n"):
         bare = line.lstrip(" ")
         indent = min(len(line) - len(bare), _MAX_INDENT)
@@ -73,10 +85,10 @@ def _lines(result: RunResult, run_dir: Path) -> Iterator[tuple[str, str, int]]:
 
 
 @functools.cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     functions = (style, nonblank, duration, percent)
     helpers = {function.__name__: function for function in functions}
-    return templates.load("summary.txt.j2", _finalized, {**helpers, **LIMITS})
+    return templates.load(name, _finalized, {**helpers, **LIMITS})
 
 
 def _finalized(value: object) -> str:

@@ -91,9 +91,10 @@ def measure(
                     lines.ran.setdefault((file, number), []).append(len(kept))
         kept.append(program)
     hunks = list(_hunks(tree, lines))
+    subjects = [patch.subject for patch in tree.series.patches] if tree.series else []
     coverage = Coverage(
         programs=tuple(kept),
-        patches=tuple(_totals(tree, hunks)),
+        patches=tuple(totals(subjects, hunks)),
         hunks=tuple(_bounded(hunks)),
         unbuilt=_unbuilt(tree, profiled, lines),
         lost=tuple(f"{name}: {why}" for name, why in sorted(lost.items())),
@@ -191,15 +192,16 @@ def _line_runs(
         yield LineRun(text, number, ran, why)
 
 
-def _totals(tree: PatchedTree, hunks: Sequence[HunkRun]) -> Iterable[PatchRun]:
-    for number, patch in enumerate(tree.series.patches if tree.series else (), 1):
+def totals(subjects: Sequence[str], hunks: Sequence[HunkRun]) -> Iterator[PatchRun]:
+    """Yield the sums of each patch that wrote lines with code; ``subjects`` are of all patches."""
+    for number, subject in enumerate(subjects, 1):
         code = [
             line for hunk in hunks if hunk.patch == number for line in hunk.lines if line.number
         ]
         if code:
             ran = sum(bool(line.ran) for line in code)
             explained = sum(bool(line.explained) for line in code)
-            yield PatchRun(number, patch.subject, len(code), ran, explained)
+            yield PatchRun(number, subject, len(code), ran, explained)
 
 
 def _unbuilt(tree: PatchedTree, profiled: Profiled, lines: _Lines) -> tuple[str, ...]:
