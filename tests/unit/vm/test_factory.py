@@ -95,7 +95,11 @@ def test_a_board_without_fw_cfg_has_its_files_behind_the_initramfs(
     assert x86.generation
 
 
-def test_a_kernel_that_dies_before_its_serial_driver_is_heard(tmp_path: Path) -> None:
+def test_a_kernel_that_dies_before_its_serial_driver_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "find", lambda *_: "/usr/bin/qemu")
+
     def cmdline(arch: Arch) -> tuple[str, ...]:
         return a_factory(tmp_path, arch).spec(tmp_path, {}, tmp_path / "socket").cmdline
 
