@@ -34,11 +34,8 @@ def junit(result: MatrixResult, root: Path) -> Iterator[bytes]:
     yield f"<testsuites {_attributes(result.title, cells, result.seconds)}>\n".encode()
     for cell in cells:
         yield f"<testsuite {_attributes(cell.name, [cell], cell.seconds)}>\n".encode()
-        if document := _own_junit(cell, root):
-            for suite in document:
-                yield ElementTree.tostring(suite, encoding="utf-8") + b"\n"
-        else:
-            yield ElementTree.tostring(_verdict_case(cell), encoding="utf-8") + b"\n"
+        for element in _own_suites(cell, root) or [_verdict_case(cell)]:
+            yield ElementTree.tostring(element, encoding="utf-8") + b"\n"
         yield b"</testsuite>\n"
     yield b"</testsuites>\n"
 
@@ -60,14 +57,15 @@ def _attributes(name: str, cells: list[CellResult], seconds: float) -> str:
     return " ".join(f"{key}={quoteattr(str(value))}" for key, value in values.items())
 
 
-def _own_junit(cell: CellResult, root: Path) -> ElementTree.Element | None:
+def _own_suites(cell: CellResult, root: Path) -> list[ElementTree.Element]:
+    """Return the suites of the ``junit.xml`` of a cell's run; none where it has no such file."""
     if not cell.folder:
-        return None
+        return []
     try:
         # What the toolkit itself wrote, without entities.
-        return ElementTree.parse(root / cell.folder / artifacts.JUNIT).getroot()  # noqa: S314
+        return list(ElementTree.parse(root / cell.folder / artifacts.JUNIT).getroot())  # noqa: S314
     except (OSError, ElementTree.ParseError):
-        return None
+        return []
 
 
 def _verdict_case(cell: CellResult) -> ElementTree.Element:
