@@ -27,6 +27,7 @@ class Arch:
     image: str  # what QEMU boots, relative to the build folder; its name is a make target
     packed_image: str  # the same for a kernel that its boot loader must unpack
     elf_machines: tuple[int, ...]  # linux/elf-em.h: of the programs that it may run
+    loader: str  # the file name of glibc's, which starts dynamically linked programs
     qemu: str
     qemu_package: str
     board: str  # QEMU's -machine
@@ -67,6 +68,7 @@ X86_64 = Arch(
     image="vmlinux",
     packed_image="arch/x86/boot/bzImage",
     elf_machines=(62, 3),  # EM_X86_64; EM_386, which CONFIG_IA32_EMULATION runs
+    loader="ld-linux-x86-64.so.2",
     qemu="qemu-system-x86_64",
     qemu_package="qemu-system-x86",
     board="q35",
@@ -93,6 +95,7 @@ ARM64 = Arch(
     image="arch/arm64/boot/Image",
     packed_image="arch/arm64/boot/Image",  # arm64 has none; a boot loader unpacks Image.gz
     elf_machines=(183,),  # EM_AARCH64
+    loader="ld-linux-aarch64.so.1",
     qemu="qemu-system-aarch64",
     qemu_package="qemu-system-arm",
     board="virt",
@@ -121,6 +124,7 @@ RISCV64 = Arch(
     image="arch/riscv/boot/Image",
     packed_image="arch/riscv/boot/Image",
     elf_machines=(243,),  # EM_RISCV
+    loader="ld-linux-riscv64-lp64d.so.1",
     qemu="qemu-system-riscv64",
     qemu_package="qemu-system-misc",
     board="virt",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from toolkit.vm.ssh import GuestSession
 
 FOLDER = "/kselftest"  # where suites lie in the guest
+LIBRARIES = ".lib"  # the folder of a suite with what its dynamically linked programs need
 _EVIDENCE = "for key in w l; do echo $key >/proc/sysrq-trigger; done"
 _EVIDENCE_SECONDS = 5.0
 _RESULT = re.compile(rb"(not )?ok\b")
@@ -76,9 +77,19 @@ def files(built: BuiltSuite, program: TestProgram) -> list[Path]:
     in a folder of its own, because of what the suite has beside that.
     """
     others = {other.name for other in built.programs} - {program.name}
-    if program.folder or _content(built, program)[:4] != elf.MAGIC:
+    content = _content(built, program)
+    if program.folder or content[:4] != elf.MAGIC:
         others = set()
+    elif not _is_dynamic(content):
+        others.add(LIBRARIES)
     return [path for path in sorted(built.path.iterdir()) if path.name not in others]
+
+
+def _is_dynamic(content: bytes) -> bool:
+    try:
+        return bool(elf.wants(content).interpreter)
+    except ValueError:  # the kernel shall say what is wrong with it
+        return True
 
 
 def digests(built: BuiltSuite, program: TestProgram) -> dict[str, str]:

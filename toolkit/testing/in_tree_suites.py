@@ -195,15 +195,13 @@ def put(source: Path, target: Path, deadline: Deadline, links: str = "--copy-uns
     process.run([*argv, f"{source}/", f"{target}/"], deadline=deadline)
 
 
-def arguments(selftests: Path, target: str, included: Path, compiler: str) -> list[str]:
+def arguments(selftests: Path, target: str, included: Path) -> list[str]:
     """Return make's arguments for a target below the copied ``selftests``.
 
-    Its programs are linked statically, since the guest may have no libc. That goes in with the
-    name of the ``compiler``, which every Makefile uses, while LDFLAGS is overwritten by some.
     ``included`` is as for :func:`include_paths`.
     """
     return [
-        *("-C", str(selftests / target), f"CC={compiler} -static", "--output-sync=target"),
+        *("-C", str(selftests / target), "--output-sync=target"),
         *include_paths(selftests, included),
     ]
 

@@ -11,35 +11,28 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from toolkit.core import files
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import BuildError, InfrastructureError, ToolFailedError, UserError
+from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment, KernelBuild
 from toolkit.core.model.series import KnownFailure, PatchedTree
 from toolkit.core.model.testing import BuiltSuite, TestProgram
-from toolkit.host import process, sandbox
-from toolkit.host.cache import Cache, digest
+from toolkit.host.cache import digest
 from toolkit.kernel import kunit_tests
-from toolkit.kernel.build_failure import explain_failure, refuse_strange
 from toolkit.kernel.kbuild import Builder, part_of
-from toolkit.testing import in_tree_suites, outside_suites, suite_manifest, verdicts
+from toolkit.testing import in_tree_suites, outside_suites, suite_build, suite_manifest
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
-SHARED = "lib"  # C helpers of every suite; no suite itself
 # A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
 _USED_OF_TREE = re.compile(r"^(tools|scripts|usr)/|(^|/)include/uapi/|^include/linux/compiler")
-_FACTS = "suite.json"  # in a suite's entry, beside what is installed
-_LAUNCHER = ".line_buffered"  # starts each program
-_LAUNCHER_SOURCE = Path(__file__).with_name("line_buffered.c")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +73,7 @@ def find(folder: Path, name: str, tree: Callable[[], PatchedTree], arch: Arch) -
     names = sorted(
         path.parent.name
         for path in (*folder.glob("*/Makefile"), *folder.glob(f"*/{suite_manifest.NAME}"))
-        if path.parent.name != SHARED
+        if path.parent.name != suite_build.SHARED
     )
     if name in names:
         path = folder / name
@@ -176,23 +169,23 @@ def build(
     ``log`` receives the output of make, if it runs. Raises :class:`BuildError` with the
     compiler's lines.
     """
-    job = _Job(builder, tree, kernel, log, deadline)
-    tools = builder.compiler(deadline), digest(_LAUNCHER_SOURCE.read_bytes())
+    job = suite_build.Job(builder, tree, kernel, log, deadline)
+    tools = builder.compiler(deadline), suite_build.recipe(builder.arch)
     if suite.path and suite.outside:
         if suite.path.is_file():
-            fill = partial(_take_program, job, suite.path)
+            fill = partial(suite_build.take_program, job, suite.path)
             key = digest(suite.path.name, digest(suite.path.read_bytes()), *tools)
         else:
-            fill = partial(_build_upstream, job, suite.name, outside=suite.path)
-            contents = _content(suite.path), _content(suite.path.parent / SHARED)
+            fill = partial(suite_build.upstream, job, suite.name, suite.name, outside=suite.path)
+            contents = _content(suite.path), _content(suite.path.parent / suite_build.SHARED)
             read = part_of(tree, in_tree_suites.READS)
             key = digest(suite.name, *contents, tree.base.key, read, *tools)
     elif suite.path and not suite.target:
-        fill = partial(_build_carried, job, suite.name, suite.path)
-        contents = _content(suite.path), _content(suite.path.parent / SHARED)
+        fill = partial(suite_build.carried, job, suite.name, suite.path)
+        contents = _content(suite.path), _content(suite.path.parent / suite_build.SHARED)
         key = digest(*contents, tree.base.key, part_of(tree, _USED_OF_TREE), *tools)
     else:
-        fill = partial(_build_upstream, job, suite.target)
+        fill = partial(suite_build.upstream, job, suite.name, suite.target)
         key = digest(suite.target, tree.base.key, part_of(tree, in_tree_suites.READS), *tools)
 
     def make() -> tuple[Path, bool]:
@@ -202,7 +195,7 @@ def build(
     if cached and _lacks_something(path):
         builder.cache.discard("suite", key)  # which may be installed by now
         path, cached = make()
-    facts = json.loads((path / _FACTS).read_text())
+    facts = json.loads((path / suite_build.FACTS).read_text())
     built = _built(suite, path / "installed", facts, tree)
     if others := sorted(facts["faults"].keys() - {program.name for program in built.programs}):
         builder.observer.notice(
@@ -213,7 +206,9 @@ def build(
 
 def _lacks_something(path: Path) -> bool:
     """Return whether an entry has programs that this host could not build."""
-    return in_tree_suites.any_lacking(json.loads((path / _FACTS).read_text())["faults"].values())
+    return in_tree_suites.any_lacking(
+        json.loads((path / suite_build.FACTS).read_text())["faults"].values()
+    )
 
 
 def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree) -> BuiltSuite:
@@ -230,7 +225,7 @@ def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree
             by_status=bool(suite.target) or suite.outside,
             unbuilt=facts["faults"].get(name, ""),
             folder=facts["folder"],
-            launcher=_LAUNCHER,
+            launcher=suite_build.LAUNCHER,
             touched=Path(name).stem in changed,
             limit_of_tree=suite.limit_of_tree and not timeout,
         )
@@ -238,156 +233,6 @@ def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree
     )
     touched = bool(part_of(tree, in_tree_suites.READS))
     return BuiltSuite(suite.name, path, programs, suite.allowed, touched, suite.kvm)
-
-
-class _Places(NamedTuple):
-    """What the Makefiles of a suite may write to, and what else they may see."""
-
-    results: tuple[Path, ...]  # where the toolkit goes on from
-    readonly: tuple[Path, ...]
-    beside: tuple[Path, ...] = ()  # sources that some Makefiles write beside
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What the build of any suite needs."""
-
-    builder: Builder
-    tree: PatchedTree
-    kernel: KernelBuild
-    log: Path
-    deadline: Deadline
-
-    def argv(self, objects: Path) -> list[str]:
-        return [
-            *("make", f"-j{self.builder.jobs}", f"ARCH={self.builder.arch.srcarch}"),
-            *(f"KHDR_INCLUDES=-isystem {self.kernel.headers}/include", f"OUTPUT={objects}"),
-            *self.builder.toolchain.words,
-        ]
-
-    def make(self, argv: Sequence[str], places: _Places) -> None:
-        try:
-            with sandbox.unfinished(places.results[0]):
-                process.run(
-                    argv,
-                    deadline=self.deadline,
-                    inherit=process.CLEAN,
-                    log=self.log,
-                    merge=True,
-                    death_signal="TERM",
-                    within=self.confined(places),
-                )
-        except ToolFailedError as error:
-            lines, what = self.output(), "the selftests do not build"
-            raise explain_failure(lines, self.log, what=what) from error
-        finally:
-            strange = [line for folder in places.results for line in sandbox.sweep(folder)]
-        refuse_strange(strange, self.log)
-
-    def confined(self, places: _Places) -> tuple[str, ...]:
-        writable, readonly = (*places.results, *places.beside), places.readonly
-        return sandbox.confine(writable=writable, readonly=[*readonly, self.kernel.headers])
-
-    def output(self) -> list[str]:
-        return self.log.read_text(errors="replace").splitlines()
-
-    def install_launcher(self, folder: Path) -> None:
-        """Build what starts each program of a suite into the suite's folder."""
-        argv = [*self.builder.toolchain.compiling, "-static", "-O2", str(_LAUNCHER_SOURCE)]
-        argv += ["-o", str(folder / _LAUNCHER)]
-        process.run(argv, deadline=self.deadline, inherit=process.CLEAN)
-
-    def programs(self, argv: Sequence[str], places: _Places) -> list[str]:
-        command, within = [*argv, "-s", "emit_tests"], self.confined(places)
-        names = process.run(command, deadline=self.deadline, inherit=process.CLEAN, within=within)
-        return in_tree_suites.emitted(names.text)
-
-
-def _build_carried(job: _Job, name: str, path: Path, folder: Path) -> None:
-    """Build a suite of our own: every program of it, or none."""
-    path = path.resolve()  # relative links of the suite start there, in a sandbox as well
-    installed, included = folder / "installed", folder / "included"
-    with job.builder.work_tree(job.tree, job.deadline) as work:
-        source = work.source()
-        # Keep the objects of the last build: make redoes what an edit calls for.
-        objects = work.suite_objects(f"{name}-{digest(str(path))[:8]}")
-        for place in (installed, included):
-            place.mkdir(exist_ok=True)
-        sources = (source, path.parent, *sandbox.referents(path))
-        places = _Places((objects, installed, included), sources)
-        argv = [
-            *(*job.argv(objects), "-C", str(path)),
-            *(f"top_srcdir={source}", f"KSFT={source / in_tree_suites.FOLDER}"),
-            *in_tree_suites.include_paths(path.parent, included),
-        ]
-        job.make([*argv, "all"], places)
-        job.make([*argv, "install", f"INSTALL_PATH={installed}"], places)
-        names = job.programs(argv, places)  # while all the places are there to be bound
-        where = in_tree_suites.join_included(installed, included, path.name)
-        job.install_launcher(installed)
-        facts = {"programs": names, "faults": {}, "folder": where}
-        (folder / _FACTS).write_text(json.dumps(facts))
-
-
-def _take_program(job: _Job, file: Path, folder: Path) -> None:
-    """Make a suite of one program, which is there already."""
-    installed = folder / "installed"
-    installed.mkdir()
-    shutil.copyfile(file, installed / file.name)
-    (installed / file.name).chmod(0o755)
-    job.install_launcher(installed)
-    (folder / _FACTS).write_text(json.dumps({"programs": [file.name], "faults": {}, "folder": ""}))
-
-
-def _build_upstream(job: _Job, target: str, folder: Path, outside: Path | None = None) -> None:
-    """Build one of the kernel's own suites: whatever of it compiles here.
-
-    ``outside`` is a folder that takes the place of the target in the tree. Raises
-    :class:`BuildError` when nothing compiles of what a series may have broken.
-    """
-    installed, included, failure = folder / "installed", folder / "included", None
-    with job.builder.work_tree(job.tree, job.deadline) as work:
-        selftests = in_tree_suites.lay_out(work.source(), work.folder / "upstream", job.deadline)
-        if outside:
-            in_tree_suites.put(outside, selftests / target, job.deadline)
-            if (outside.parent / SHARED / "suite.mk").is_file():
-                in_tree_suites.put(outside.parent / SHARED, selftests / SHARED, job.deadline)
-        # Built from nothing: most of these Makefiles do not know which headers they depend on.
-        objects = work.folder / "upstream-objects"
-        Cache.remove_tree(objects)
-        for place in (objects, installed, included):
-            place.mkdir()
-        results, sources = (objects, installed, included), (work.source(), work.folder / "upstream")
-        places = _Places(results, sources, beside=(selftests,))
-        cc = " ".join(job.builder.toolchain.compiling)
-        argv = [*job.argv(objects), *in_tree_suites.arguments(selftests, target, included, cc)]
-        argv += [f"KSFT={selftests}"] if outside else []
-        try:
-            job.make([*argv, "--keep-going", "all"], places)
-        except (BuildError, InfrastructureError) as error:
-            failure = error
-        faults = in_tree_suites.faults(job.output(), (selftests / target, selftests, objects))
-        # What is there is installed, and what is not is not tried again.
-        partly = ["--ignore-errors", "--old-file=all"] if failure else []
-        job.make([*argv, *partly, "install", f"INSTALL_PATH={installed}"], places)
-        names = job.programs(argv, places)
-    unbuilt = [name for name in names if not (installed / name).is_file()]
-    if isinstance(failure, InfrastructureError):
-        here = f"{verdicts.NOT_BUILT_HERE}{failure.what}"
-    else:
-        here = in_tree_suites.NO_PROGRAM
-    reasons = {name: in_tree_suites.unbuilt_because(why) for name, why in faults.items()}
-    reasons = {**dict.fromkeys(unbuilt, here), **reasons}
-    lacking = in_tree_suites.any_lacking(reasons.values())
-    broken = failure and unbuilt == names and not lacking
-    if failure and broken and part_of(job.tree, in_tree_suites.READS):
-        raise failure
-    for name in set(names) - set(unbuilt):
-        (installed / name).chmod(0o755)  # kselftest's runner runs scripts without the right, too
-    where = in_tree_suites.join_included(installed, included, target)
-    job.install_launcher(installed)
-    facts = {"programs": names, "faults": reasons, "folder": where}
-    (folder / _FACTS).write_text(json.dumps(facts))
 
 
 def _content(folder: Path) -> dict[str, str]:

@@ -1,0 +1,123 @@
+"""Suites of the kernel's own whose programs cannot all be linked statically."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.fake_tree import make_base, soon
+from tests.unit.testing.test_suites import LIB_MK, SELFTESTS, Shop, patched
+from toolkit.core.arch import X86_64
+from toolkit.core.model.series import PatchedTree
+from toolkit.core.model.testing import TestProgram
+from toolkit.formats import elf
+from toolkit.testing import guest_program, shared_libraries, suite_build
+
+FOLDER = f"{SELFTESTS}/deep/good"
+# As rseq's: a library of the suite's own, beside the programs.
+MAKEFILE = """
+TEST_GEN_PROGS := shared plain
+TEST_PROGS := script.sh
+TEST_LIBS := $(OUTPUT)/libown.so
+all: $(TEST_LIBS)
+$(OUTPUT)/libown.so: own.c
+\t$(CC) -shared -fPIC $< -o $@
+$(OUTPUT)/shared: shared.c $(OUTPUT)/libown.so
+\t$(CC) $< -L$(OUTPUT) -lown -Wl,-rpath=./ -o $@
+include ../lib.mk
+install: libs
+libs: all
+\tmkdir -p $(INSTALL_PATH) && cp $(TEST_LIBS) $(INSTALL_PATH)/
+"""
+FILES = {
+    f"{SELFTESTS}/lib.mk": LIB_MK,
+    f"{SELFTESTS}/deep/lib.mk": LIB_MK,
+    f"{FOLDER}/Makefile": MAKEFILE,
+    f"{FOLDER}/own.c": "int answer(void) { return 42; }\n",
+    f"{FOLDER}/shared.c": "int answer(void);\nint main(void) { return answer() - 42; }\n",
+    f"{FOLDER}/plain.c": "int main(void) { return 0; }\n",
+    f"{FOLDER}/script.sh": "#!/bin/sh\n./shared\n",
+}
+PLACE = "/kselftest/upstream-deep-good/.lib"
+LOADER = "ld-linux-x86-64.so.2"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> PatchedTree:
+    return PatchedTree(make_base(tmp_path / "base", **FILES), None, {}, "key")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path, tmp_path / "none")
+
+
+def names(shop: Shop, tree: PatchedTree, program: str) -> set[str]:
+    """Return what comes with a program into the guest."""
+    built, _ = shop.build(tree)
+    (chosen,) = (each for each in built.programs if each.name == program)
+    return {path.name for path in guest_program.files(built, chosen)}
+
+
+def test_what_has_a_library_of_its_own_takes_libc_along(shop: Shop, tree: PatchedTree) -> None:
+    built, _ = shop.build(tree)
+    assert [program.unbuilt for program in built.programs] == ["", "", ""]
+    assert elf.wants((built.path / "plain").read_bytes()) == elf.Wants()
+    wants = elf.wants((built.path / "shared").read_bytes())
+    assert wants == elf.Wants(("libown.so", "libc.so.6"), f"{PLACE}/{LOADER}")
+    libraries = built.path / guest_program.LIBRARIES
+    assert {path.name for path in libraries.iterdir()} == {"libc.so.6", LOADER}
+    # As in the guest, but that the loader and the folder of the libraries lie elsewhere.
+    argv = [str(libraries / LOADER), "--library-path", f"{libraries}:.", "./shared"]
+    subprocess.run(argv, cwd=built.path, check=True)
+
+
+def test_libraries_go_only_where_they_are_used(shop: Shop, tree: PatchedTree) -> None:
+    assert ".lib" in names(shop, tree, "shared")
+    assert ".lib" not in names(shop, tree, "plain")
+    assert {".lib", "shared", "plain"} <= names(shop, tree, "script.sh")
+
+
+def test_what_fails_either_way_says_why_it_did_the_second_time(
+    shop: Shop, tree: PatchedTree
+) -> None:
+    broken = patched(tree, f"{FOLDER}/shared.c", "int main(void) { return lost; }\n")
+    built, _ = shop.build(broken)
+    shared, plain, _ = built.programs
+    assert shared.unbuilt.count("shared.c:1:25: error") == 1
+    assert plain.unbuilt == ""
+    assert not (built.path / guest_program.LIBRARIES).exists()
+
+
+def test_names_of_libraries_lead_nowhere_else(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program of a series may say that it needs any name."""
+    loader = f"{PLACE}/{LOADER}"
+    evil = elf.Wants(("../../../../etc/passwd", "/etc/passwd", "libnone.so.1"), loader)
+    monkeypatch.setattr(
+        elf, "wants", lambda data: evil if data == b"evil" else elf.Wants(("libc.so.6",))
+    )
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    (installed / "evil").write_bytes(b"evil")
+    shared_libraries.gather(installed, "upstream-deep-good", shop.builder, soon())
+    came = {str(path.relative_to(tmp_path)) for path in installed.rglob("*") if path.is_file()}
+    assert came == {f"installed/{name}" for name in ("evil", f".lib/{LOADER}", ".lib/libc.so.6")}
+
+
+def test_the_recipe_is_a_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = suite_build.recipe(X86_64)
+    monkeypatch.setattr(shared_libraries, "flags", lambda *_: "other")
+    assert suite_build.recipe(X86_64) != before
+
+
+def test_a_damaged_program_takes_all_that_there_is_along(shop: Shop, tree: PatchedTree) -> None:
+    """The kernel says what is wrong with it then, in the guest."""
+    built, _ = shop.build(tree)
+    damaged = built.path / "damaged"
+    damaged.write_bytes((built.path / "shared").read_bytes()[:80])
+    program = TestProgram(built.name, "damaged", 1)
+    assert ".lib" in {path.name for path in guest_program.files(built, program)}
