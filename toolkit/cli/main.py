@@ -152,6 +152,7 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
 @cli.command()
 @options.KERNEL
 @click.option("--cold", is_flag=True, help="Ignore what the cache has.")
+@options.SHARED_CACHE
 @click.pass_obj
 def fetch(root: Path | None, /, **given: Any) -> None:
     """Fetch, verify and unpack a kernel source, and print its folder."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolkit.cli import options
 from toolkit.core import text
 from toolkit.core.errors import EXIT_INFRASTRUCTURE
+
+if TYPE_CHECKING:
+    from toolkit.host.shared.keys import Keyring
 
 # Everything else is imported where it is used: `toolkit --help` must be quick.
 
@@ -51,7 +54,7 @@ _LABELS = {True: ("ok", "green"), False: ("NO", "red"), None: ("--", "yellow")}
 
 @click.group()
 def cache() -> None:
-    """List and prune the cache."""
+    """List and prune the cache, and keep the keys of a shared one."""
 
 
 @cache.command("list")
@@ -76,6 +79,55 @@ def cache_prune(root: Path | None, keep_within: str) -> None:
     for entry in removed:
         click.echo(f"removed {entry.kind}/{entry.key} ({text.size(entry.size)})")
     click.echo(f"{text.size(sum(entry.size for entry in removed))} freed")
+
+
+@cache.command("keygen")
+@click.pass_obj
+def cache_keygen(root: Path | None) -> None:
+    """Make a key that signs what this user puts into a shared cache.
+
+    Prints the public half, for `toolkit cache trust` on the other hosts.
+    """
+    click.echo(_keyring(root).make_own().public.text)
+
+
+@cache.command("trust")
+@click.argument("key", nargs=-1)
+@click.pass_obj
+def cache_trust(root: Path | None, key: tuple[str, ...]) -> None:
+    """Take what KEY has signed from a shared cache; without KEY list the trusted ones.
+
+    KEY is the line that `toolkit cache keygen` printed there. Who holds the other half decides what
+    runs on this host: its kernels, and programs of its suites in them.
+    """
+    from toolkit.host.shared import keys
+
+    ring = _keyring(root)
+    if key:
+        added = ring.trust(keys.parse(" ".join(key)))
+        click.echo("trusted from now on" if added else "trusted already")
+        return
+    for each in ring.trusted():
+        click.echo(text.printable(each.text))
+
+
+@cache.command("distrust")
+@click.argument("key", nargs=-1, required=True)
+@click.pass_obj
+def cache_distrust(root: Path | None, key: tuple[str, ...]) -> None:
+    """Trust KEY no longer. What was taken by it stays in this host's cache until it is pruned."""
+    from toolkit.core.errors import UserError
+    from toolkit.host.shared import keys
+
+    if not _keyring(root).distrust(keys.parse(" ".join(key))):
+        raise UserError("that key was not trusted")
+
+
+def _keyring(root: Path | None) -> Keyring:
+    from toolkit.core import paths
+    from toolkit.host.shared.keys import Keyring
+
+    return Keyring(paths.resolve(root).settings)
 
 
 def _cache(root: Path | None) -> Any:

@@ -218,6 +218,13 @@ BUILD = several(
         help="Where to put results; default: a new folder under the XDG state folder.",
     ),
 )
+SHARED_CACHE = click.option(
+    "--shared-cache",
+    metavar="URL",
+    envvar="TOOLKIT_SHARED_CACHE",
+    help="A folder, s3://BUCKET/… or sftp://HOST/… where hosts share what they have built; "
+    "default: $TOOLKIT_SHARED_CACHE.",
+)
 PROGRAM = click.option(
     "--program",
     "programs",
@@ -237,6 +244,7 @@ RUN = several(
     PROGRAM,
     BUILD,
     click.option("--cold", is_flag=True, help="Ignore what the cache has."),
+    SHARED_CACHE,
 )
 MACHINE = several(
     click.option("--image", default="minimal", show_default=True, help="minimal, debian, tools, …"),

@@ -31,6 +31,11 @@ class Paths:
         return self.runs.parent / "errors"
 
     @property
+    def settings(self) -> Path:
+        """The user's settings: the keys of a shared cache; raises as :func:`resolve` does."""
+        return _absolute(platformdirs.user_config_path, "XDG_CONFIG_HOME")
+
+    @property
     def patches(self) -> Path:
         """The carried series."""
         return self.root / "patches"
@@ -77,7 +82,7 @@ def _absolute(folder: Callable[[str], Path], variable: str) -> Path:
         raise UserError(
             f"there is no home folder for the toolkit's files: HOME is not set, user {os.getuid()} "
             f"is unknown to the password database, and {variable} names no other place",
-            hint="set HOME, or XDG_CACHE_HOME and XDG_STATE_HOME, to absolute paths",
+            hint="set HOME, or XDG_CACHE_HOME, XDG_CONFIG_HOME and XDG_STATE_HOME, to absolute paths",
         )
     return path
 

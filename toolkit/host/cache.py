@@ -20,7 +20,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from filelock import Timeout
 
@@ -63,6 +65,31 @@ class CacheEntry:
     path: Path
 
 
+class AbsentError(Exception):
+    """A shared cache has no such entry that counts."""
+
+
+class Name(NamedTuple):
+    """Which entry, and what it is made of in words ("" where nobody says)."""
+
+    kind: str
+    key: str
+    label: str
+
+    def __str__(self) -> str:
+        return f"the {self.kind} of {self.label}" if self.label else f"a {self.kind}"
+
+
+class Shared(Protocol):
+    """A cache that other hosts fill, too: :class:`toolkit.host.shared.store.SharedCache`."""
+
+    def get(self, name: Name, into: Path, deadline: Deadline) -> None:
+        """Fill the empty folder ``into`` with an entry; raises :class:`AbsentError`."""
+
+    def put(self, name: Name, folder: Path, without: str, deadline: Deadline) -> None:
+        """Store an entry but for one of its files."""
+
+
 class Cache:
     """A store rooted at ``root``, which is made when first needed.
 
@@ -70,6 +97,7 @@ class Cache:
     ``on_damage`` gets a sentence on each entry that turns out to be damaged, ``on_wait`` hears
     when another run is waited for (:data:`toolkit.host.locks.OnWait`). Others that wait for this
     one are told its ``command``, by default this process's own, and its run's ``folder``.
+    ``shared`` is asked for what is absent here, and gets what is made, if there is one.
     """
 
     def __init__(
@@ -81,6 +109,7 @@ class Cache:
         on_wait: OnWait = locks.ignore,
         command: str = "",
         folder: Path | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.root = root
         self.cold = cold
@@ -88,6 +117,7 @@ class Cache:
         self.locks = Locks(root, command, str(folder) if folder else "", on_wait)
         self._work_folders = WorkFolders(self.locks, cold=cold)
         self._on_damage = on_damage
+        self._shared = shared
         self._fresh: set[Path] = set()
         self._intact: dict[Path, bool] = {}  # what this process has checked
 
@@ -130,7 +160,7 @@ class Cache:
         label: str = "",
         checked: bool = True,
     ) -> tuple[Path, bool]:
-        """Return the entry's folder and whether the cache had it.
+        """Return the entry's folder and whether the cache had it, this one or the shared one.
 
         Where it is absent or damaged ``fill`` is called with an empty folder; what it raises
         leaves the store as it was. Two callers of one key wait for each other and fill it once.
@@ -138,11 +168,19 @@ class Cache:
         """
         if entry := self.find(kind, key):
             return entry, True
-        what = f"the {kind} of {label}" if label else f"a {kind}"
-        with self.lock(f"{kind}/{key}", deadline=deadline, what=what):
+        name = Name(kind, key, label)
+        with self.lock(f"{kind}/{key}", deadline=deadline, what=str(name)):
             if entry := self.find(kind, key):
                 return entry, True
-            return self._fill(self.root / kind / key, fill, label, checked), False
+            path, shared = self.root / kind / key, self._shared
+            if shared and not self.cold:
+                with contextlib.suppress(AbsentError):
+                    take = partial(shared.get, name, deadline=deadline)
+                    return self._fill(path, take, label, checked), True
+            self._fill(path, fill, label, checked)
+        if shared:
+            shared.put(name, path, _SEAL, deadline)
+        return path, False
 
     def _fill(self, path: Path, fill: Callable[[Path], None], label: str, checked: bool) -> Path:
         try:

@@ -35,6 +35,7 @@ class Request:
     accel: str = "auto"
     jobs: int = field(default_factory=limits.cpus)
     cold: bool = False
+    shared_cache: str = ""  # the URL of a cache that hosts share
     tests: tuple[str, ...] = ()  # globs over program names; empty: all
     shard: tuple[int, int] = (1, 1)  # which of how many parts of the programs
     slow: bool = False

@@ -42,6 +42,13 @@ _VERSION_SECONDS = 10.0  # for QEMU to print its version
 
 def open_cache(request: Request, paths: Paths, observer: Observer, folder: Path) -> Cache:
     """Return the cache as the run in ``folder`` uses it."""
+    shared = None
+    if url := request.shared_cache:
+        # Takes a cryptographic library, which no other run needs at its start.
+        from toolkit.host.shared.keys import Keyring  # noqa: PLC0415
+        from toolkit.host.shared.store import SharedCache  # noqa: PLC0415
+
+        shared = SharedCache(url, Keyring(paths.settings), observer.notice)
     return Cache(
         paths.cache,
         cold=request.cold,
@@ -49,6 +56,7 @@ def open_cache(request: Request, paths: Paths, observer: Observer, folder: Path)
         on_wait=observer.waiting,
         command=shlex.join(request.command),
         folder=folder,
+        shared=shared,
     )
 
 

@@ -20,6 +20,7 @@ def command_line(
     """Return what runs the command line and gives its exit code and all that it prints."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     monkeypatch.setattr("signal.signal", lambda *_: None)
 
     def run(*words: str) -> tuple[int, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.unit.cli.conftest import Call
 from toolkit.cli.main import cli
 from toolkit.core import paths
 from toolkit.host import locks
@@ -46,3 +47,19 @@ def test_a_time_span_that_is_none_is_refused(runs: Path) -> None:
     result = CliRunner().invoke(cli, ["runs", "prune", "--newer-than", "soon"])
     assert "is no time span" in str(result.exception)
     assert len(list(runs.iterdir())) == 5
+
+
+def test_keys_of_a_shared_cache(command_line: Call) -> None:
+    code, line = command_line("cache", "keygen")
+    assert code == 0
+    key = line.strip()
+    assert key.startswith("ed25519 ")
+    assert command_line("cache", "keygen")[0] == 2
+    assert command_line("cache", "trust", *key.split(" ")) == (0, "trusted from now on\n")
+    assert command_line("cache", "trust", key) == (0, "trusted already\n")
+    assert command_line("cache", "trust") == (0, f"{key}\n")
+    code, words = command_line("cache", "trust", "ssh-ed25519 AAAA")
+    assert (code, "this is no public key: 'ssh-ed25519 AAAA'" in words) == (2, True)
+    assert command_line("cache", "distrust", key)[0] == 0
+    assert command_line("cache", "distrust", key)[0] == 2
+    assert command_line("cache", "trust") == (0, "")
