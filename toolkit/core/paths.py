@@ -82,7 +82,8 @@ def _absolute(folder: Callable[[str], Path], variable: str) -> Path:
         raise UserError(
             f"there is no home folder for the toolkit's files: HOME is not set, user {os.getuid()} "
             f"is unknown to the password database, and {variable} names no other place",
-            hint="set HOME, or XDG_CACHE_HOME, XDG_CONFIG_HOME and XDG_STATE_HOME, to absolute paths",
+            hint="set HOME, or each of XDG_CACHE_HOME, XDG_CONFIG_HOME and XDG_STATE_HOME, to an "
+            "absolute path",
         )
     return path
 

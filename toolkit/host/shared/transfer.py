@@ -36,11 +36,11 @@ def put(source: Path, url: str) -> None:
     import fsspec  # noqa: PLC0415
 
     store, path = fsspec.core.url_to_fs(url)
-    folder, _, name = path.rpartition("/")
-    store.makedirs(folder, exist_ok=True)
     if "s3" in store.protocol:  # where a file is not seen before it is whole
         store.put_file(str(source), path)
         return
+    folder, _, name = path.rpartition("/")
+    store.makedirs(folder, exist_ok=True)  # in S3 it would make a bucket
     temporary = f"{folder}/.{name}.{os.getpid()}"
     try:
         store.put_file(str(source), temporary)
