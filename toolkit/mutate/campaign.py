@@ -37,6 +37,7 @@ from toolkit.testing.tested import Tested
 from toolkit.workflow.run import Run
 
 BATCH = 24  # mutants that are compiled in one go, for less than half a minute
+_STAGE = "mutants"
 _POINTS = 500  # runs in which a leaf may have been flaky
 
 
@@ -242,7 +243,7 @@ class Campaign:
                 shift.run(items, run.request.machines or lab.factory.capacity())
             return None, False, self._headline()
 
-        run.stages.run("mutants", work)
+        run.stages.run(_STAGE, work)
 
     def _is_flaky(self, leaf: str) -> bool:
         """Return whether a leaf has both passed and failed with this series."""
@@ -259,7 +260,7 @@ class Campaign:
         place = visible(f"{mutant.file}:{mutant.line} {mutant.fault or mutant.operator}")
         what = f"{place}: {verdict.fate.value}" + (f" by {verdict.by}" if verdict.by else "")
         done, total = self._counts()
-        self.run.observer.stage_progress("mutants", done, total, f"{self._headline()}; {what}")
+        self.run.observer.stage_progress(_STAGE, done, total, f"{self._headline()}; {what}")
 
     def _counts(self) -> tuple[int, int]:
         fates = [verdict.fate for _, verdict in self._tried()]
@@ -368,7 +369,7 @@ class Campaign:
 
 
 class _Notices(Silent):
-    """Passes on what the builds of mutants say, but not their steps: the stage is another one."""
+    """Passes on what the builds of mutants say, in the stage that they are a part of."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
@@ -376,6 +377,11 @@ class _Notices(Silent):
     def notice(self, text: str) -> None:
         """Pass it on."""
         self._observer.notice(text)
+
+    def stage_progress(self, name: str, done: int, total: int | None, text: str = "") -> None:
+        """Say what is built; how many mutants there are is counted elsewhere."""
+        count = f"{done}/{total}" if total else ""
+        self._observer.stage_progress(_STAGE, 0, None, " ".join(filter(None, (name, count, text))))
 
     def waiting(self, what: str, whom: str) -> None:
         """Pass it on."""
