@@ -76,8 +76,13 @@ def choose(
     if others:
         rest = ", ".join(map(versions.shown, others))
         notices.append(f"taken: what was posted for Linux {versions.shown(form)}; left out: {rest}")
-    patches = [mail for mail in group if _number(mail) != 0]
-    covers = [mail for mail in readable if _number(mail) == 0 and not mail.headers.tags.reply]
+    # Where nothing else is a patch, it is what somebody answers a cover letter with.
+    patches = [mail for mail in group if _number(mail) != 0] or group
+    covers = [
+        mail
+        for mail in readable
+        if _number(mail) == 0 and not mail.headers.tags.reply and mail not in patches
+    ]
     cover = next((mail for mail in reversed(covers) if versions.of(mail, stable) == wanted), None)
     if any(_number(mail) for mail in patches):
         patches, cover = _numbered(patches, covers, cover, origin, notices)

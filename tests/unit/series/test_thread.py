@@ -31,6 +31,18 @@ def refused(*mails: Posted, version: int | None = None, release: str | None = No
     return caught.value
 
 
+def test_a_diff_in_answer_to_a_cover_letter_is_a_patch_where_there_is_no_other() -> None:
+    cover, *_ = posting(3)
+    fixup = Posted("Re: [PATCH 0/3] all of it", "fix.c", to=cover, sender=BOB)
+    for mails in ([fixup], [cover, fixup]):
+        files = read(*mails)
+        assert texts(files) == ["new"]
+        assert files.notices == ("the series is not whole: patch 1, 2, 3 of 3 is missing",)
+    assert read(cover, fixup).title == "all of it"
+    alone = read(Posted("[PATCH 0/1] a patch with the number of a cover letter", "a.c"))
+    assert (subjects(alone), alone.cover) == ([alone.title], None)
+
+
 # --- talk --------------------------------------------------------------------------------------
 
 
