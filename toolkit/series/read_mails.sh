@@ -7,6 +7,16 @@ read_mails() {
         git mailinfo -u --no-scissors --quoted-cr=strip \
             "$mail.message" "$mail.diff" <"$mail" >"$mail.info" 2>"$mail.error"
         status=$?
+        charset=
+        [ $status = 0 ] ||
+            charset=$(sed -n 's/^error: cannot convert from \(.*\) to UTF-8$/\1/p' "$mail.error")
+        if [ "$charset" ] &&
+            grep -qiF -e "charset=$charset" -e "charset=\"$charset\"" "$mail"; then
+            # It is the answer to a question of git send-email, "y" mostly, and the text is UTF-8.
+            git mailinfo -n --no-scissors --quoted-cr=strip \
+                "$mail.message" "$mail.diff" <"$mail" >"$mail.info" 2>"$mail.error"
+            status=$?
+        fi
         [ $status -le 128 ] || exit $status
         [ $status = 0 ] || : >"$mail.failed"
     done

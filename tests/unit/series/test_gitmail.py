@@ -49,6 +49,18 @@ def test_transfer_encodings_and_charsets(encoding: str, charset: str) -> None:
     assert (again.subject, again.author, again.message) == (words, found.author, words)
 
 
+@pytest.mark.parametrize("charset", ["y", "true", "none", "unknown-8bit"])
+def test_a_charset_that_is_none(charset: str) -> None:
+    diff = create("a.txt", "gr\u00f6\u00dfer\n")
+    head = f"Subject: [PATCH] x\nMIME-Version: 1.0\nContent-Type: text/plain; charset={charset}\n"
+    head += "Content-Transfer-Encoding: 8bit\n\n"
+    found = one(HEAD + f"{head}Why it is gr\u00f6\u00dfer.\n---\n{diff}".encode())
+    assert (found.subject, found.author) == ("x", "Zo\u00eb <z@example.org>")
+    assert found.message == "Why it is gr\u00f6\u00dfer."
+    assert found.patch("p").diff.endswith(diff.encode())
+    assert one(found.content).problem == ""
+
+
 @pytest.mark.parametrize("kind", ["text/x-patch", "application/octet-stream", "text/plain"])
 def test_a_patch_that_is_attached(kind: str) -> None:
     diff = base64.encodebytes(edit("a.c").encode())
