@@ -16,6 +16,7 @@ from toolkit.core.model.series import Patch, PatchedFile, PatchedTree
 from toolkit.formats import gcov_json, kselftest_harness, mailheaders, patchfile
 from toolkit.kernel import build_rules, kconfig_explain
 from toolkit.kernel.build_failure import explain_failure
+from toolkit.mutate import mutants
 from toolkit.series.patching import _nearest
 from toolkit.testing import in_tree_suites
 
@@ -26,6 +27,13 @@ HEAD = "diff --git a/x.c b/x.c\n--- a/x.c\n+++ b/x.c\n"
 def sections(text: str) -> None:
     with contextlib.suppress(UserError):
         patchfile.sections(Patch("p", "x", text.encode()))
+
+
+class OneAuthor:
+    """A series that wrote every line."""
+
+    def patch_of(self, _file: str, _number: int) -> int:
+        return 1
 
 
 def makefile(text: str) -> None:
@@ -67,6 +75,15 @@ READERS: dict[str, Callable[[int], object]] = {
     "a Kconfig expression": lambda size: kconfig_explain.failing(["A && " * size + "B"], {}, "y"),
     "alternatives of a Kconfig expression": lambda size: kconfig_explain.failing(
         ["A || " * size + "B"], {}, "y"
+    ),
+    "parentheses of an expression": lambda size: mutants.of_file(
+        "a.c", b"int f(int x)\n{\n\treturn g" + b"((x)" * (size // 8) + b";\n}\n", OneAuthor()
+    ),
+    "negations": lambda size: mutants.of_file(
+        "a.c", b"int f(int x)\n{\n\treturn " + b"!" * (size // 8) + b"x;\n}\n", OneAuthor()
+    ),
+    "functions within functions": lambda size: mutants.of_file(
+        "a.c", b"int f(int x)\n{\n" * (size // 64) + b"}\n" * (size // 64), OneAuthor()
     ),
     "gcov's documents": lambda size: gcov_json.read(
         b'{"current_working_directory": "/a", "files": []}\n' * (size // 50), "/a"

@@ -16,6 +16,9 @@ from tree_sitter import Language, Node, Parser
 __all__ = ["Node", "ancestor", "function_name", "functions", "parse", "sound", "text", "walk"]
 
 
+_MAX_DEPTH = 100  # of conditions around a function; where the grammar is lost, it may be in another
+
+
 def parse(content: bytes) -> Node:
     """Return the root of a C file; anything at all can be parsed, with errors in the tree."""
     return _parser().parse(content).root_node
@@ -41,8 +44,14 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def functions(root: Node) -> Iterator[Node]:
-    """Yield the function definitions of a file."""
-    return (node for node in walk(root) if node.type == "function_definition")
+    """Yield the function definitions of a file, but for those deep in others."""
+    pending = [(root, 0)]
+    while pending:
+        node, depth = pending.pop()
+        if node.type == "function_definition":
+            yield node
+        if depth < _MAX_DEPTH:
+            pending += ((child, depth + 1) for child in reversed(node.named_children))
 
 
 def function_name(function: Node) -> str:

@@ -30,6 +30,7 @@ _UAPI = re.compile(r"(^|/)include/uapi/|(^|/)uapi/")
 # They say nothing that runs.
 _ASSERTIONS = re.compile(r"^(BUILD_BUG|static_assert|_Static_assert|compiletime_assert)")
 _MAX_BYTES = 4 << 20  # of a file that is looked at
+_MAX_DEPTH = 400  # nodes within each other: tree-sitter finds each one's parent from the root
 
 
 class Lines(Protocol):
@@ -98,14 +99,14 @@ def _code(function: Node) -> Iterator[Node]:
     if body is None:
         return
     yield function
-    pending = list(reversed(body.named_children))
+    pending = [(node, 1) for node in reversed(body.named_children)]
     while pending:
-        node = pending.pop()
-        if _is_assertion(node):
+        node, depth = pending.pop()
+        if depth > _MAX_DEPTH or _is_assertion(node):
             continue
         if grammar.sound(node):
             yield node
-        pending += reversed(node.named_children)
+        pending += ((child, depth + 1) for child in reversed(node.named_children))
 
 
 def _is_assertion(node: Node) -> bool:
