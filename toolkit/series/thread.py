@@ -78,11 +78,7 @@ def choose(
         notices.append(f"taken: what was posted for Linux {versions.shown(form)}; left out: {rest}")
     # Where nothing else is a patch, it is what somebody answers a cover letter with.
     patches = [mail for mail in group if _number(mail) != 0] or group
-    covers = [
-        mail
-        for mail in readable
-        if _number(mail) == 0 and not mail.headers.tags.reply and mail not in patches
-    ]
+    covers = _covers(readable, patches)
     cover = next((mail for mail in reversed(covers) if versions.of(mail, stable) == wanted), None)
     if any(_number(mail) for mail in patches):
         patches, cover = _numbered(patches, covers, cover, origin, notices)
@@ -126,6 +122,12 @@ def _once(mails: Iterable[Mail]) -> list[Mail]:
 
 def _number(mail: Mail) -> int | None:
     return mail.headers.tags.number
+
+
+def _covers(mails: Sequence[Mail], patches: Sequence[Mail]) -> list[Mail]:
+    """Return the cover letters among ``mails``."""
+    numbered = (mail for mail in mails if _number(mail) == 0 and mail not in patches)
+    return [mail for mail in numbered if not mail.headers.tags.reply]
 
 
 def _posted(mails: Sequence[Mail]) -> list[Mail]:
