@@ -13,7 +13,7 @@ from tests.unit.linear import assert_linear
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import KernelBase
 from toolkit.core.model.series import Patch, PatchedFile, PatchedTree
-from toolkit.formats import gcov_json, kselftest_harness, mailheaders, patchfile
+from toolkit.formats import compiler_log, gcov_json, kselftest_harness, mailheaders, patchfile
 from toolkit.kernel import build_rules, kconfig_explain
 from toolkit.kernel.build_failure import explain_failure
 from toolkit.mutate import mutants
@@ -60,6 +60,9 @@ READERS: dict[str, Callable[[int], object]] = {
     "brackets": lambda size: mailheaders.tags("[" * size + "PATCH" + "]" * size),
     "tags": lambda size: mailheaders.tags("[PATCH v1] " * (size // 11)),
     "a compiler's errors": lambda size: explain_failure(["a.c:1:1: error: b"] * (size // 17), None),
+    "a compiler's long path": lambda size: list(
+        compiler_log.diagnostics(["a/../" * (size // 5) + "b.c:1:1: error: c"])
+    ),
     "a long line of a build": lambda size: explain_failure(["a: " * size], None),
     "a target's build": lambda size: in_tree_suites.faults(
         ["make: *** [Makefile:1: x] Error 1"] * (size // 33), []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 
 _DIAGNOSTIC = re.compile(r"^(\S+?\.[chS]):\d+:(?:\d+:)? (?:fatal )?(?:error|warning): ?(.*)")
-_UPWARDS = re.compile(r"(?:^|(?<=/))[^/]+/\.\./")
 
 
 def diagnostics(lines: Iterable[str]) -> Iterator[str]:
@@ -16,7 +16,5 @@ def diagnostics(lines: Iterable[str]) -> Iterator[str]:
     """
     for line in lines:
         if match := _DIAGNOSTIC.match(line):
-            path = match[1]
-            while (shorter := _UPWARDS.sub("", path, count=1)) != path:
-                path = shorter
+            path = posixpath.normpath(match[1]) if "/../" in match[1] else match[1]
             yield f"{path}: {match[2]}"
