@@ -63,7 +63,7 @@ def judge(run: RawRun, known: Sequence[KnownFailure] = ()) -> tuple[Leaf, ...]:
     Of a program that was to run one case, what concerns the whole is that case's.
     """
     whole = run.outcome is Outcome.COMPLETED and run.signal is None
-    tree = ktap.parse_text(run.stdout, complete=whole, more=run.cut)
+    tree = ktap.parse_text(run.stdout, complete=whole, more=run.cut and whole)
     cases = list(_flatten(tree, ()))
     if run.outcome is Outcome.COMPLETED and run.signal is None:
         cases = exit_status.weigh(run, tree, cases)

@@ -68,6 +68,11 @@ def test_what_was_printed_and_not_kept_is_no_pass() -> None:
     assert statuses(leaves) == {"kvm/prog/a": Status.PASS, "kvm/prog/flood": Status.ERROR}
     assert "more than is kept" in leaves[1].message
     assert statuses(verdicts.judge(run(cut=True))) == statuses(verdicts.judge(run()))
+    late = run("TAP version 13\nok 1 a\n", cut=True, outcome=Outcome.TIMED_OUT, exit_status=None)
+    assert statuses(verdicts.judge(late)) == {
+        "kvm/prog/a": Status.PASS,
+        "kvm/prog": Status.TIMEOUT,  # which says enough
+    }
     noise = run("noise\n", cut=True, by_status=True)
     assert statuses(verdicts.judge(noise)) == {"kvm/prog": Status.PASS}
 
