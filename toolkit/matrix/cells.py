@@ -21,6 +21,7 @@ from toolkit.workflow.request import DEFAULT_KERNEL
 
 MAX_CELLS = 50_000
 _NONE = "none"  # the word for no series and no profile
+_MAY_BE_NONE = ("series", "profile")
 _DEFAULTS = {
     "series": _NONE,
     "kernel": DEFAULT_KERNEL,
@@ -122,7 +123,8 @@ def _combinations(asked: MatrixManifest, where: Where) -> list[Cell]:
 
 def _cell(values: Mapping[str, str]) -> Cell:
     plain: dict[str, Any] = {
-        axis: "" if value == _NONE else value for axis, value in values.items()
+        axis: "" if value == _NONE and axis in _MAY_BE_NONE else value
+        for axis, value in values.items()
     }
     return Cell(**plain)
 

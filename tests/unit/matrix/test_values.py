@@ -37,6 +37,8 @@ def test_what_there_is_passes(tmp_path: Path) -> None:
         ("series", "v44", "there is no series 'v44'", "v4"),
         ("series", "-", "reads no series from standard input", "name a file"),
         ("kernel", "debain:6.12", "'debain:6.12' names no kernel source", "debian:"),
+        ("kernel", "none", "'none' names no kernel source", ""),
+        ("suite", "none", "there is no suite 'none'", "there is: doorbell"),
         ("config", "defconfg", "there is no configuration", "did you mean defconfig?"),
         ("profile", "debug+debgu", "there is no profile 'debgu'", "did you mean debug?"),
         ("toolchain", "tcc", "'tcc' is no toolchain", "gcc"),
