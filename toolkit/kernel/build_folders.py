@@ -32,7 +32,7 @@ Materialise = Callable[[PatchedTree, Path, Deadline], object]
 NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
 STEPS = ".toolkit-steps"  # in a build folder that had a whole build: how many steps that took
 # How many folders stay in a work folder, by their kinds.
-_KEPT = {("out", "gcov"): 10, ("suite",): 12, ("conf",): 4}
+_KEPT = {("out", "gcov"): 10, ("packaged",): 3, ("suite",): 12, ("conf",): 5}
 _KINDS = {kind for kinds in _KEPT for kind in kinds}
 
 

@@ -80,7 +80,11 @@ def configure(
         *([wishes] if wishes else []),
         *([] if start == TINY else [[start.target, start.text, wanted.all_modules]]),
         *([sorted(touched)] if touched else []),
-        *([_pahole(deadline)] if start != TINY or any(_BTF in option for option in asked) else []),
+        *(
+            [pahole_version(deadline)]
+            if start != TINY or any(_BTF in option for option in asked)
+            else []
+        ),
     )
 
     def fill(folder: Path) -> None:
@@ -106,7 +110,7 @@ def configure(
     return KernelConfig(text, digest(text)), cached
 
 
-def _pahole(deadline: Deadline) -> str:
+def pahole_version(deadline: Deadline) -> str:
     """Return pahole's version; "" where it is not installed, and Kconfig drops all of BTF."""
     try:
         program = process.find(_PAHOLE, _PAHOLE_PACKAGE)

@@ -44,7 +44,11 @@ NEEDED = {
 # scripts/Makefile.modinst compresses as these say; make's command line overrides them.
 _COMPRESSIONS = tuple(f"CONFIG_MODULE_COMPRESS_{name}" for name in ("GZIP", "XZ", "ZSTD"))
 _FORMAT = 2  # of a build's entry, a part of its key
-KERNEL = "kernel"  # what QEMU boots, in a build's entry
+# In a build's entry:
+KERNEL = "kernel"  # what QEMU boots
+CONFIG = "config"
+MODULES = "modules.tar"
+HEADERS = "headers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +119,10 @@ class Builder:
                 self._compile(work, config, folder, log)
             shutil.copyfile(log, folder / "build.log")
 
-        path, cached = self.cache.make("build", key, fill, deadline=deadline, label=_label(tree))
+        path, cached = self.cache.make("build", key, fill, deadline=deadline, label=label(tree))
         if cached:
             shutil.copyfile(path / "build.log", log)
-        return _load_build(path, key), cached
+        return load_build(path, key), cached
 
     def _image(self, config: KernelConfig) -> str:
         """Return what of the build folder QEMU boots.
@@ -144,14 +148,13 @@ class Builder:
         shutil.copyfile(output / "System.map", folder / "System.map")
         if image != LINKED and "CONFIG_DEBUG_INFO=y" in config.text.splitlines():
             shutil.copyfile(output / LINKED, folder / LINKED)
-        (folder / "config").write_text(config.text)
-        _copy_headers(output / "usr/include", folder / "headers/include")
+        (folder / CONFIG).write_text(config.text)
+        copy_headers(output / "usr/include", folder / HEADERS / "include")
         if "CONFIG_MODULES=y" in config.text.splitlines():
-            _pack_modules(make, folder / "modules.tar", config.text)
+            _pack_modules(make, folder / MODULES, config.text)
         if gcov_build.is_on(config.text):
             gcov_build.keep(counting, source, output, folder, self.toolchain.gcov)
-        facts = {"release": release, "image": digest((folder / KERNEL).read_bytes())}
-        (folder / "build.json").write_text(json.dumps(facts))
+        remember(folder, release)
 
     @contextlib.contextmanager
     def finished(
@@ -216,13 +219,22 @@ def part_of(tree: PatchedTree, names: re.Pattern[str]) -> dict[str, str]:
     }
 
 
-def _label(tree: PatchedTree) -> str:
+def label(tree: PatchedTree) -> str:
+    """Return what a person knows a build by."""
     return f"{tree.series.name if tree.series else 'unpatched'} on {tree.base.name}"
 
 
-def _load_build(path: Path, key: str) -> KernelBuild:
+def remember(folder: Path, release: str, early: Sequence[str] = ()) -> None:
+    """Write down in a build's entry what :func:`load_build` needs beside its files."""
+    image = digest((folder / KERNEL).read_bytes())
+    facts = {"release": release, "image": image, "early": list(early)}
+    (folder / "build.json").write_text(json.dumps(facts))
+
+
+def load_build(path: Path, key: str) -> KernelBuild:
+    """Return the build in an entry."""
     facts = json.loads((path / "build.json").read_text())
-    modules = path / "modules.tar"
+    modules = path / MODULES
     return KernelBuild(
         path=path,
         key=key,
@@ -230,8 +242,9 @@ def _load_build(path: Path, key: str) -> KernelBuild:
         image=path / KERNEL,
         image_digest=facts["image"],
         modules=modules if modules.exists() else None,
-        headers=path / "headers",
-        config=path / "config",
+        headers=path / HEADERS,
+        config=path / CONFIG,
+        early=tuple(facts.get("early", ())),
     )
 
 
@@ -250,11 +263,11 @@ def _pack_modules(make: Make, archive: Path, config: str) -> None:
     for link in (*stage.glob("lib/modules/*/build"), *stage.glob("lib/modules/*/source")):
         link.unlink()
     with tarfile.open(archive, "w") as tar:
-        tar.add(stage / "lib/modules", "lib/modules", filter=_anonymous)
+        tar.add(stage / "lib/modules", "lib/modules", filter=anonymous)
     shutil.rmtree(stage)
 
 
-def _copy_headers(source: Path, target: Path) -> None:
+def copy_headers(source: Path, target: Path) -> None:
     """Copy the headers that kbuild exports, a thousand, without what it puts beside them.
 
     shutil.copytree, which copies times and attributes too, takes three times as long.
@@ -267,7 +280,8 @@ def _copy_headers(source: Path, target: Path) -> None:
                 shutil.copyfile(f"{folder}/{name}", f"{into}/{name}")
 
 
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Return a file of an archive without anything of the host's or the hour's."""
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
     member.mtime = 0

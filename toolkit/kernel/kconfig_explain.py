@@ -115,7 +115,7 @@ def reasons(
     tree: Path, srcarch: str, config: Mapping[str, str], wanted: Mapping[str, str]
 ) -> dict[str, str]:
     """Return :func:`unmet` for each option of ``wanted``; reads the Kconfig files once."""
-    known = symbols(_below(tree), srcarch) if wanted else {}
+    known = symbols(below(tree), srcarch) if wanted else {}
     return {option: _unmet(known, config, option, value) for option, value in wanted.items()}
 
 
@@ -128,7 +128,7 @@ def dependencies(tree: Path, srcarch: str) -> dict[str, frozenset[str]]:
             for guard in guards
             for word in _SYMBOL.findall(guard)
         )
-        for name, symbol in symbols(_below(tree), srcarch).items()
+        for name, symbol in symbols(below(tree), srcarch).items()
     }
 
 
@@ -139,7 +139,9 @@ def symbols(text: Read, srcarch: str) -> dict[str, Symbol]:
     return reader.symbols
 
 
-def _below(tree: Path) -> Read:
+def below(tree: Path) -> Read:
+    """Return what reads the files of a tree that lies on the disk."""
+
     def text(name: str) -> str | None:
         path = tree / name
         return path.read_text(errors="replace") if path.is_file() else None

@@ -78,6 +78,12 @@ def modules_of(makefile: str, stem: str) -> dict[str, frozenset[str]]:
     return modules
 
 
+def made_for(makefile: str, options: Collection[str]) -> set[str]:
+    """Return what a Makefile builds on one of the ``options``, each named without ".o"."""
+    goals, _ = _rules(makefile)
+    return {goal for goal, its in goals.items() if its & set(options)}
+
+
 def _rules(
     makefile: str,
 ) -> tuple[dict[str, set[str]], dict[str, set[tuple[str, frozenset[str]]]]]:

@@ -100,3 +100,9 @@ def test_what_is_needed_has_what_it_depends_on() -> None:
     keep = module_choice.needed(config, ["CONFIG_KVM_AMD", "CONFIG_ABSENT"], guards)
     assert keep == {"CONFIG_KVM_AMD", "CONFIG_KVM"}
     assert module_choice.without(config, keep) == ["CONFIG_SND"]
+
+
+def test_what_is_built_for_an_option_goes_by_its_name() -> None:
+    assert module_choice.made_for(KVM, {"CONFIG_KVM_INTEL", "CONFIG_OTHER"}) == {"kvm-intel"}
+    assert module_choice.made_for(KVM, {"CONFIG_KVM_XEN"}) == set()  # a part, and no module
+    assert module_choice.made_for(MISC, {"CONFIG_LKDTM", "CONFIG_PHANTOM"}) == {"lkdtm", "phantom"}

@@ -10,11 +10,51 @@ LINKED = "vmlinux"  # what the linker writes
 
 
 @dataclass(frozen=True, slots=True)
+class Prebuilt:
+    """A distribution's kernel, unpacked into a folder; ``key`` changes whenever its content does.
+
+    ``release`` is what uname -r says, and ``package`` what people know it by: the package's name
+    and version, and the beginning of its SHA-256.
+    """
+
+    path: Path
+    key: str
+    release: str
+    package: str
+
+    @property
+    def image(self) -> Path:
+        """What QEMU boots."""
+        return self.path / "kernel"
+
+    @property
+    def config(self) -> Path:
+        """Its whole configuration."""
+        return self.path / "config"
+
+    @property
+    def symvers(self) -> Path:
+        """The symbols that kernel and modules export, with their CRCs."""
+        return self.path / "Module.symvers"
+
+    @property
+    def types(self) -> Path:
+        """A file called vmlinux, with the kernel's BTF and little else; it may be absent."""
+        return self.path / LINKED
+
+    @property
+    def modules(self) -> Path:
+        """Its modules, as they are installed."""
+        return self.path / "modules"
+
+
+@dataclass(frozen=True, slots=True)
 class KernelBase:
     """An unpacked, pristine kernel source. ``key`` changes whenever its content does.
 
     Bases of one ``lineage`` follow each other in one work folder, as the states of a tree that
-    somebody edits do; "" means that the base is alone.
+    somebody edits do; "" means that the base is alone. ``prebuilt`` is a kernel that was built from
+    this source and takes the place of a build where a series reaches modules alone.
     """
 
     name: str  # debian:6.12
@@ -22,6 +62,7 @@ class KernelBase:
     path: Path
     key: str
     lineage: str = ""
+    prebuilt: Prebuilt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +106,8 @@ class KernelBuild:
     modules: Path | None  # a tar archive of lib/modules/RELEASE, or None without modules
     headers: Path  # usr/include of make headers_install
     config: Path
+    # Modules that a machine needs before anything else, by their places below lib/modules/RELEASE.
+    early: tuple[str, ...] = ()
 
     @property
     def symbols(self) -> Path:

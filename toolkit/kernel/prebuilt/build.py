@@ -1,0 +1,193 @@
+"""Build what a series reaches of a packaged kernel: its modules, or else nothing.
+
+kbuild builds them as it builds a single target, apart from one thing: modpost would take the
+kernel's own exports from vmlinux.o, and gets the package's Module.symvers instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from toolkit.core.model.kernel import Prebuilt
+from toolkit.core.model.series import PatchedTree
+from toolkit.formats import modversions, symvers
+from toolkit.formats.symvers import Export
+from toolkit.host.cache import digest
+from toolkit.kernel import build_identity, incremental, tree_text
+from toolkit.kernel.build_folders import WorkTree
+from toolkit.kernel.kbuild import Builder
+from toolkit.kernel.make import Make, Progress, ccache_environment
+from toolkit.kernel.prebuilt import packages, reach, tree_scan
+from toolkit.kernel.prebuilt.reach import ReachError
+from toolkit.kernel.prebuilt.resolve import release_word
+
+_KIND = "objects"  # of cache entries
+_WRAPPER = "modpost-packaged"
+_SYMVERS = "packaged.symvers"
+# What kbuild runs in the build folder as modpost, with its own options behind these.
+_WRAPPED = f"""#!/bin/sh
+exec scripts/mod/modpost -i {_SYMVERS} "$@"
+"""
+# What scripts/Makefile.modpost has to be like for that: since 6.3 the program stands there alone.
+_MODPOST, _MODPOST_LINE = "scripts/Makefile.modpost", "modpost-deps := $(MODPOST)\n"
+_EXPORTED = "modules-only.symvers"  # where modpost writes what the modules export
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Modules in a build folder by their paths in the tree, with the CRCs of what they use.
+
+    ``exports`` is all that the kernel exports with them.
+    """
+
+    modules: Mapping[str, Path]
+    imports: Mapping[str, Mapping[str, int]]
+    exports: Mapping[str, Export]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One build. ``new`` are the options of ``config`` that only the series has."""
+
+    builder: Builder
+    work: WorkTree
+    prebuilt: Prebuilt
+    config: str
+    new: frozenset[str]
+    log: Path
+
+    @property
+    def output(self) -> Path:
+        """The build folder of this configuration."""
+        return self.work.place(f"packaged-{digest(self.prebuilt.key, self.config)[:16]}")
+
+    def prepare(self) -> Make:
+        """Configure the build folder, make what all modules need, and return what runs make."""
+        output, work = self.output, self.work
+        output.mkdir(exist_ok=True)
+        source = work.source()
+        incremental.claim(output, source)
+        env = ccache_environment(self.builder.cache, self.builder.toolchain, work.rules)
+        made = self.builder.make(source, output, work.deadline, work.tree)
+        make = replace(made, log=self.log, env=env)
+        self._run(make, "modules_prepare")
+        return make
+
+    def _run(self, make: Make, *words: str) -> None:
+        config = make.output / ".config"
+        if not config.exists() or config.read_text() != self.config:
+            config.write_text(self.config)
+        make.run(*words, release_word(self.prebuilt), on_line=Progress(self.builder.observer))
+
+    def build(self, make: Make) -> Built:
+        """Build all modules that the series reaches, and those that depend on what they export.
+
+        Raises :class:`ReachError` where it reaches the kernel itself.
+        """
+        tree, arch = self.work.tree, self.builder.arch.srcarch
+        if _MODPOST_LINE not in (tree_text.read(tree, _MODPOST) or ""):
+            raise ReachError("kbuild of this kernel cannot take the exports of a packaged one")
+        cache, deadline = self.builder.cache, self.work.deadline
+        scanned = tree_scan.scan(
+            tree, make.source, make.output, srcarch=arch, cache=cache, deadline=deadline
+        )
+        found = reach.find(scanned, self.new)
+        if found.compared:
+            self._compare(make, sorted(found.compared))
+        packaged = symvers.parse(self.prebuilt.symvers.read_text())
+        uses = {name: each.imports for name, each in packages.modules(self.prebuilt).items()}
+        wanted, more = set[str](), set(found.modules)
+        exports: dict[str, Export] = {}
+        while more:
+            wanted |= more
+            exports = self._modules(make, wanted)
+            more = dependents(uses, symvers.changed(packaged, exports, wanted)) - wanted
+        kept = {symbol: each for symbol, each in packaged.items() if each.module not in wanted}
+        built = {name: make.output / f"{name}.ko" for name in sorted(wanted)}
+        imports = {name: modversions.imports(path.read_bytes()) for name, path in built.items()}
+        check_fit(imports, {**kept, **exports})
+        return Built(built, imports, {**kept, **exports})
+
+    def _modules(self, make: Make, wanted: Collection[str]) -> dict[str, Export]:
+        """Build modules, and return what they export."""
+        others = symvers.without(self.prebuilt.symvers.read_text(), wanted)
+        (make.output / _SYMVERS).write_text(others)
+        wrapper = make.output / _WRAPPER
+        wrapper.write_text(_WRAPPED)
+        wrapper.chmod(0o755)
+        types = make.output / self.prebuilt.types.name
+        if self.prebuilt.types.is_file() and not types.exists():  # the modules' BTF extends it
+            shutil.copyfile(self.prebuilt.types, types)
+        self._run(make, *(f"{name}.ko" for name in sorted(wanted)), f"MODPOST=./{_WRAPPER}")
+        return symvers.parse((make.output / _EXPORTED).read_text())
+
+    def _compare(self, make: Make, objects: list[str]) -> None:
+        """Raise :class:`ReachError` unless the kernel's ``objects`` are those of the base."""
+        before = self._of_base(make, objects)
+        self._run(make, *objects)
+        for name, its in self._digests(make, objects).items():
+            if its != before[name]:
+                raise ReachError(f"the series changes {name}, which is in the kernel itself")
+
+    def _of_base(self, make: Make, objects: list[str]) -> dict[str, str]:
+        """Return digests of the base's own objects, which are made where the cache lacks one."""
+        cache, work, tree = self.builder.cache, self.work, self.work.tree
+        compiler = self.builder.compiler(work.deadline)
+
+        def key(name: str) -> str:
+            return digest(tree.base.key, self.prebuilt.key, compiler, name)
+
+        missing = [name for name in objects if not cache.find(_KIND, key(name))]
+        if missing:
+            unpatched = PatchedTree(tree.base, None, {}, tree.base.key)
+            self.builder.materialise(unpatched, make.source, work.deadline)
+            try:
+                self._run(make, *missing)
+                for name, its in self._digests(make, missing).items():
+                    store = functools.partial(_store, its)
+                    cache.make(_KIND, key(name), store, deadline=work.deadline, label=name)
+            finally:
+                self.builder.materialise(tree, make.source, work.deadline)
+        stored = {name: cache.find(_KIND, key(name)) for name in objects}
+        return {name: (path / "digest").read_text() for name, path in stored.items() if path}
+
+    def _digests(self, make: Make, objects: Iterable[str]) -> dict[str, str]:
+        """Return a digest of what each object does.
+
+        The CRCs of what it exports are no part of it. A module that reads the type behind one is
+        among those that are built, and to the kernel's own code the new type is the same.
+        """
+        scratch = make.output / ".toolkit-object"
+        try:
+            return {
+                name: build_identity.normalised(make.output / name, scratch, self.work.deadline)
+                for name in objects
+            }
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _store(text: str, folder: Path) -> None:
+    (folder / "digest").write_text(text)
+
+
+def dependents(uses: Mapping[str, Collection[str]], symbols: Collection[str]) -> set[str]:
+    """Return the modules that use one of the symbols; ``uses`` has by module what each uses."""
+    wanted = set(symbols)
+    return {name for name, used in uses.items() if wanted & set(used)} if wanted else set()
+
+
+def check_fit(imports: Mapping[str, Mapping[str, int]], exports: Mapping[str, Export]) -> None:
+    """Raise :class:`ReachError` where a module uses a symbol with a CRC that is not the export's.
+
+    ``imports`` has by module the CRCs of the symbols that it was built with.
+    """
+    for module, used in imports.items():
+        for symbol, crc in used.items():
+            export = exports.get(symbol)
+            if export and export.crc != crc:
+                raise ReachError(f"{module} does not fit {symbol} of {export.module}")
