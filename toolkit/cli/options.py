@@ -30,7 +30,8 @@ Examples:
 """
 
 _KERNEL_HELP = (
-    "The base: debian:6.12, tarball:PATH-or-URL#sha256=…, git:PATH@REV, tree:PATH, or auto:PATH, "
+    "The base: debian:6.12, debian-image:6.12 (Debian's built kernel: only modules that the series "
+    "reaches are compiled), tarball:PATH-or-URL#sha256=…, git:PATH@REV, tree:PATH, or auto:PATH, "
     "the newest in a repository that the series applies to."
 )
 

@@ -115,12 +115,12 @@ class Campaign:
     def test(self, run: Run) -> None:
         """Try the mutants; the run's own leaves are those of the series without a mutant.
 
-        Raises :class:`UserError` where that does not build, boot or pass: a failure would be no
-        news then.
+        Raises :class:`UserError` where it fails, or does not come to that: no news could follow.
         """
         self._order = self.candidates()
         if not self._order:
             return
+        run.build_whole("mutants are made in the build folder of a whole kernel")
         try:
             _ = run.kernel, run.built_suites, run.image, run.accelerator
         except BuildError as error:

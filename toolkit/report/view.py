@@ -190,6 +190,7 @@ def _environment(result: RunResult) -> Iterator[tuple[str, str]]:
     yield "Kernel", ", ".join(dict.fromkeys(filter(None, (result.kernel, result.release))))
     yield "Configuration", " ".join(filter(None, (environment.start, environment.config)))
     yield "Build", environment.build
+    yield "Package", environment.package
     yield "Compiler", environment.compiler
     yield "Image", environment.image
     yield "Machine", environment.machine

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.core.model.kernel import Prebuilt
 from toolkit.core.model.machine import GuestImage
 from toolkit.core.model.provenance import Environment
 from toolkit.host import limits, sandbox
@@ -22,6 +23,7 @@ def of(reached: Reached, request: Request) -> Environment:
     """Return the environment of a run."""
     host = gather()
     config, kernel, image = reached.config, reached.kernel, reached.image
+    prebuilt = reached.base.prebuilt if reached.base else None
     return Environment(
         host=host.system,
         processor=host.processor,
@@ -31,13 +33,18 @@ def of(reached: Reached, request: Request) -> Environment:
         architecture=request.arch.machine,
         toolchain=str(request.toolchain) if request.toolchain and reached.compiler else "",
         compiler=reached.compiler,
-        start=Path(request.start.name).name if config else "",
+        start=_start(request, prebuilt) if config else "",
         config=config.key if config else "",
         build=kernel.key if kernel else "",
+        package=prebuilt.package if kernel and prebuilt else "",
         image=f"{image.name} {image.key}" if image else "",
         machine=_machine(image, request.append) if image else "",
         sandbox=sandbox.describe(),
     )
+
+
+def _start(request: Request, prebuilt: Prebuilt | None) -> str:
+    return "package" if prebuilt else Path(request.start.name).name
 
 
 def _machine(image: GuestImage, append: Sequence[str]) -> str:

@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment, KernelBase, KernelBuild, KernelConfig
 from toolkit.core.model.machine import Accelerator, GuestImage
 from toolkit.core.model.series import PatchedTree, PatchSeries
@@ -28,17 +27,17 @@ from toolkit.host.cache import Cache
 from toolkit.kernel import gcov_build
 from toolkit.kernel.kbuild import Builder
 from toolkit.series import catalog
-from toolkit.testing import in_tree_suites, suites, verdicts
+from toolkit.testing import suites, verdicts
 from toolkit.testing.gcda import Counters
 from toolkit.testing.machines import Machines, MakeMachines
 from toolkit.testing.pace import Pace
 from toolkit.testing.result_cache import ResultCache
 from toolkit.testing.runner import Runner
 from toolkit.testing.tested import Tested
-from toolkit.vm import kernel_log
+from toolkit.vm import kernel_log, preload
 from toolkit.vm.factory import MachineFactory
 from toolkit.vm.pool import MachinePool
-from toolkit.workflow import saved_build, stage_work
+from toolkit.workflow import packaged, stage_work
 from toolkit.workflow.base_choice import Asked
 from toolkit.workflow.reached import Findings, Reached
 from toolkit.workflow.request import Request
@@ -87,26 +86,10 @@ class Run:
         self.started = datetime.datetime.now(datetime.UTC)
         self._make_pool = make_pool
         self._origin = origin
-        self._reached = self._saved(request.saved) if request.saved else reached
+        self._reached = stage_work.saved(request, folder) if request.saved else reached
         self._pool: Machines | None = None
         self._runner: Runner | None = None
         self._findings: Findings | None = None
-
-    def _saved(self, folder: Path) -> Reached:
-        """Return the results of the stages up to the built selftests."""
-        saved = saved_build.load(folder)
-        if saved.arch != self.arch.name:
-            raise UserError(
-                f"{folder} holds a build for {saved.arch}", hint=f"add --arch {saved.arch}"
-            )
-        (self.folder / "kernel.config").write_text(saved.kernel.config.read_text())
-        return Reached(
-            base=saved.base,
-            series=saved.series,
-            kernel=saved.kernel,
-            image=saved.image,
-            built_suites=in_tree_suites.chosen(saved.suites, self.request.suites),
-        )
 
     @property
     def reached(self) -> Reached:
@@ -172,6 +155,7 @@ class Run:
     @property
     def config(self) -> KernelConfig:
         """The kernel configuration, checked against what was asked."""
+        self._try_packaged()
         if (config := self._reached.config) is None:
             tree, wanted = self.tree, stage_work.wanted_config(self.request, self.fragments)
             config, compiler = self.stages.run(
@@ -186,6 +170,7 @@ class Run:
     @property
     def kernel(self) -> KernelBuild:
         """The built kernel, modules and headers."""
+        self._try_packaged()
         if (kernel := self._reached.kernel) is None:
             tree, config = self.tree, self.config
             kernel = self.stages.run(
@@ -194,6 +179,25 @@ class Run:
             )
             self._reached = replace(self._reached, kernel=kernel)
         return kernel
+
+    def _try_packaged(self) -> None:
+        """Take the packaged kernel of the base where there is one, and it will do."""
+        if self._reached.kernel is not None or self.base.prebuilt is None:
+            return
+        if reason := packaged.fault(self.request, self.paths):
+            self.build_whole(reason)
+            return
+        wanted, series, tree = self.wanted_suites, self.series, self.tree
+        asked = stage_work.fragments(self.request, self.paths, wanted, series, packaged=True)
+        if self._origin:  # which is asked for options that this tree may not have
+            asked = tuple(replace(each, soft=True) for each in asked)
+        attempt = packaged.Attempt(self.builder, self.stages, self.folder, self.deadline)
+        self._reached = attempt.reached(self._reached, tree, asked)
+
+    def build_whole(self, reason: str) -> None:
+        """Leave the packaged kernel that the base may have, and show the ``reason``."""
+        _ = self.base
+        self._reached = packaged.without(self._reached, self.observer, reason)
 
     @property
     def built_suites(self) -> tuple[BuiltSuite, ...]:
@@ -226,17 +230,10 @@ class Run:
         return image
 
     def _build_image(self) -> GuestImage:
-        def work() -> tuple[GuestImage, bool, str]:
-            return stage_work.make_image(
-                self.request,
-                self.paths,
-                self.wanted_suites,
-                cache=self.cache,
-                observer=self.observer,
-                deadline=self.deadline,
-            )
-
-        return self.stages.run("image", work)
+        wanted = self.wanted_suites
+        work = partial(stage_work.make_image, self.request, self.paths, wanted)
+        tools = partial(work, cache=self.cache, observer=self.observer, deadline=self.deadline)
+        return self.stages.run("image", tools)
 
     @property
     def accelerator(self) -> Accelerator:
@@ -266,7 +263,8 @@ class Run:
     @property
     def factory(self) -> MachineFactory:
         """What makes machines with all of this."""
-        kernel, image, chosen = self.kernel, self.image, self.accelerator
+        kernel, chosen = self.kernel, self.accelerator
+        image = preload.with_modules(self.image, kernel, self.cache, self.deadline)
         cmdline, config = (*image.cmdline, *self.request.append), kernel.config.read_text()
         kernel_log.check(cmdline, config, console=self.arch.console)
         return MachineFactory(

@@ -60,12 +60,14 @@ def save(bundle: Bundle, folder: Path) -> None:
             shutil.copy2(path, folder / "image")
     for built in bundle.suites:
         shutil.copytree(built.path, folder / "suites" / built.name)
+    if prebuilt := bundle.base.prebuilt:
+        prebuilt = replace(prebuilt, path=Path())
     portable = replace(
         bundle,
         kernel=_moved_kernel(bundle.kernel, Path("kernel")),
         image=_moved_image(bundle.image, Path("image")),
         suites=tuple(replace(each, path=Path("suites", each.name)) for each in bundle.suites),
-        base=replace(bundle.base, path=Path()),
+        base=replace(bundle.base, path=Path(), prebuilt=prebuilt),
         series=bundle.series and titles(bundle.series),
     )
     (folder / MANIFEST).write_bytes(_adapter().dump_json(portable, indent=1))

@@ -50,6 +50,7 @@ def check(run: Run, others: Sequence[Toolchain] = ()) -> Table:
     whole = run.series
     if whole is None:
         raise UserError("there is no series to check", hint="name one: toolkit series check v4")
+    run.build_whole("what every patch compiles to is looked at, and not modules alone")
     folders = _folders(run.tree, run.arch.srcarch)
     trees = [
         patching.apply(run.base, each, run.deadline) for each in (None, *catalog.prefixes(whole))

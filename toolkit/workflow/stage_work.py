@@ -32,11 +32,13 @@ from toolkit.report import history
 from toolkit.series import patching
 from toolkit.testing import in_tree_suites, kunit, kunit_glob, program_names, suites
 from toolkit.vm import accelerator, image, qemu_argv
-from toolkit.workflow import base_choice, host_programs
+from toolkit.workflow import base_choice, host_programs, saved_build
 from toolkit.workflow.base_choice import Asked
+from toolkit.workflow.reached import Reached
 from toolkit.workflow.request import Request
 
 PROBE_SECONDS = 60.0
+OF_IMAGE = "image "  # begins the origin of an image's options
 _VERSION_SECONDS = 10.0  # for QEMU to print its version
 
 
@@ -70,6 +72,28 @@ def builder(request: Request, cache: Cache, arch: Arch, observer: Observer) -> B
         observer,
         replay=request.replay,
         toolchain=request.toolchain or GCC,
+    )
+
+
+def saved(request: Request, folder: Path) -> Reached:
+    """Return what the saved build of a request holds: the stages up to the selftests.
+
+    The kernel's configuration is written into the run's ``folder``. Raises :class:`UserError` for
+    a build for another architecture.
+    """
+    assert request.saved
+    bundle = saved_build.load(request.saved)
+    if bundle.arch != request.arch.name:
+        raise UserError(
+            f"{request.saved} holds a build for {bundle.arch}", hint=f"add --arch {bundle.arch}"
+        )
+    (folder / "kernel.config").write_text(bundle.kernel.config.read_text())
+    return Reached(
+        base=bundle.base,
+        series=bundle.series,
+        kernel=bundle.kernel,
+        image=bundle.image,
+        built_suites=in_tree_suites.chosen(bundle.suites, request.suites),
     )
 
 
@@ -131,14 +155,22 @@ def wanted_suites(
 
 
 def fragments(
-    request: Request, paths: Paths, wanted: Sequence[suites.Suite], series: PatchSeries | None
+    request: Request,
+    paths: Paths,
+    wanted: Sequence[suites.Suite],
+    series: PatchSeries | None,
+    *,
+    packaged: bool = False,
 ) -> tuple[Fragment, ...]:
-    """Return the options of image, suites, series, caller and coverage, in this order."""
+    """Return the options of image, suites, series, caller and coverage, in this order.
+
+    A ``packaged`` kernel needs none of those that make one for people out of a tiny one.
+    """
     # Refused before a build.
     image.read_manifest(request.image, paths.images, request.arch, request.packages)
-    tiny = request.start == starting_config.TINY
+    tiny = request.start == starting_config.TINY and not packaged
     asked = [
-        kconfig.parse_fragment(files.text(path), f"image {request.image}")
+        kconfig.parse_fragment(files.text(path), f"{OF_IMAGE}{request.image}")
         for path in image.kernel_configs(request.image, paths.images, request.arch, tiny=tiny)
     ]
     asked += [each for suite in wanted for each in suite.fragments]

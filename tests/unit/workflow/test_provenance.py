@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from pathlib import Path
 
-from toolkit.core.model.kernel import KernelConfig
+from toolkit.core.model.kernel import KernelBase, KernelBuild, KernelConfig, Prebuilt
 from toolkit.core.model.machine import GuestImage
 from toolkit.kernel.starting_config import StartingConfig
 from toolkit.kernel.toolchain import Toolchain
@@ -31,6 +32,19 @@ def test_a_file_that_the_configuration_begins_with_goes_by_its_name_alone() -> N
     request = Request(None, start=StartingConfig("/home/me/linux/.config", "CONFIG_A=y\n"))
     assert provenance.of(Reached(config=KernelConfig("", "c0nf")), request).start == ".config"
     assert provenance.of(Reached(), request).start == ""
+
+
+def test_a_kernel_that_was_not_built_goes_by_its_package(tmp_path: Path) -> None:
+    package = "linux-image-6.12.117+deb12-cloud-amd64 6.12.117-1~deb12u1 (SHA-256 abab)"
+    prebuilt = Prebuilt(tmp_path, "key", "6.12.117+deb12-cloud-amd64", package)
+    base = KernelBase("debian-image:6.12", "6.12.117", tmp_path, "key", prebuilt=prebuilt)
+    kernel = KernelBuild(tmp_path, "k", "6.12.117", tmp_path, "d", None, tmp_path, tmp_path)
+    config = KernelConfig("", "c0nf")
+    made = provenance.of(Reached(base=base, config=config, kernel=kernel), Request(None))
+    assert (made.package, made.start) == (package, "package")
+    whole = replace(base, prebuilt=None)
+    made = provenance.of(Reached(base=whole, config=config, kernel=kernel), Request(None))
+    assert (made.package, made.start) == ("", "tiny")
 
 
 def test_it_does_not_name_the_host() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.core.errors import UserError
-from toolkit.core.model.kernel import KernelBase, KernelBuild
+from toolkit.core.model.kernel import KernelBase, KernelBuild, Prebuilt
 from toolkit.core.model.machine import GuestImage
 from toolkit.core.model.series import KnownFailure, Patch, PatchSeries
 from toolkit.core.model.testing import BuiltSuite, TestProgram
@@ -82,6 +82,24 @@ def test_what_is_saved_can_be_moved_and_loaded(made: Bundle, tmp_path: Path) -> 
     assert made.series is not None
     assert loaded.series.known_failures == made.series.known_failures
     assert [patch.subject for patch in loaded.series.patches] == ["KVM: a"]
+
+
+def test_a_packaged_kernel_keeps_its_name_and_what_it_needs_early(
+    made: Bundle, tmp_path: Path
+) -> None:
+    prebuilt = Prebuilt(tmp_path / "prebuilt", "key", "6.12.1", "linux-image-6.12.1 6.12.1-1")
+    early = ("kernel/drivers/net/virtio_net.ko",)
+    bundle = replace(
+        made,
+        base=replace(made.base, prebuilt=prebuilt),
+        kernel=replace(made.kernel, early=early),
+    )
+    saved_build.save(bundle, tmp_path / "saved")
+    assert str(tmp_path) not in (tmp_path / "saved/bundle.json").read_text()
+    loaded = saved_build.load(tmp_path / "saved")
+    assert loaded.kernel.early == early
+    assert loaded.base.prebuilt
+    assert loaded.base.prebuilt.package == prebuilt.package
 
 
 def test_an_unpatched_base_has_no_series(made: Bundle, tmp_path: Path) -> None:

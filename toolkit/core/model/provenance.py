@@ -20,6 +20,7 @@ class Environment:
     start: str = ""  # what the configuration begins with: tiny, distro, the name of a file …
     config: str = ""  # digest of the kernel configuration
     build: str = ""  # key of the kernel build
+    package: str = ""  # whose kernel was booted, where it was not built: name, version, digest
     image: str = ""  # its name and key
     machine: str = ""  # what QEMU was asked for
     sandbox: str = ""  # what confined the build, or "none: " and why nothing did

@@ -2,6 +2,7 @@
 
 ===================================== =====================================================
 ``debian:6.12``                       the package linux-source-6.12, through the host's apt
+``debian-image:6.12``                 the same with the kernel that Debian built of it
 ``tarball:PATH-or-URL#sha256=HEX``    an archive; the checksum is not optional
 ``git:PATH@REV``                      a commit of a local repository (HEAD without ``@REV``)
 ``tree:PATH``                         a folder in its present state; it is never written to
@@ -18,7 +19,7 @@ from typing import Protocol
 
 from toolkit.core import paths
 from toolkit.core.errors import UserError
-from toolkit.kernel.source import debian, git, tarball, tree
+from toolkit.kernel.source import debian, debian_image, git, tarball, tree
 from toolkit.kernel.source.provider import Provider
 
 
@@ -33,6 +34,7 @@ class Scheme(Protocol):
 
 SCHEMES: dict[str, Scheme] = {
     "debian": debian,
+    "debian-image": debian_image,
     "tarball": tarball,
     "git": git,
     "tree": tree,

@@ -20,9 +20,17 @@ _VERSION = re.compile(r"\d+\.\d+")
 
 def parse(spec: str, rest: str) -> Provider:
     """Return the package for a version; raise :class:`UserError` for anything else."""
-    if not _VERSION.fullmatch(rest):
-        raise UserError(f"{spec!r} names no kernel version", hint=f"write it as {FORM}")
-    return Debian(spec, f"linux-source-{rest}")
+    return linux_source(spec, rest, FORM)
+
+
+def linux_source(spec: str, version: str, form: str) -> Debian:
+    """Return the package for a version such as 6.12, which ``spec`` names in this ``form``.
+
+    Raises :class:`UserError` for what is no version.
+    """
+    if not _VERSION.fullmatch(version):
+        raise UserError(f"{spec!r} names no kernel version", hint=f"write it as {form}")
+    return Debian(spec, f"linux-source-{version}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ class Debian:
         self, cache: Cache, observer: Observer, deadline: Deadline
     ) -> tuple[KernelBase, bool]:
         """See :class:`Provider`."""
-        (package,) = self._candidate(cache, deadline)
+        package = self.candidate(cache, deadline)
 
         def fill(tree: Path) -> None:
             observer.stage_progress(STAGE, 0, None, f"downloading {package.name}")
@@ -51,9 +59,13 @@ class Debian:
         key = digest("debian", package.name, package.version, package.sha256)
         return store(self.spec, key, fill, cache, deadline)
 
-    def _candidate(self, cache: Cache, deadline: Deadline) -> tuple[apt.Package, ...]:
+    def candidate(self, cache: Cache, deadline: Deadline) -> apt.Package:
+        """Return the version of the package that apt would install.
+
+        Raises :class:`UserError` without apt, and where it has no such package.
+        """
         try:
-            return apt.candidates([self.package], cache, deadline)
+            (package,) = apt.candidates([self.package], cache, deadline)
         except ToolMissingError as error:
             raise UserError(
                 f"{self.spec} needs apt, which this host does not have",
@@ -68,6 +80,8 @@ class Debian:
                 f"apt has no package {self.package}",
                 hint=f"{listed}; run `apt-get update` (as root) if its lists are old",
             ) from error
+
+        return package
 
     @staticmethod
     def _available(deadline: Deadline) -> list[str]:
