@@ -27,8 +27,7 @@ def test_a_series_of_modules_runs_on_the_packaged_kernel(toolkit: Toolkit) -> No
 
 
 def test_the_unpatched_package_boots_as_it_is(toolkit: Toolkit) -> None:
-    ended = toolkit.run("build-and-test", "--patch", "none", "--suite", "syscalls", *KERNEL)
+    ended = toolkit.run("boot", "--suite", "kvm", *KERNEL)
     assert ended.code == 0, ended
-    assert ended.result["environment"]["package"]
-    log = (ended.folder / "build.log").read_text()
-    assert "LD [M]" not in log
+    assert "-cloud-amd64" in ended.out
+    assert "LD [M]" not in (ended.folder / "build.log").read_text()

@@ -19,7 +19,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from toolkit.core.arch import Arch
@@ -300,6 +300,22 @@ def _hint(facts: Facts, arch: Arch) -> str:
     how = " or ".join(f"{module}.nested=1" for module, _ in arch.kvm_modules)
     nested = f"nested virtualisation ({how})" if how else "nested virtualisation"
     return f"{others} with {nested} whose /dev/kvm you may open"
+
+
+def suited(accelerator: Accelerator, config: str) -> Accelerator:
+    """Return the accelerator as a kernel with the configuration ``config`` needs it.
+
+    A kernel with jump labels writes an int3 over code while other CPUs run it
+    (arch/x86/kernel/alternative.c, text_poke_bp_batch()). QEMU 7.2 translates that code in one
+    thread while another one writes to it, so a CPU may run into the int3 after it was taken back: a
+    Debian kernel died of it in __schedule() in one of nine programs that start virtual machines.
+    """
+    patched = "CONFIG_JUMP_LABEL=y" in config.splitlines()
+    return (
+        replace(accelerator, in_turns=True)
+        if accelerator.name == "tcg" and patched
+        else accelerator
+    )
 
 
 def probe(

@@ -103,7 +103,7 @@ def _accel(accelerator: Accelerator) -> list[str]:
     if accelerator.name != "tcg":
         return ["-accel", accelerator.name]
     if accelerator.icount is None:
-        return ["-accel", "tcg,thread=multi"]
+        return ["-accel", f"tcg,thread={'single' if accelerator.in_turns else 'multi'}"]
     # sleep=off: a guest that waits for a timer is at once where the timer ends.
     return ["-accel", "tcg,thread=single", "-icount", f"shift={accelerator.icount},sleep=off"]
 

@@ -156,6 +156,7 @@ def booted_key(spec: MachineSpec, *, kernel: str, image: str, qemu: str) -> str:
             accelerator.icount,
             host_cpu() if accelerator.name == "kvm" else "",
             *([accelerator.board] if accelerator.board else []),
+            *(["in turns"] if accelerator.in_turns else []),
         ],
         list(spec.cmdline),
         image,

@@ -215,6 +215,7 @@ def _names(result: RunResult, kit: Kit, leaf: Leaf, program: TestProgram) -> dic
         "binary": shlex.quote(kit.binary),
         "accelerator": chosen.name,
         "tcg": (target.tcg_cpu, _machine(image, target.tcg_board)),
+        "threads": "single" if chosen.in_turns else "multi",
         "kvm": (target.kvm_cpu, _machine(image, kvm_board)),
         "options": _wrapped(shlex.join(_options(image))),
         "cmdline": shlex.quote(" ".join(cmdline)),

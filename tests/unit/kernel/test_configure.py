@@ -197,8 +197,8 @@ def test_pahole_counts_where_btf_is_asked_for(
     asked = Fragment("f", {"CONFIG_DEBUG_INFO_BTF": "y"})
     for _ in range(3):
         version = next(versions)
-        monkeypatch.setattr(configure, "_pahole", lambda _, version=version: version)
+        monkeypatch.setattr(configure, "pahole_version", lambda _, version=version: version)
         assert not shop.configure(starting_config.TINY, asked)[1]
     assert not shop.configure(starting_config.TINY)[1]
-    monkeypatch.setattr(configure, "_pahole", lambda _: "v1.26")
+    monkeypatch.setattr(configure, "pahole_version", lambda _: "v1.26")
     assert shop.configure(starting_config.TINY)[1]

@@ -1,6 +1,7 @@
 import functools
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from toolkit.core.arch import X86_64
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import DeadlineError, InfrastructureError
+from toolkit.core.model.machine import Accelerator
 from toolkit.host.cache import Cache
 from toolkit.vm import accelerator
 from toolkit.vm.accelerator import Facts, Proof, boot, decide, look
@@ -68,6 +70,21 @@ def test_without_proof_auto_is_tcg_and_kvm_an_error(
         decide("kvm", facts, proof, X86_64, nested=True)
     assert reason in caught.value.what
     assert "--accel" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "in_turns"),
+    [
+        ("tcg", "CONFIG_JUMP_LABEL=y\n", True),
+        ("tcg", "# CONFIG_JUMP_LABEL is not set\nCONFIG_HAVE_ARCH_JUMP_LABEL=y\n", False),
+        ("kvm", "CONFIG_JUMP_LABEL=y\n", False),
+    ],
+)
+def test_a_kernel_that_patches_its_code_is_emulated_in_one_thread(
+    name: str, config: str, in_turns: bool
+) -> None:
+    chosen = Accelerator(name, "max", "why")
+    assert accelerator.suited(chosen, config) == replace(chosen, in_turns=in_turns)
 
 
 def test_tcg_needs_no_proof() -> None:

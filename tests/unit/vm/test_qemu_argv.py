@@ -92,6 +92,12 @@ def test_a_clock_of_instructions_needs_one_thread_that_never_sleeps() -> None:
     assert "-icount" not in qemu_argv.argv(SPEC)
 
 
+def test_a_guest_s_cpus_may_take_turns() -> None:
+    turns = Accelerator("tcg", "max", "", in_turns=True)
+    line = qemu_argv.argv(dataclasses.replace(SPEC, accelerator=turns))
+    assert value(line, "-accel") == "tcg,thread=single"
+
+
 def test_the_script_is_the_same_machine_with_its_console_on_the_terminal() -> None:
     text = qemu_argv.script(SPEC, Path("/run/my keys/client"))
     body = text[text.index("exec ") :].replace("exec ", "printf '%s\\n' ", 1)

@@ -120,6 +120,7 @@ def test_a_key_covers_all_that_a_saved_machine_depends_on(tmp_path: Path) -> Non
         key(replace(spec, devices=())),
         key(replace(spec, accelerator=Accelerator("tcg", "qemu64", ""))),
         key(replace(spec, accelerator=Accelerator("kvm", "max", ""))),
+        key(replace(spec, accelerator=Accelerator("tcg", "max", "", in_turns=True))),
         key(spec, kernel="other"),
         key(spec, image="other"),
         key(spec, qemu="8.0"),

@@ -34,6 +34,7 @@ class Accelerator:
     board: str = ""  # further options of QEMU's -machine
     # tcg only: the guest's clock counts instructions, each 2**icount ns; None: it is real
     icount: int | None = None
+    in_turns: bool = False  # tcg only: one thread runs all of the guest's CPUs
 
 
 @dataclass(frozen=True, slots=True)
