@@ -13,6 +13,7 @@ import shlex
 import shutil
 import socket
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -76,6 +77,22 @@ class _Transport(paramiko.Transport):
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
         MSG_CHANNEL_REQUEST: _channel_request,
     }
+
+
+class _Answer(threading.Event):
+    """What a channel waits for after a request, which paramiko itself does for ever."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._check = check
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set; raises what ``check`` raises meanwhile."""
+        if timeout is not None:
+            return super().wait(timeout)
+        while not super().wait(_POLL):
+            self._check()
+        return True
 
 
 @dataclass(slots=True)
@@ -229,6 +246,10 @@ class GuestSession:
         except (OSError, EOFError, paramiko.SSHException) as error:
             self._check(self._alive, deadline, "opening a channel")
             raise MachineLostError(f"the SSH connection is gone: {error}") from error
+        wait = deadline.wait()
+        channel.event = _Answer(
+            lambda: self._check(self._alive, wait, "waiting for the guest's SSH server")
+        )
         try:
             yield channel
         finally:

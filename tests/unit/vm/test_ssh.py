@@ -48,6 +48,10 @@ class Server(paramiko.ServerInterface):
         return int(paramiko.common.AUTH_FAILED)
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        if command == b"say nothing":  # as a guest does whose kernel hangs in fork()
+            while channel.get_transport().is_active():
+                time.sleep(0.05)
+            return False
         # paramiko says yes once this has returned; a command must not end before that.
         serve = threading.Timer(0.05, self._serve, args=(channel, command))
         serve.daemon = True
@@ -282,6 +286,23 @@ def test_the_deadline_of_a_command_leaves_what_it_wrote(endpoint: Endpoint) -> N
             "echo started; exec sleep 5", deadline=Deadline.after(0.5), on_stdout=heard.extend
         )
     assert heard == b"started\n"
+
+
+def test_a_server_that_never_answers_a_request_ends_at_the_deadline(endpoint: Endpoint) -> None:
+    with (
+        endpoint.connect() as session,
+        pytest.raises(DeadlineError, match="the guest's SSH server"),
+    ):
+        session.run("say nothing", deadline=Deadline.after(0.5))
+
+
+def test_a_machine_that_dies_before_its_server_answers_is_lost(endpoint: Endpoint) -> None:
+    reasons = iter(["", "", "the kernel panicked"])
+    with (
+        endpoint.connect(alive=lambda: next(reasons, "the kernel panicked")) as session,
+        pytest.raises(MachineLostError, match="the kernel panicked"),
+    ):
+        session.run("say nothing", deadline=soon())
 
 
 def test_a_command_that_talks_while_it_is_fed_does_not_block(endpoint: Endpoint) -> None:
