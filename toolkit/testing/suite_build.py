@@ -64,7 +64,7 @@ class Job:
 
     def make(self, argv: Sequence[str], places: Places) -> None:
         """Run make; raises as :func:`~toolkit.kernel.build_failure.explain_failure` says."""
-        before = len(self.output())
+        before = self.printed()
         try:
             with sandbox.unfinished(places.results[0]):
                 process.run(
@@ -77,7 +77,7 @@ class Job:
                     within=self.confined(places),
                 )
         except ToolFailedError as error:
-            lines, what = self.output()[before:], "the selftests do not build"
+            lines, what = self.output(before), "the selftests do not build"
             raise explain_failure(lines, self.log, what=what) from error
         finally:
             strange = [line for folder in places.results for line in sandbox.sweep(folder)]
@@ -88,9 +88,17 @@ class Job:
         writable, readonly = (*places.results, *places.beside), places.readonly
         return sandbox.confine(writable=writable, readonly=[*readonly, self.kernel.headers])
 
-    def output(self) -> list[str]:
-        """Return what make has printed so far."""
-        return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+    def printed(self) -> int:
+        """Return how many bytes make has printed so far."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def output(self, since: int) -> list[str]:
+        """Return the lines that make has printed behind its first ``since`` bytes."""
+        if not self.log.exists():
+            return []
+        with self.log.open("rb") as file:
+            file.seek(since)
+            return file.read().decode(errors="replace").splitlines()
 
     def install_launcher(self, folder: Path) -> None:
         """Build what starts each program of a suite into the suite's folder."""
@@ -200,14 +208,14 @@ def _link(
     """
     for linking in (_STATIC, flags):
         compiler = f"CC={' '.join(job.builder.toolchain.compiling)} {linking}"
-        before = len(job.output())
+        before = job.printed()
         try:
             job.make([*argv, compiler, "--keep-going", "all"], places)
         except (BuildError, InfrastructureError) as error:
             failure = error
         else:
             return _Linked(compiler, None, {})
-    return _Linked(compiler, failure, in_tree_suites.faults(job.output()[before:], inside))
+    return _Linked(compiler, failure, in_tree_suites.faults(job.output(before), inside))
 
 
 def _reasons(job: Job, names: Sequence[str], installed: Path, linked: _Linked) -> dict[str, str]:
