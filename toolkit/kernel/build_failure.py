@@ -20,7 +20,10 @@ _DIAGNOSTIC = re.compile(
     r"(:\d+(:\d+)?: (fatal )?error\b|\berror: |undefined reference|multiple definition"
     r"|^ERROR: modpost|^ld: |No rule to make target|: Error \d|\*\*\* )"
 )
-_OF_SOURCE = re.compile(r"^\S+:\d+(?::\d+)?: (?:error|warning|note): ")
+_OF_SOURCE = re.compile(  # of gas with capitals
+    r"^(?:\S+|\{standard input\}):\d+(?::\d+)?: (?:[Ee]rror|[Ww]arning|[Nn]ote|Info): "
+)
+_FATAL_OF_SOURCE = re.compile(r"^\S+:\d+(?::\d+)?: fatal error: ")
 _CONTEXT = re.compile(r"^ +(\d+ )?\||^In file included from|: In function ")
 _DETAIL_LINES = 30
 _WINDOW = 200  # lines at the end of the output; what came before did not stop make
@@ -29,6 +32,9 @@ _FREE_SPACE = "free some disk space (toolkit cache prune) and run again"
 _FREE_MEMORY = "free some memory, or lower --jobs, and run again"
 _DISK = "see the host's kernel log for what its disk or file system has"
 _CRASHED = "the compiler crashed: run again; if it crashes at the same file, use another version"
+_PROCESSES = "raise `ulimit -u`, or lower --jobs"
+_AGAIN = "run again; if it comes back, lower --jobs"
+_BUS_ERROR = "Bus error"  # a mapped file that could not be read, or that a full disk cut short
 _EXHAUSTED = (
     (r"No space left on device", _FREE_SPACE),
     (r"(?:echo|printf): I/O error", _FREE_SPACE),  # dash
@@ -36,15 +42,17 @@ _EXHAUSTED = (
     # EFBIG of whoever ignores SIGXFSZ, and what make and shells say of one that it killed.
     (r"File (?:too large|size limit exceeded)", "raise the limit of a file's size (ulimit -f)"),
     (r"CPU time limit exceeded", "raise the limit of processor time (ulimit -t)"),
-    (r"virtual memory exhausted", _FREE_MEMORY),
-    (r"out of memory allocating \d+ bytes", _FREE_MEMORY),
-    (r"memory exhausted", _FREE_MEMORY),
-    (r"Cannot allocate memory", _FREE_MEMORY),
+    (r"(?:virtual )?memory exhausted", _FREE_MEMORY),
+    (r"[Cc]annot allocate memory", _FREE_MEMORY),
+    # Of bash, of glibc, and of depmod.
+    (r"(?:[Cc]ould not|[Cc]annot) allocate (?:memory|TLS|\d+ bytes)", _FREE_MEMORY),
+    (r"[Oo]ut of memory(?:!|$| allocating \d+ bytes| in perl)", _FREE_MEMORY),
     (r"(?:rustc-)?LLVM ERROR: out of memory", _FREE_MEMORY),
     (r"memory allocation of \d+ bytes failed", _FREE_MEMORY),  # rustc
     (r"terminate called after throwing an instance of 'std::bad_alloc'", _FREE_MEMORY),
     (r"MemoryError(?=:|$)", _FREE_MEMORY),  # Python
-    (r"(?:v?fork|retry): Resource temporarily unavailable", "raise `ulimit -u`, or lower --jobs"),
+    (r"(?:read|write) jobs pipe: Resource temporarily unavailable", _AGAIN),
+    (r"Resource temporarily unavailable", _PROCESSES),
     # What scripts/Kconfig.include asks before anything else.
     (r"(?:C compiler|Linker|Assembler) is too old", "name a newer one with --toolchain"),
     (
@@ -52,29 +60,50 @@ _EXHAUSTED = (
         "name another one with --toolchain",
     ),
     (r"pahole version \S+ is too old", "install a newer pahole"),  # scripts/link-vmlinux.sh
-    (r"Cannot fork", "raise `ulimit -u`, or lower --jobs"),
+    (r"Cannot fork", _PROCESSES),
     (r"Too many open files", "raise `ulimit -n`, or lower --jobs"),
     (r"Input/output error", _DISK),
-    (r"Stale file handle", _DISK),
+    (r"Stale (?:NFS )?file handle", _DISK),
     (r"Structure needs cleaning", _DISK),
+    (r"Remote I/O error|Transport endpoint is not connected", _DISK),
+    # Of programs that keep the reason to themselves. make, when it ends; ld; tar; lz4 and zstd.
+    (r"write error(?:: stdout)?$", _FREE_SPACE),
+    (r"final link failed: file truncated", _FREE_SPACE),
+    (r"Wrote only \d+ of \d+ bytes", _FREE_SPACE),
+    (r"Write error : cannot (?:write|flush)", _FREE_SPACE),
+    (r"I/O or other error, bailing out", _DISK),  # bzip2
     (r"ccache: error: .*", "see to its store, or set CCACHE_DISABLE=1 to build without it"),
-    (r"Killed signal terminated program \w+", _FREE_MEMORY),
-    (r"\w+ terminated with signal 9 \[Killed\]", _FREE_MEMORY),
-    (r"\[[^\]]+\] Killed", _FREE_MEMORY),
+    # earlyoom and its like send SIGTERM before memory runs out.
+    (r"(?:Killed|Terminated) signal terminated program \w+", _FREE_MEMORY),
+    (r"\w+ terminated with signal (?:9 \[Killed|15 \[Terminated)\]", _FREE_MEMORY),
+    (r"linking with `\S+` failed: signal: 9 \(SIGKILL\)", _FREE_MEMORY),  # rustc
+    (r"\[[^\]]+\] (?:Killed|Terminated)", _FREE_MEMORY),
+    (rf"\[[^\]]+\] {_BUS_ERROR}", _DISK),
     (r" *\d+ Killed\b", _FREE_MEMORY),  # bash, with the process and what it ran
     (r"Killed$", _FREE_MEMORY),  # dash
     (r"unable to execute command: Killed", _FREE_MEMORY),  # clang
     (r"unable to execute command: (?:Segmentation fault|Bus error|Aborted)", _CRASHED),
     (r"\w+ terminated with signal (?:6|7|11) \[[\w ]+\]", _CRASHED),  # collect2
+    (r"(?:Segmentation fault|Bus error|Aborted) signal terminated program \w+", _CRASHED),
+    (r"rustc interrupted by SIG(?:BUS|SEGV)", _CRASHED),
     (r"internal compiler error", _CRASHED),
+    (r"BFD .{0,80}(?:internal error|assertion fail)", _CRASHED),
     (r"clang frontend command failed (?:with exit code \d+|due to signal)", _CRASHED),
 )
 # The words come first in a message, after a program's name and perhaps a place in a file; gas has
-# quotes around them.
+# quotes around them, and mawk parentheses.
 _HOST_EXHAUSTED = tuple(
-    (re.compile(rf"(?:^|[:\]] |\*\*\* )(?:error writing to \S+: )?'?({words})"), hint)
+    (re.compile(rf"(?:^|[:\]] |\*\*\* |\()(?:error writing to \S+: )?'?({words})"), hint)
     for words, hint in _EXHAUSTED
 )
+# The sandbox has the source read-only, and a Makefile that writes there is at fault itself. What
+# stands in the build folder, by a path from there, and in /tmp can be written.
+_READ_ONLY = re.compile(
+    r"[\s'\u2018\"](?P<path>[\w.+-][\w./+-]*|/tmp(?:/\S*?)?)['\u2019\"]?(?:; reason)?:"
+    r" '?Read-only file system|Read-only file system: '(?P<python>[\w.+-][\w./+-]*|/tmp/[^']*)'"
+)
+_IN_SOURCE = ("../", "source/")  # of paths from the build folder
+_OF_KBUILD = (".o", ".d", ".a", ".s", ".cmd")  # a series that names one does not write it itself
 # dash, bash, make, env (with its quotes in UTF-8 or not) and a script's first line.
 _NAME = r"(?P<name>[\w.+-]+)"
 _PLACE = r"(?:/(?:usr/(?:local/)?)?s?bin/)?"  # of a program whose path somebody wrote out
@@ -148,6 +177,19 @@ class Build:
         names = [only] if only else list(self.tree.files)
         pattern = re.compile(rf"(?<![\w.+-]){re.escape(words)}(?![\w+-])")
         return any(pattern.search(line) for name in names for line in self._added(name))
+
+    def says(self, sentence: str) -> bool:
+        """Return whether the series has a sentence of several words in a line or in a file's name.
+
+        Then it is the series that says so, in an ``#error``, a recipe or a message about the file.
+        """
+        if " " not in sentence:
+            return False  # anybody has such a word
+        return self.adds(sentence) or any(sentence in name for name in self.tree.files)
+
+    def may_crash(self, words: str) -> bool:
+        """Return whether ``words`` tell of a crash that a program of the series may have had."""
+        return _BUS_ERROR in words and any(map(_HOST_PROGRAMS.match, self.tree.files))
 
     def removes(self, header: str) -> bool:
         """Return whether the series takes away a file that ``#include <header>`` meant."""
@@ -230,7 +272,7 @@ def _host_fault(lines: Sequence[str], build: Build | None) -> InfrastructureErro
     for line in lines:
         if _CONTEXT.search(line) or _OF_SOURCE.search(line):
             continue  # which may have any words in it
-        fault = _exhausted(line)
+        fault = _exhausted(line, build) or _read_only(line, build)
         if not fault and (stopped or not diagnosed):
             fault = _lacks_tool(line, build)
         if not fault and build:
@@ -240,12 +282,29 @@ def _host_fault(lines: Sequence[str], build: Build | None) -> InfrastructureErro
     return None
 
 
-def _exhausted(line: str) -> InfrastructureError | None:
+def _exhausted(line: str, build: Build | None) -> InfrastructureError | None:
+    quotes_source = _FATAL_OF_SOURCE.search(line)  # `#include "x: No space left on device"`
     for pattern, hint in _HOST_EXHAUSTED:
         if match := pattern.search(line):
+            if build and (build.says(match[1]) or build.may_crash(match[1])):
+                continue
+            if quotes_source and line[match.end() :].rstrip("' "):
+                continue
             what = f"the build stopped: {match[1]}"
             return InfrastructureError(what, hint=hint, detail=[line])
     return None
+
+
+def _read_only(line: str, build: Build | None) -> InfrastructureError | None:
+    """Return the fault for a build folder, or a temporary one, that cannot be written."""
+    match = _READ_ONLY.search(line)
+    if match is None or build is None or build.says("Read-only file system"):
+        return None
+    path = match["path"] or match["python"]
+    if path.startswith(_IN_SOURCE) or (build.adds(path) and not path.endswith(_OF_KBUILD)):
+        return None
+    what = "the build stopped: Read-only file system"
+    return InfrastructureError(what, hint=_DISK, detail=[line])
 
 
 def _lacks_tool(line: str, build: Build | None) -> InfrastructureError | None:

@@ -224,6 +224,40 @@ def test_a_tool_whose_lack_was_ignored_is_no_reason(tmp_path: Path) -> None:
         "*** C compiler is too old.",
         "*** Linker is too old.",
         "scripts/Kconfig.include:45: Sorry, this C compiler is not supported.",
+        "make: write error: stdout",
+        "make[2]: write error",
+        "gcc: fatal error: Bus error signal terminated program cc1",
+        "gcc: fatal error: Terminated signal terminated program cc1",
+        "collect2: fatal error: ld terminated with signal 15 [Terminated]",
+        "make[3]: *** [scripts/Makefile.build:229: fs/open.o] Bus error (core dumped)",
+        "make[3]: *** [scripts/Makefile.build:229: fs/open.o] Terminated",
+        "make: *** read jobs pipe: Resource temporarily unavailable.  Stop.",
+        "make[1]: posix_spawn: Resource temporarily unavailable",
+        "BlockingIOError: [Errno 11] Resource temporarily unavailable",
+        "mawk: write failure (No space left on device)",
+        "lz4: Write error : cannot write compressed block",
+        "bzip2: I/O or other error, bailing out.  Possible reason follows.",
+        "/bin/bash: xmalloc: cannot allocate 32 bytes",
+        "depmod: FATAL: Could not allocate memory",
+        "Fatal glibc error: cannot allocate TLS data structures for initial thread",
+        "ld.gold: fatal error: out of memory",
+        "Out of memory!",
+        "Out of memory in perl:util:safesysmalloc",
+        "error: linking with `cc` failed: signal: 9 (SIGKILL)",
+        "error: rustc interrupted by SIGBUS, printing backtrace",
+        "/usr/bin/ld: BFD (GNU Binutils) 2.40 internal error, aborting at ../../bfd/merge.c:939",
+        "/usr/bin/ld: final link failed: file truncated",
+        "cc1: error: kernel/fork.c: Stale NFS file handle",
+        "cat: x: Transport endpoint is not connected",
+        "tar: x: Wrote only 4096 of 10240 bytes",
+        "/usr/bin/ld: cannot open output file vmlinux: Read-only file system",
+        "error: unable to open output file 'kernel/fork.o': 'Read-only file system'",
+        "ar: unable to rename 'built-in.a'; reason: Read-only file system",
+        "Fatal error: can't create kernel/fork.o: Read-only file system",
+        "Cannot create temporary file in /tmp/: Read-only file system",
+        "/bin/sh: 1: cannot create kernel/.fork.o.d: Read-only file system",
+        "OSError: [Errno 30] Read-only file system: 'kernel/x'",
+        "fs/open.c:1:1: fatal error: opening dependency file fs/.open.o.d: Disk quota exceeded",
     ],
 )
 def test_what_the_host_ran_out_of_is_its_own_fault(tmp_path: Path, line: str) -> None:
@@ -240,11 +274,68 @@ def test_what_the_host_ran_out_of_is_its_own_fault(tmp_path: Path, line: str) ->
         'x.c:1:2: error: #error "disk: No space left on device"',
         '    9 |  pr_err("disk: No space left on device");',
         "x.c:1:2: warning: sh: 1: flex: not found [-Wcpp]",
+        "x.c:1:9: fatal error: disk: No space left on device: No such file or directory",
+        "x.S:5: Error: No space left on device",
+        "{standard input}:5: Error: .error directive invoked: Cannot allocate memory",
     ],
 )
 def test_the_words_of_the_source_are_not_the_hosts(tmp_path: Path, line: str) -> None:
     lines = [line, DIAGNOSTIC]
     assert isinstance(explain_failure(lines, None, build=build(tmp_path)), BuildError)
+
+
+@pytest.mark.parametrize(
+    ("line", "added"),
+    [
+        ("fs/Makefile:3: *** No space left on device.  Stop.", "$(error No space left on device)"),
+        ("fs: Cannot allocate memory", '\techo "fs: Cannot allocate memory"; exit 1'),
+        ("error: Input/output error", 'compile_error!("Input/output error");'),
+        ("touch: cannot touch 'fs/mark': Read-only file system", "\ttouch fs/mark"),
+        ("make[1]: unlink: it: Read-only file system", 'echo "it: Read-only file system"'),
+    ],
+)
+def test_the_words_that_a_series_adds_are_not_the_hosts(
+    tmp_path: Path, line: str, added: str
+) -> None:
+    lines = [line, "make: *** [Makefile:1: fs] Error 2"]
+    assert isinstance(explain_failure(lines, None, build=build(tmp_path)), InfrastructureError)
+    series = build(tmp_path, {"fs/Makefile": f"{added}\n"})
+    assert isinstance(explain_failure(lines, None, build=series), BuildError)
+
+
+def test_the_name_of_a_file_of_the_series_is_not_the_hosts(tmp_path: Path) -> None:
+    line = "cp: cannot stat 'fs/x: No space left on device': No such file or directory"
+    series = build(tmp_path, {"fs/x: No space left on device": "text\n"})
+    assert isinstance(explain_failure([line], None, build=series), BuildError)
+
+
+def test_a_single_word_of_the_series_explains_no_kill(tmp_path: Path) -> None:
+    series = build(tmp_path, {"mm/oom_kill.c": "/* Killed */\n"})
+    assert isinstance(explain_failure(["Killed"], None, build=series), InfrastructureError)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "touch: cannot touch '/src/usr/x': Read-only file system",
+        "touch: cannot touch '../linux/usr/x': Read-only file system",
+        "/bin/sh: 1: cannot create source/usr/x: Read-only file system",
+        "OSError: [Errno 30] Read-only file system: '/src/usr/x'",
+    ],
+)
+def test_a_makefile_that_writes_into_its_source_is_at_fault(tmp_path: Path, line: str) -> None:
+    assert isinstance(explain_failure([line], None, build=build(tmp_path)), BuildError)
+
+
+def test_a_read_only_source_of_a_suite_is_no_fault_of_the_hosts() -> None:
+    line = "mkdir: cannot create directory 'out': Read-only file system"
+    assert isinstance(explain_failure([line], None), BuildError)
+
+
+def test_a_host_program_that_the_series_changes_may_crash_itself(tmp_path: Path) -> None:
+    line = "make[3]: *** [scripts/Makefile.build:229: fs/open.o] Bus error (core dumped)"
+    series = build(tmp_path, {"tools/objtool/check.c": "int x;\n"})
+    assert isinstance(explain_failure([line], None, build=series), BuildError)
 
 
 @pytest.mark.parametrize(
