@@ -6,10 +6,12 @@ the loader refuses a module that was built with another one (kernel/module/versi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 VMLINUX = "vmlinux"
+_LINE = re.compile(r"0x(?P<crc>[0-9a-f]{1,8})\t(?P<symbol>[^\t]+)\t(?P<module>[^\t]+)\t[^\t]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +25,15 @@ class Export:
 def parse(text: str) -> dict[str, Export]:
     """Return the exports by symbol; raise :class:`ValueError` for a line of another form."""
     exports: dict[str, Export] = {}
-    for line in text.splitlines():
-        crc, symbol, module, *_ = line.split("\t")
-        exports[symbol] = Export(int(crc, 16), module)
+    for number, line in enumerate(text.splitlines(), 1):
+        if not (match := _LINE.match(line)):
+            raise ValueError(f"line {number} is no export of Module.symvers: {line[:80]!a}")
+        exports[match["symbol"]] = Export(int(match["crc"], 16), match["module"])
     return exports
 
 
 def without(text: str, modules: Collection[str]) -> str:
-    """Return a Module.symvers less what some modules export."""
+    """Return a Module.symvers that :func:`parse` takes, less what some modules export."""
     lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if line.split("\t")[2] not in modules)
 

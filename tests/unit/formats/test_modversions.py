@@ -38,6 +38,25 @@ def test_what_is_no_module_is_refused(data: bytes) -> None:
         modversions.imports(data)
 
 
+@pytest.mark.parametrize("table", [1 << 40, 1 << 62, 1 << 63, (1 << 64) - 64])
+def test_a_table_of_sections_that_lies_nowhere_is_damage(table: int) -> None:
+    data = bytearray(module({"printk": 1}))
+    struct.pack_into("<Q", data, 0x28, table)
+    with pytest.raises(ValueError, match="damaged ELF file"):
+        modversions.imports(bytes(data))
+
+
+def test_numbers_of_sections_that_16_bits_do_not_hold_are_in_the_first_one() -> None:
+    data = bytearray(module({"printk": 7}))
+    struct.pack_into("<HH", data, 0x3C, 0, 0xFFFF)
+    (table,) = struct.unpack_from("<Q", data, 0x28)
+    struct.pack_into("<QI", data, table + 32, 3, 2)  # sh_size: how many; sh_link: their names
+    assert modversions.imports(bytes(data)) == {"printk": 7}
+    struct.pack_into("<Q", data, table + 32, 1 << 60)
+    with pytest.raises(ValueError, match="the table of sections is cut short"):
+        modversions.imports(bytes(data))
+
+
 @given(st.integers(0, 400), st.binary(max_size=8))
 def test_a_damaged_module_is_refused_or_read_and_never_more(cut: int, noise: bytes) -> None:
     data = module({"printk": 1, "kvm_get_kvm": 2})

@@ -98,7 +98,7 @@ class Job:
         found = reach.find(scanned, self.new)
         if found.compared:
             self._compare(make, sorted(found.compared))
-        packaged = symvers.parse(self.prebuilt.symvers.read_text())
+        packaged = packages.exports(self.prebuilt)
         uses = {name: each.imports for name, each in packages.modules(self.prebuilt).items()}
         wanted, more = set[str](), set(found.modules)
         exports: dict[str, Export] = {}
@@ -108,7 +108,7 @@ class Job:
             more = dependents(uses, symvers.changed(packaged, exports, wanted)) - wanted
         kept = {symbol: each for symbol, each in packaged.items() if each.module not in wanted}
         built = {name: make.output / f"{name}.ko" for name in sorted(wanted)}
-        imports = {name: modversions.imports(path.read_bytes()) for name, path in built.items()}
+        imports = {name: _imports(name, path) for name, path in built.items()}
         check_fit(imports, {**kept, **exports})
         return Built(built, imports, {**kept, **exports})
 
@@ -123,7 +123,10 @@ class Job:
         if self.prebuilt.types.is_file() and not types.exists():  # the modules' BTF extends it
             shutil.copyfile(self.prebuilt.types, types)
         self._run(make, *(f"{name}.ko" for name in sorted(wanted)), f"MODPOST=./{_WRAPPER}")
-        return symvers.parse((make.output / _EXPORTED).read_text())
+        try:
+            return symvers.parse((make.output / _EXPORTED).read_text())
+        except (OSError, ValueError) as error:
+            raise ReachError(f"modpost of this tree lists exports otherwise: {error}") from error
 
     def _compare(self, make: Make, objects: list[str]) -> None:
         """Raise :class:`ReachError` unless the kernel's ``objects`` are those of the base."""
@@ -169,6 +172,14 @@ class Job:
             }
         finally:
             scratch.unlink(missing_ok=True)
+
+
+def _imports(name: str, path: Path) -> dict[str, int]:
+    """Return what a module that was built uses; a series may have it linked in any way."""
+    try:
+        return modversions.imports(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ReachError(f"{name}.ko cannot be read as a module: {error}") from error
 
 
 def _store(text: str, folder: Path) -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, ToolFailedError
 from toolkit.core.model.kernel import Prebuilt
-from toolkit.formats import modversions
+from toolkit.formats import modversions, symvers
+from toolkit.formats.symvers import Export
 from toolkit.host import apt, process
 from toolkit.host.apt import Package
 from toolkit.host.cache import Cache, digest
@@ -79,7 +80,10 @@ def _numbers(name: str) -> list[int]:
 
 
 def fetch(packages: Sequence[Package], cache: Cache, deadline: Deadline) -> tuple[Prebuilt, bool]:
-    """Return the kernel in the ``packages`` of :func:`find`, and whether the cache had it."""
+    """Return the kernel in the ``packages`` of :func:`find`, and whether the cache had it.
+
+    Raises :class:`InfrastructureError` where a package is damaged.
+    """
     identity = [[each.name, each.version, each.sha256] for each in packages]
     key = digest(KIND, _FORMAT, identity)
     image = packages[0]
@@ -93,6 +97,7 @@ def fetch(packages: Sequence[Package], cache: Cache, deadline: Deadline) -> tupl
         made = Prebuilt(folder, key, release, image.name)
         lay_out(raw, made)
         shutil.rmtree(raw)
+        exports(made)
         (folder / _IMPORTS).write_text(json.dumps(_imports(made, deadline)))
         (folder / _FACTS).write_text(json.dumps(identity))
         for deb in debs:
@@ -137,20 +142,45 @@ def _imports(made: Prebuilt, deadline: Deadline) -> dict[str, tuple[str, list[st
         deadline.check("reading the packaged kernel's modules")
         file = str(path.relative_to(made.modules))
         name = file.removeprefix("kernel/").partition(".ko")[0]
-        found[name] = (file, sorted(modversions.imports(content(path))))
+        try:
+            found[name] = (file, sorted(modversions.imports(content(path))))
+        except ValueError as error:
+            raise _damaged(made, f"{file}: {error}") from error
     return found
+
+
+def exports(prebuilt: Prebuilt) -> dict[str, Export]:
+    """Return what a packaged kernel and its modules export.
+
+    Raises :class:`InfrastructureError` where the package is damaged.
+    """
+    try:
+        return symvers.parse(prebuilt.symvers.read_text())
+    except ValueError as error:
+        raise _damaged(prebuilt, f"Module.symvers: {error}") from error
+
+
+def _damaged(prebuilt: Prebuilt, what: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"the package {prebuilt.package} is damaged: {what}",
+        hint="take --kernel debian:… of the same release, which is built",
+    )
 
 
 def content(module: Path) -> bytes:
     """Return a module that is installed, unpacked.
 
-    Raises :class:`InfrastructureError` for one that is packed in a way that is not known.
+    Raises :class:`InfrastructureError` for one that is packed in a way that is not known, and
+    :class:`ValueError` for one that is damaged.
     """
     data = module.read_bytes()
     if module.name.endswith(".ko"):
         return data
     if module.name.endswith(".ko.xz"):
-        return lzma.decompress(data)
+        try:
+            return lzma.decompress(data)
+        except lzma.LZMAError as error:
+            raise ValueError(f"damaged xz file: {error}") from error
     raise InfrastructureError(
         f"{module} is packed in a way that the toolkit does not know",
         hint="take --kernel debian:… of the same release, which is built",

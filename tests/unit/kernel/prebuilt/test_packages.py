@@ -18,6 +18,7 @@ IMAGE = "linux-image-6.12.117+deb12-cloud-amd64"
 RELEASE = "6.12.117+deb12-cloud-amd64"
 # An ELF header of 64 bits without sections: it uses no symbol.
 MODULE = b"\x7fELF\x02\x01" + bytes(58)
+SYMVERS = b"0x1\tprintk\tvmlinux\tE\t\n"
 LISTED = [
     IMAGE,
     "linux-image-6.12.9+deb12-cloud-amd64",
@@ -85,15 +86,17 @@ def test_a_kernel_that_no_list_has_any_more_is_passed_over(
     assert len(asked) == 2
 
 
-def unpacked(raw: Path, lib: str) -> None:
+def unpacked(
+    raw: Path, lib: str, module: bytes = lzma.compress(MODULE), symvers: bytes = SYMVERS
+) -> None:
     """Lay out the two packages as dpkg-deb unpacks them, with one module."""
     headers = raw / f"usr/src/linux-headers-{RELEASE}"
     for name, content in {
         f"boot/vmlinuz-{RELEASE}": b"vmlinuz",
         f"boot/config-{RELEASE}": b"CONFIG_KVM=m\n",
-        f"{lib}/modules/{RELEASE}/kernel/arch/x86/kvm/kvm.ko.xz": lzma.compress(MODULE),
+        f"{lib}/modules/{RELEASE}/kernel/arch/x86/kvm/kvm.ko.xz": module,
         f"{lib}/modules/{RELEASE}/modules.builtin": b"",
-        f"usr/src/linux-headers-{RELEASE}/Module.symvers": b"0x1\tprintk\tvmlinux\tE\t\n",
+        f"usr/src/linux-headers-{RELEASE}/Module.symvers": symvers,
         f"usr/src/linux-headers-{RELEASE}/vmlinux": b"BTF",
         f"usr/src/linux-headers-{RELEASE}/Makefile": b"all:\n",
     }.items():
@@ -144,6 +147,38 @@ def test_an_entry_says_what_each_module_uses_and_names_its_package(
     for deb in debs:
         deb.parent.mkdir(exist_ok=True)
     assert packages.fetch(newer, cache, soon())[0].key != made.key
+
+
+@pytest.mark.parametrize(
+    ("module", "symvers", "says"),
+    [
+        (b"no xz", SYMVERS, "kernel/arch/x86/kvm/kvm.ko.xz: damaged xz file"),
+        (lzma.compress(MODULE)[:-9], SYMVERS, "kernel/arch/x86/kvm/kvm.ko.xz: damaged xz file"),
+        (lzma.compress(b"text"), SYMVERS, "kernel/arch/x86/kvm/kvm.ko.xz: no 64-bit"),
+        (
+            lzma.compress(MODULE[:0x28] + b"\xff" * 8 + MODULE[0x30:]),
+            SYMVERS,
+            "kernel/arch/x86/kvm/kvm.ko.xz: damaged ELF file",
+        ),
+        (lzma.compress(MODULE), b"0x1\tprintk", "Module.symvers: line 1 is no export"),
+        (lzma.compress(MODULE), b"\xff\xfe", "Module.symvers: 'utf-8' codec"),
+    ],
+)
+def test_a_damaged_package_is_the_hosts_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: bytes, symvers: bytes, says: str
+) -> None:
+    found = [Package(name, SOURCE.version, "amd64", "ab" * 32) for name in packages.names(IMAGE)]
+
+    def run(argv: list[str], **_: object) -> None:
+        if "image" in argv[2]:
+            unpacked(Path(argv[3]), "lib", module, symvers)
+
+    monkeypatch.setattr(apt, "fetch", lambda *_: [tmp_path / each.name for each in found])
+    monkeypatch.setattr(process, "run", run)
+    with pytest.raises(InfrastructureError) as raised:
+        packages.fetch(found, Cache(tmp_path / "cache"), soon())
+    assert raised.value.what.startswith(f"the package {IMAGE} is damaged: {says}")
+    assert raised.value.hint
 
 
 def test_modules_are_read_packed_or_not_and_no_other_packing_is_guessed(tmp_path: Path) -> None:

@@ -91,6 +91,11 @@ def test_what_depends_on_a_symbol_with_another_crc_is_built_as_well(tmp_path: Pa
         ({"include/linux/a.h": "#define A 2\n"}, "the series changes kernel/fork.o"),
         ({"scripts/tool.sh": "#!/bin/sh\n"}, "what is made of scripts/tool.sh is not known"),
         ({"scripts/Makefile.modpost": ""}, "kbuild of this kernel cannot take the exports"),
+        ({KVM: "// EXPORT kvm_get g\n"}, "modpost of this tree lists exports otherwise: line 1"),
+        (
+            {KVM: '__attribute__((section("__versions"), used)) char odd = 1;\n'},
+            "arch/x86/kvm/kvm.ko cannot be read as a module: damaged ELF file",
+        ),
     ],
 )
 def test_what_is_in_the_kernel_itself_takes_the_whole_way(
