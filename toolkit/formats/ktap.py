@@ -17,6 +17,8 @@ is kept as a diagnostic and never changes a status. Where the documents are ambi
 * A result right behind other text, without a newline between, is one if its number is due;
   without a plan only a failure is.
 * ``ok`` of a subtest that has a header and no test in it is a SKIP: nothing was tested.
+* What an indented ``---`` right below a result and a ``...`` enclose is TAP 14's YAML block on that
+  result, whatever its lines look like. One without an end is none.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from collections.abc import Iterable, Iterator
 
 from toolkit.core.model.testing import Status, TestNode
 from toolkit.core.text import lines_of
+from toolkit.formats.ktap_block import Block
 from toolkit.formats.ktap_document import Document, worst
 
 MAX_DEPTH = 32  # nested documents; deeper ones are an ERROR, so that no tree exhausts the stack
@@ -43,7 +46,7 @@ _PLAN = re.compile(r"1\.\.([0-9]+)\s*(?:#\s*(.*))?$")
 _RESULT = re.compile(r"(not +)?ok\b(?:\s+([0-9]{1,9})(?=[\s#-]|$))?(?=\s|#|$)\s*(.*)$", re.DOTALL)
 # Behind something printed without a newline: "Diff too high: 512345..not ok 1 check_itimer".
 _GLUED = re.compile(r"[^\w\s#](?=(?:not )?ok [0-9]{1,9} \S)|\w(?=not ok [0-9]{1,9} \S)")
-_BAIL = re.compile(r"Bail out!\s*(.*)$")
+_BAIL = re.compile(r"Bail out!\s*(.*)$", re.IGNORECASE)
 _SUBTEST = re.compile(r"Subtest: *(\S.*)$")
 # kselftest_harness.h, __run_test(): "#  RUN           fixture.variant.case ..."
 _RUN = re.compile(r"RUN +(\S.*) \.\.\.$")
@@ -55,8 +58,12 @@ _DIRECTIVE = re.compile(
 )
 # A description ends at " #"; the directives are also seen right behind it, as in "name# SKIP".
 _HASH = re.compile(
-    r"(?:^|(?<=\s))#|(?<!\\)#(?=\s*(?:SKIP|TODO|XFAIL|XPASS|TIMEOUT|ERROR)\b)", re.IGNORECASE
+    r"(?:^|(?<=\s))#|(?<!\\)(?:\\\\)*#(?=\s*(?:SKIP|TODO|XFAIL|XPASS|TIMEOUT|ERROR)\b)",
+    re.IGNORECASE,
 )
+# Of an "ok" line, which is believed to be a skip where a parser of TAP 13 or kunit.py takes it for
+# one: "# skipping, no device", "# skip-it", "name #2 # SKIP why".
+_SKIP = re.compile(r"(?:^|\s#\s*)SKIP(?:PED|PING)?\b[\s:,.;-]*(.*)$", re.IGNORECASE | re.DOTALL)
 
 _OK_WITH = {
     "SKIP": Status.SKIP,
@@ -115,6 +122,8 @@ class _Parser:
         self._done: list[TestNode] = []
         self._unfinished: Document | None = None  # before the root, and maybe a part of it
         self._reports = 0
+        self._last: Document | None = None  # the line before was a result in it
+        self._block: Block | None = None
         self._stamped = False
         self._skipped: str | None = None
 
@@ -122,6 +131,34 @@ class _Parser:
         """Take one line."""
         cut = cut or len(text) > MAX_LINE
         text = self._unstamped(text[:MAX_LINE]).expandtabs(4)
+        if not self._in_block(text, cut=cut):
+            self._last = None
+            self._read(text, cut=cut)
+
+    def _in_block(self, text: str, *, cut: bool) -> bool:
+        """Return whether a line is part of a YAML block, or may be."""
+        block = self._block
+        if block is None:
+            self._block = Block.begun(text, self._last) if self._last else None
+            return self._block is not None
+        if block.ends(text):
+            block.document.annotate(block.content())
+            self._block = None
+            return True
+        if block.takes(text) and not cut:
+            block.lines.append(text)
+            return True
+        self._no_block()
+        return False
+
+    def _no_block(self) -> None:
+        """Read the lines of a block that came to no end as what they look like."""
+        block, self._block = self._block, None
+        for text in block.lines if block else ():
+            self._read(text)
+        self._last = None
+
+    def _read(self, text: str, *, cut: bool = False) -> None:
         match = _LEAD.match(text)
         lead = match.group() if match else ""
         body = text[len(lead) :]
@@ -148,6 +185,7 @@ class _Parser:
 
     def end(self, *, more: bool = False) -> TestNode:
         """Close everything, and return the root; ``more`` lines came that are not there."""
+        self._no_block()
         self._close_above(self._root)
         if more and self._root.plan is None and (self._root.begun or self._done):
             why = "it printed more than is kept, and no plan says how many results that has"
@@ -294,7 +332,7 @@ class _Parser:
             return
         document.numbered |= numbered
         hashed = _HASH.search(rest)
-        description = rest[: hashed.start()] if hashed else rest
+        description = rest[: hashed.end() - 1] if hashed else rest
         comment = rest[hashed.end() :].strip() if hashed else ""
         directive = _DIRECTIVE.match(comment)
         status = Status.FAIL if failed else Status.PASS
@@ -303,11 +341,14 @@ class _Parser:
             reason = directive[2] or ""
             keep = reason and status in (Status.TIMEOUT, Status.ERROR)
             comment = comment if keep else reason
+        elif not failed and (skip := _SKIP.search(comment)):
+            status, comment = Status.SKIP, skip[1]
         if cut and status is Status.PASS:
             status = Status.CRASH
             comment = f"the output ends inside this line; {comment}".rstrip("; ")
         name = re.sub(r"^-(?:\s+|$)", "", description.strip()).strip().replace("\\#", "#")
         document.add(int(digits) if numbered else None, name, status, comment)
+        self._last = document
 
     def _bail(self, lead: str, reason: str, text: str) -> None:
         document = next((doc for doc in self._stack if doc.lead == lead), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,7 @@ class _Repeat:
     times: int  # that the line came, the first time included
     bad: Status | None  # the worst that one of the repetitions reported
     identical: bool  # each is the first one's to the letter
+    nested: list[TestNode] = field(default_factory=list)  # in the third and those after it
 
 
 @dataclass(slots=True)
@@ -103,15 +105,22 @@ class Document:
                 repeat = _Repeat(len(self.results), number, 1, None, identical=True)
                 self.repeats[number, name] = repeat
                 self.results.append(TestNode(name, Status.ERROR, self.message(why), children))
-            elif children:
-                node = self.results[repeat.at]
-                self.results[repeat.at] = replace(node, children=(*node.children, *children))
+            else:
+                repeat.nested += children
             repeat.times += 1
             repeat.bad = worst(each for each in (repeat.bad, status) if each and each.bad)
             repeat.identical &= claim == first and not children
             return
         status = worst([status, *(child.status for child in children)]) or status
         self.results.append(TestNode(name, status, self.message(why), children))
+
+    def annotate(self, lines: Iterable[str]) -> None:
+        """Add lines to the message of the last result."""
+        said = self.results[-1].message.split("\n") if self.results[-1].message else []
+        shown = (line.rstrip()[:MESSAGE_LINE_CHARS] for line in lines)
+        left = max(0, 2 * MESSAGE_LINES - len(said))  # the same result may be annotated again
+        kept = itertools.islice(filter(None, shown), left)
+        self.results[-1] = replace(self.results[-1], message="\n".join([*said, *kept]))
 
     def _forget_nested(self) -> None:
         self.nested = []
@@ -176,8 +185,9 @@ class Document:
             often = "twice" if repeat.times == 2 else f"{repeat.times} times"
             why = f"number {repeat.number} came {often}; {node.message}".rstrip("; ")
             status = repeat.bad or Status.ERROR
-            status = worst([status, *(child.status for child in node.children)]) or status
-            nodes[repeat.at] = replace(node, status=status, message=why)
+            children = (*node.children, *repeat.nested)
+            status = worst([status, *(child.status for child in children)]) or status
+            nodes[repeat.at] = replace(node, status=status, message=why, children=children)
         return [node for node in nodes if node is not None]
 
     def _exceeded(self, plan: int) -> bool:

@@ -24,6 +24,7 @@ PIECES = [
     "ok 1 x # XFAIL y", "ok 3 x# XPASS", "not ok 3 # TIMEOUT 45 seconds", "ok 5 # error e",
     "ok 77777777777 big", "#  RUN           f.v.c ...", "#            OK  f.v.c", "# Subtest: s",
     "# Totals: pass:1 fail:0", "Bail out! gone", "[   12.345] eth0: up", "[ 1.0] KTAP version 1",
+    "---", "...", "bail out! gone", "ok 2 d # skip-it", "ok 3 e #1 # SKIP",
     "noise", "ok then", "", "\x00ok 2 nul", "\x1b[31mnot ok 2 red\x1b[0m", "50%\rok 2 c",
 ]  # fmt: skip
 LEADS = ["", "  ", "    ", "# ", "# # ", "  # ", "#", "\t", "[    1.5] ", " " * 70]
@@ -163,6 +164,75 @@ def test_a_subtest_that_is_but_a_heading_tested_nothing() -> None:
     assert cut.status is Status.CRASH
 
 
+YAML = ["ok 7 - inner", "not ok 8 - inner", "1..9", "TAP version 14", "Bail out! no", "", "a: b"]
+
+
+@pytest.mark.parametrize("lead", ["", "    ", "# "])
+@pytest.mark.parametrize("status", [Status.PASS, Status.FAIL])
+def test_a_yaml_block_belongs_to_its_result_whatever_its_lines_look_like(
+    lead: str, status: Status
+) -> None:
+    word = "ok" if status is Status.PASS else "not ok"
+    block = ["---", *YAML, "..."]
+    body = ["1..2", f"{word} 1 - a", *(f"  {line}" for line in block), "ok 2 - b"]
+    lines = [f"{lead}{line}" for line in body]
+    if lead:
+        lines = ["TAP version 14", "1..1", *lines, "ok 1 - outer"]
+    root = ktap.parse(lines)
+    assert root.status is status
+    assert {leaf.name: leaf.status for leaf in leaves(root)} == {"a": status, "b": Status.PASS}
+    (explained,) = [leaf for leaf in leaves(root) if leaf.name == "a"]
+    assert explained.message.splitlines() == list(filter(None, YAML))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["ok 1 - a", "  ---", "  not ok 1 - inner", "ok 2 - b"],  # no end
+        ["ok 1 - a", "  ---", "  not ok 1 - inner", "    ...", "ok 2 - b"],  # another's end
+        ["ok 1 - a", "noise", "  ---", "  not ok 1 - inner", "  ...", "ok 2 - b"],
+        ["ok 1 - a", "  ---", "not ok 2 - b", "  ..."],
+        ["ok 1 - a", "  ---", "  not ok 1 - inner"],
+    ],
+)
+def test_what_is_no_yaml_block_hides_no_failure(lines: list[str]) -> None:
+    root = ktap.parse(["TAP version 14", "1..2", *lines])
+    assert Status.FAIL in {node.status for node in walk(root)}
+
+
+def test_a_yaml_block_without_bounds_is_none() -> None:
+    long = ["ok 1 - a", "  ---", *["  x" * 300] * 2000, "  not ok 1 - b", "  ...", "ok 2 - c"]
+    assert Status.FAIL in {node.status for node in walk(ktap.parse(["1..2", *long]))}
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "status", "message"),
+    [
+        ("ok 1 - a # skip-it", "a", Status.SKIP, "it"),
+        ("ok 1 - a # Skipping, no device", "a", Status.SKIP, "no device"),
+        ("ok 1 - case #2 # SKIP none", "case", Status.SKIP, "none"),
+        ("ok 1 - b \\\\# SKIP why", "b \\\\", Status.SKIP, "why"),
+        ("ok 1 - c \\# SKIP why", "c # SKIP why", Status.PASS, ""),
+        ("ok 1 - d # skips=4", "d", Status.PASS, "skips=4"),
+        ("not ok 1 - case #2 # SKIP none", "case", Status.FAIL, "2 # SKIP none"),
+        ("not ok 1 - a # skip-it", "a", Status.FAIL, "skip-it"),
+    ],
+)
+def test_a_skip_however_it_is_written_is_no_pass(
+    line: str, name: str, status: Status, message: str
+) -> None:
+    (leaf,) = leaves(ktap.parse(["1..1", line]))
+    assert (leaf.name, leaf.status, leaf.message) == (name, status, message)
+
+
+@pytest.mark.parametrize("words", ["Bail out!", "bail out!", "BAIL OUT!"])
+def test_a_program_that_bails_out_in_any_case_did_not_pass(words: str) -> None:
+    assert statuses(f"TAP version 14\nok 1 - a\n{words} gone\n") == {
+        "a": Status.PASS,
+        "Bail out!": Status.ERROR,
+    }
+
+
 def test_endless_nesting_is_an_error_and_ends() -> None:
     text = "".join(f"{' ' * depth}ok 1 x\n" for depth in range(3000))
     tree = ktap.parse_text(text)
@@ -298,6 +368,9 @@ FLOODS = {
     "hashes": "ok 1 a # # # #SKIP" + "#" * 50,
     "escapes": "\x1b[",
     "returns": "ok 1 x\r",
+    "blocks": "ok 1 x\n  ---\n  ok 2 y\n  ...\n",
+    "blocks without end": "ok 1 x\n  ---\n  ok 2 y\n",
+    "one block without end": "  ok 2 y\n    ---\n",
 }
 
 
