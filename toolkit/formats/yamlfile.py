@@ -22,6 +22,8 @@ from toolkit.core.errors import UserError
 MAX_BYTES = 1 << 20  # such a file is written by hand; more than this is something else
 MAX_DEPTH = 100  # libyaml's composer calls itself in C: unbounded, a file could overrun the stack
 
+_UTF_8 = "save it as UTF-8"
+_TAB = "indent with spaces: YAML takes no tabs there"
 _CORE = "tag:yaml.org,2002:"
 _TRUE = ("true", "True", "TRUE")
 
@@ -81,6 +83,8 @@ def parse(content: bytes, origin: str) -> YamlFile:
     """Do what :func:`read` does with a file's bytes; ``origin`` is its name in errors."""
     if len(content) > MAX_BYTES:
         raise UserError(f"{origin} is larger than {MAX_BYTES >> 20} MiB")
+    if b"\0" in content[:2]:  # a character of ASCII in UTF-16 or UTF-32
+        raise UserError(f"{origin} is not UTF-8 text (byte 0)", hint=_UTF_8)
     try:
         root = _compose(content.decode(), origin)
         if root is None:
@@ -89,14 +93,22 @@ def parse(content: bytes, origin: str) -> YamlFile:
             raise UserError(f"{origin}: the top level is not made of `key: value` lines")
         return YamlFile(origin, _mapping(root), root)
     except UnicodeDecodeError as error:
-        raise UserError(f"{origin} is not UTF-8 text (byte {error.start})") from error
+        raise UserError(f"{origin} is not UTF-8 text (byte {error.start})", hint=_UTF_8) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         problem = ", ".join(text for text in (error.context, error.problem) if text)
-        raise UserError(f"{origin}{place}: {problem}") from error
+        hint = _TAB if mark and _indented_by_tab(content, mark.line) else ""
+        raise UserError(f"{origin}{place}: {problem}", hint=hint) from error
+    except ValueError as error:  # libyaml takes "\U00110000", and Python has no such character
+        raise UserError(f"{origin}: {error}", hint="write a character that is one") from error
     except yaml.YAMLError as error:
         raise UserError(f"{origin}: {str(error).splitlines()[0]}") from error
+
+
+def _indented_by_tab(content: bytes, line: int) -> bool:
+    lines = content.splitlines()
+    return line < len(lines) and b"\t" in lines[line][: -len(lines[line].lstrip()) or None]
 
 
 def _compose(text: str, origin: str) -> nodes.Node | None:

@@ -137,3 +137,25 @@ def test_all_of_this_holds_without_libyaml() -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "1 skipped" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_a_file_in_utf_16_or_32_is_refused_with_what_to_do(encoding: str) -> None:
+    with pytest.raises(UserError) as raised:
+        yamlfile.parse("title: a\n".encode(encoding), "f.yaml")
+    assert raised.value.what == "f.yaml is not UTF-8 text (byte 0)"
+    assert raised.value.hint == "save it as UTF-8"
+
+
+@pytest.mark.parametrize(
+    "content", [b"title:\n\tx: 1\n", b"title: a\n\tb\n", b"a:\n  \tb: 1\n  c:"]
+)
+def test_a_tab_that_indents_is_refused_with_what_to_do(content: bytes) -> None:
+    with pytest.raises(UserError) as raised:
+        yamlfile.parse(content, "f.yaml")
+    assert raised.value.hint == "indent with spaces: YAML takes no tabs there"
+
+
+def test_a_character_that_is_none_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^f\.yaml: "):
+        yamlfile.parse(b'a: "\\U00110000"\n', "f.yaml")
