@@ -33,12 +33,14 @@ _EMITTED = re.compile(r"[^:\s]*:(\w[\w.@+-]*)")  # COLLECTION:NAME of emit_tests
 _FAILED = re.compile(
     r"\*\*\* (?:\[(?:[^\]]*[ /])?([^\]/ ]+)\] Error |No rule to make target '(?:[^']*/)?([^'/]+)')"
 )
-_COMMAND = re.compile(r"^((?:gcc|clang)(?:-\d+)? |cc |make(\[\d+\])?: |  [A-Z]+ +\S)")
+_COMMAND = re.compile(r"^((?:[\w-]+-)?(?:gcc|clang)(?:-\d+)? |cc |make(\[\d+\])?: |  [A-Z]+ +\S)")
 NO_PROGRAM = "it does not build\nmake installs no such program"
 _HEADER_MISSING = re.compile(
     r"fatal error: (\S+): No such file or directory\n *\d+ \| *#\s*include\s*<\1>"
 )
 _LIBRARY_MISSING = re.compile(r"cannot find -l([\w.+-]+)")
+# What pkg-config says, and what alsa's Makefile makes of it.
+_PACKAGE_MISSING = re.compile(r"(?:No package '|\*\*\* Package )([\w.+-]+)'? (?:not )?found")
 # Headers that a kernel has (make headers_install), and not a library of the host.
 _OF_KERNEL = re.compile(r"(?:asm|asm-generic|drm|linux|misc|mtd|rdma|scsi|sound|video|xen)/")
 _LIBRARIES = {  # by the header, or by what follows -l
@@ -51,6 +53,7 @@ _LIBRARIES = {  # by the header, or by what follows -l
     "numa": "libnuma",
     "popt.h": "libpopt",
     "popt": "libpopt",
+    "alsa": "ALSA's library",
     "alsa/asoundlib.h": "ALSA's library",
     "asound": "ALSA's library",
     "keyutils.h": "libkeyutils",
@@ -272,12 +275,13 @@ def unbuilt_because(output: str) -> str:
     A library's header that is not there, or the library, is what this host lacks. A header of the
     kernel's is what the tree lacks, and so is one that is included by its path.
     """
-    header, library = _HEADER_MISSING.search(output), _LIBRARY_MISSING.search(output)
+    header = _HEADER_MISSING.search(output)
+    library = _LIBRARY_MISSING.search(output) or _PACKAGE_MISSING.search(output)
     name = ""
     if header and not _OF_KERNEL.match(header[1]):
         name = header[1]
     elif library:
-        name = library[1]
+        name = library[1].removeprefix("lib")
     if not name:
         return f"it does not build\n{output}"
     lacking = _LIBRARIES.get(name, f"lib{name}" if library and not header else name)

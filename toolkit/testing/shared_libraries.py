@@ -1,14 +1,15 @@
-"""Shared libraries for programs of a suite that cannot be linked statically.
+"""How programs of the tree's own selftests are linked: statically, or with shared libraries.
 
-Such a program needs a library of its own suite, a sanitizer, or an address that only a
-position-independent one has. A guest may have no libc, or another one than this host. So the
-program looks for its loader and libraries in a folder of its suite, and those of the compiler are
-copied there.
+A guest may have no libc, or another one than this host, so what can be linked statically is. The
+rest needs a library of its own suite, a sanitizer, dlopen(), or an address that only a
+position-independent program has. Such a program looks for its loader and libraries in a folder of
+its suite, and those of the compiler are copied there.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,36 @@ from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.formats import elf
 from toolkit.host import process
+from toolkit.host.cache import digest
 from toolkit.kernel.kbuild import Builder
+from toolkit.kernel.toolchain import Toolchain
 from toolkit.testing.guest_program import FOLDER, LIBRARIES
 
 _NAME = re.compile(r"[\w.+-]+")
+_LINK_MODE = Path(__file__).with_name("link_mode.sh")
 
 
-def flags(suite: str, arch: Arch) -> str:
+def recipe(arch: Arch) -> str:
+    """Return a digest of what decides how programs are linked: a part of the key of a suite."""
+    return digest(_LINK_MODE.read_bytes(), _flags("", arch))
+
+
+def wrap(toolchain: Toolchain, suite: str, arch: Arch, folder: Path) -> str:
+    """Make a compiler in ``folder`` that chooses the link mode of each program; return make's CC.
+
+    It goes by the compiler's own name, which some Makefiles look at, and finds that on the PATH.
+    """
+    folder.mkdir(exist_ok=True)
+    program = folder / toolchain.compiler
+    settings = {"compiler": toolchain.compiler, "shared": _flags(suite, arch)}
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in settings.items()]
+    program.unlink(missing_ok=True)
+    program.write_text(f"#!/bin/sh\n{''.join(lines)}\n{_LINK_MODE.read_text()}")
+    program.chmod(0o755)
+    return " ".join([str(program), *toolchain.compiling[1:]])
+
+
+def _flags(suite: str, arch: Arch) -> str:
     """Return what the compiler is given so that a program finds its libraries in the guest."""
     place = f"{FOLDER}/{suite}/{LIBRARIES}"
     return (

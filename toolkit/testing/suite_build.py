@@ -1,39 +1,38 @@
 """Runs the Makefiles of a selftest suite, in a sandbox, and installs what they make.
 
-What a suite of the kernel's own cannot link statically is linked with shared libraries, which come
-along (:mod:`toolkit.testing.shared_libraries`).
+How the programs of one of the kernel's own are linked: :mod:`toolkit.testing.shared_libraries`.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import BuildError, InfrastructureError, ToolFailedError
+from toolkit.core.errors import BuildError, DeadlineError, InfrastructureError, ToolFailedError
 from toolkit.core.model.kernel import KernelBuild
 from toolkit.core.model.series import PatchedTree
 from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, digest
 from toolkit.kernel.build_failure import explain_failure, refuse_strange
-from toolkit.kernel.kbuild import Builder, part_of
+from toolkit.kernel.kbuild import Builder
 from toolkit.testing import in_tree_suites, shared_libraries, verdicts
 
 SHARED = "lib"  # C helpers of every suite; no suite itself
 FACTS = "suite.json"  # in a suite's entry, beside what is installed
 LAUNCHER = ".line_buffered"  # starts each program
+WHOLE = "make"  # stands for the programs of a target whose Makefile cannot even list them
 _LAUNCHER_SOURCE = Path(__file__).with_name("line_buffered.c")
-_STATIC = "-static"  # the guest may have no libc
 
 
 def recipe(arch: Arch) -> str:
     """Return a digest of what the toolkit adds to each suite: a part of the key of its entry."""
-    return digest(digest(_LAUNCHER_SOURCE.read_bytes()), shared_libraries.flags("", arch))
+    return digest(digest(_LAUNCHER_SOURCE.read_bytes()), shared_libraries.recipe(arch))
 
 
 class Places(NamedTuple):
@@ -153,7 +152,7 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
     """Build the kernel's own suite ``name``: whatever of ``target`` compiles here.
 
     ``outside`` is a folder that takes the place of the target in the tree. Raises
-    :class:`BuildError` when nothing compiles of what a series may have broken.
+    :class:`BuildError` when nothing compiles of a target that the series changes.
     """
     installed, included = folder / "installed", folder / "included"
     with job.builder.work_tree(job.tree, job.deadline) as work:
@@ -167,20 +166,24 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
         Cache.remove_tree(objects)
         for place in (objects, installed, included):
             place.mkdir()
-        results, sources = (objects, installed, included), (work.source(), work.folder / "upstream")
+        compilers = work.folder / "upstream-compilers"
+        compiler = shared_libraries.wrap(job.builder.toolchain, name, job.builder.arch, compilers)
+        results = (objects, installed, included)
+        sources = (work.source(), work.folder / "upstream", compilers)
         places = Places(results, sources, beside=(selftests,))
         argv = [
             *job.argv(objects),
             *in_tree_suites.arguments(selftests, target, included),
             *([f"KSFT={selftests}"] if outside else []),
+            f"CC={compiler}",
         ]
-        inside = (selftests / target, selftests, objects)
-        linked = _link(job, argv, places, shared_libraries.flags(name, job.builder.arch), inside)
-        # What is there is installed, and what is not is not tried again.
-        partly = ["--ignore-errors", "--old-file=all"] if linked.failure else []
-        job.make([*argv, linked.compiler, *partly, "install", f"INSTALL_PATH={installed}"], places)
-        names = job.programs([*argv, linked.compiler], places)
-    reasons = _reasons(job, names, installed, linked)
+        inside = (selftests / target, selftests, objects, compilers)
+        names, made = _make_all(job, argv, places, inside)
+    reasons = _reasons(names, installed, made)
+    lacking = in_tree_suites.any_lacking(reasons.values())
+    none_built = not any((installed / program).is_file() for program in names)
+    if made.failure and none_built and not lacking and in_tree_suites.changed(job.tree, target):
+        raise made.failure
     for program in set(names) - reasons.keys():
         (installed / program).chmod(0o755)  # kselftest's runner runs scripts without it, too
     where = in_tree_suites.join_included(installed, included, target)
@@ -190,46 +193,57 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
     (folder / FACTS).write_text(json.dumps(facts))
 
 
-class _Linked(NamedTuple):
-    """How make came to its end: its last word for the compiler, and what failed then."""
+class _Made(NamedTuple):
+    """How make came to its end."""
 
-    compiler: str  # CC=..., for further runs of make
-    failure: BuildError | InfrastructureError | None
-    faults: dict[str, str]  # the output about each file that could not be made, by its name
+    failure: BuildError | InfrastructureError | None = None
+    faults: Mapping[str, str] = {}  # the output about each file that could not be made, by name
 
 
-def _link(
-    job: Job, argv: Sequence[str], places: Places, flags: str, inside: Sequence[Path]
-) -> _Linked:
-    """Make what can be linked statically, and of the rest what can be linked with ``flags``.
+def _make(job: Job, argv: Sequence[str], places: Places, inside: Sequence[Path]) -> _Made:
+    before = job.printed()
+    try:
+        job.make(argv, places)
+    except DeadlineError:
+        raise
+    except (BuildError, InfrastructureError) as error:
+        return _Made(error, in_tree_suites.faults(job.output(before), inside))
+    return _Made()
 
-    They go in with the name of the compiler, which every Makefile uses, while LDFLAGS is
-    overwritten by some. ``inside`` are folders whose names are left out of the faults.
+
+def _make_all(
+    job: Job, argv: Sequence[str], places: Places, inside: Sequence[Path]
+) -> tuple[list[str], _Made]:
+    """Make and install what can be; return the programs that the Makefile calls tests.
+
+    ``places`` begin with the folders of objects and of what is installed. ``inside`` are folders
+    whose names are left out of the faults.
     """
-    for linking in (_STATIC, flags):
-        compiler = f"CC={' '.join(job.builder.toolchain.compiling)} {linking}"
-        before = job.printed()
-        try:
-            job.make([*argv, compiler, "--keep-going", "all"], places)
-        except (BuildError, InfrastructureError) as error:
-            failure = error
-        else:
-            return _Linked(compiler, None, {})
-    return _Linked(compiler, failure, in_tree_suites.faults(job.output(before), inside))
+    install = [*argv, "install", f"INSTALL_PATH={places.results[1]}"]
+    made = _make(job, [*argv, "--keep-going", "all"], places, inside)
+    if not made.failure:
+        made = _make(job, install, places, inside)
+    if made.failure:
+        # What is there is installed, and what is not is not tried again.
+        partly = [*install, "--ignore-errors", "--old-file=all"]
+        if _make(job, partly, places, inside).failure:
+            return [WHOLE], made
+    try:
+        return job.programs(argv, places), made
+    except ToolFailedError:  # as on another architecture than the target's
+        return [WHOLE] if made.failure else [], made
 
 
-def _reasons(job: Job, names: Sequence[str], installed: Path, linked: _Linked) -> dict[str, str]:
-    """Return why each file that could not be made was not; raise what a series may have broken."""
-    unbuilt = [name for name in names if not (installed / name).is_file()]
-    failure = linked.failure
+def _reasons(names: Sequence[str], installed: Path, made: _Made) -> dict[str, str]:
+    """Return why each file that could not be made was not."""
+    failure, whole = made.failure, list(names) == [WHOLE]
     if isinstance(failure, InfrastructureError):
         here = f"{verdicts.NOT_BUILT_HERE}{failure.what}"
+    elif failure and whole:
+        here = in_tree_suites.unbuilt_because("\n".join(failure.detail))
     else:
         here = in_tree_suites.NO_PROGRAM
-    reasons = {name: in_tree_suites.unbuilt_because(why) for name, why in linked.faults.items()}
-    reasons = {**dict.fromkeys(unbuilt, here), **reasons}
-    lacking = in_tree_suites.any_lacking(reasons.values())
-    broken = failure and unbuilt == names and not lacking
-    if failure and broken and part_of(job.tree, in_tree_suites.READS):
-        raise failure
-    return reasons
+    reasons = {name: here for name in names if not (installed / name).is_file()}
+    # Where one leaf stands for the target, what make could not make on its way is part of that.
+    faults = {} if whole else made.faults
+    return reasons | {name: in_tree_suites.unbuilt_because(why) for name, why in faults.items()}

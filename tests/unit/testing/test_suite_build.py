@@ -10,6 +10,7 @@ import pytest
 from tests.unit.fake_tree import make_base, soon
 from tests.unit.testing.test_suites import LIB_MK, SELFTESTS, Shop, patched
 from toolkit.core.arch import X86_64
+from toolkit.core.errors import BuildError
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import TestProgram
 from toolkit.formats import elf
@@ -91,6 +92,64 @@ def test_what_fails_either_way_says_why_it_did_the_second_time(
     assert not (built.path / guest_program.LIBRARIES).exists()
 
 
+# As exec's: some programs ask for a link mode themselves.
+MODES = """
+TEST_GEN_PROGS := plain pie static-pie
+$(OUTPUT)/pie: plain.c
+\t$(CC) -fPIE -pie $< -o $@
+$(OUTPUT)/static-pie: plain.c
+\t$(CC) -fPIE -static-pie $< -o $@
+include ../lib.mk
+"""
+
+
+def test_a_program_is_linked_as_its_makefile_asks(shop: Shop, tree: PatchedTree) -> None:
+    built, _ = shop.build(patched(tree, f"{FOLDER}/Makefile", MODES))
+    data = [(built.path / name).read_bytes() for name in ("plain", "pie", "static-pie")]
+    assert [each[16] for each in data] == [2, 3, 3]  # ET_EXEC, ET_DYN
+    loader = f"{PLACE}/{LOADER}"
+    assert [elf.wants(each).interpreter for each in data] == ["", loader, ""]
+
+
+ALSA = "Package alsa not found, please install alsa development package"
+
+
+@pytest.mark.parametrize(
+    ("makefile", "message"),
+    [
+        ("$(error cannot find a vmlinux)", "it does not build\nMakefile:1: *** cannot find a vm"),
+        (f"$(error {ALSA})", "could not be built here: needs ALSA's library\nMakefile:1: "),
+        ("all:\n\tfalse", "it does not build\nmake: *** [Makefile:2: all] Error 1"),
+    ],
+)
+def test_a_makefile_that_lists_no_programs_costs_its_own_target_alone(
+    shop: Shop, tree: PatchedTree, makefile: str, message: str
+) -> None:
+    (tree.base.path / FOLDER / "Makefile").write_text(f"{makefile}\n")
+    # A header may have broken anything, and has not broken this.
+    built, _ = shop.build(patched(tree, "include/linux/a.h", "#define A 2\n"))
+    (program,) = built.programs
+    assert (program.name, program.unbuilt[: len(message)]) == ("make", message)
+    with pytest.raises(BuildError):
+        shop.build(patched(tree, f"{FOLDER}/Makefile", "all:\n\tfalse\n"))
+
+
+def test_a_target_for_another_architecture_has_no_programs(shop: Shop, tree: PatchedTree) -> None:
+    (tree.base.path / FOLDER / "Makefile").write_text("nothing all install:\n")
+    built, _ = shop.build(tree)
+    assert built.programs == ()
+
+
+def test_what_cannot_be_installed_costs_nothing_else(shop: Shop, tree: PatchedTree) -> None:
+    makefile = "TEST_GEN_PROGS := plain\ninclude ../lib.mk\ninstall: lost\nlost: all\n\tfalse\n"
+    (tree.base.path / FOLDER / "Makefile").write_text(makefile)
+    built, _ = shop.build(tree)
+    (plain,) = built.programs
+    assert plain.unbuilt == ""
+    assert (built.path / "plain").exists()
+    assert shop.heard == ["upstream-deep-good: does not build, but is no test: lost"]
+
+
 def test_names_of_libraries_lead_nowhere_else(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +169,7 @@ def test_names_of_libraries_lead_nowhere_else(
 
 def test_the_recipe_is_a_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = suite_build.recipe(X86_64)
-    monkeypatch.setattr(shared_libraries, "flags", lambda *_: "other")
+    monkeypatch.setattr(shared_libraries, "_flags", lambda *_: "other")
     assert suite_build.recipe(X86_64) != before
 
 
