@@ -357,8 +357,8 @@ class Campaign:
     def _mutated(self, mutant: Mutant, verdict: Verdict) -> Mutated:
         if verdict.fate is not Fate.SURVIVED:
             return Mutated(mutant, verdict)
-        series = self.run.series
-        why = explained.reason(mutant, self._line(mutant), series.survives if series else ())
+        entries = self.run.series.survives if self.run.series else ()
+        verdict, why = explained.judged(mutant, verdict, self._line(mutant), entries)
         if mutant.fault:
             diff = self.patches[mutant.id].content.decode(errors="replace").splitlines()
         else:

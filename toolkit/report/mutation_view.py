@@ -124,6 +124,11 @@ def headline(mutation: Mutation) -> str:
         text += f" (95 % interval {percent(low)} to {percent(high)})"
     if mutation.explained:
         text += f"; {mutation.explained} of the {mutation.survived} survivors are explained"
+    declared = sum(
+        1 for each in mutation.mutants if each.verdict.fate is Fate.EQUIVALENT and each.explained
+    )
+    if declared:
+        text += f"; {declared} more are equivalent, as series.yaml says"
     return text
 
 
@@ -163,7 +168,7 @@ def summary(mutation: Mutation, limit: int) -> Iterator[str]:
     yield f"{'all':<20}" + "".join(f"{totals[name] or '':>11}" for name in fates)
     yield ""
     for place in mutation.stale:
-        yield f"series.yaml explains a survivor that there is none of: {place}"
+        yield f"series.yaml: {place}"
     yield f"{headline(mutation)}; took {duration(mutation.seconds)}"
 
 

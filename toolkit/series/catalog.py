@@ -105,7 +105,8 @@ def resolve(
         ),
         survives=tuple(
             Explained(
-                each.file, each.reason, each.line.strip(), each.function, each.operator, each.fault
+                *(each.file, each.reason, each.line.strip(), each.function),
+                *(each.operator, each.fault, each.equivalent),
             )
             for each in manifest.survives
         ),

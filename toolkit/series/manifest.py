@@ -88,6 +88,7 @@ class Survives(Manifest):
     function: str = ""
     operator: str = ""
     fault: str = ""
+    equivalent: bool = False  # no test can tell it from the series, whatever it does
     reason: Text
 
     @model_validator(mode="after")

@@ -354,7 +354,7 @@ def test_explained_survivors_and_explanations_that_nothing_needs(
     explained = {each.mutant.line for each in result.mutants if each.explained}
     assert explained == {6}
     assert 0 < result.explained < result.survived
-    assert result.stale == (f"{FILE}: g",)
+    assert result.stale == (f"{FILE}: g explains a survivor that there is none of",)
     assert not went(laboratory, Plan(Selection(("boundary",)))).result().stale
 
 

@@ -13,7 +13,7 @@ class Fate(StrEnum):
 
     KILLED = "killed"  # a test noticed it
     SURVIVED = "survived"
-    EQUIVALENT = "equivalent"  # it compiles to what the series itself compiles to
+    EQUIVALENT = "equivalent"  # it compiles to what the series itself compiles to, or is said to be
     DUPLICATE = "duplicate"  # it compiles to what another mutant compiles to
     UNBUILT = "unbuilt"  # it does not compile, or is not part of this kernel
     PENDING = "pending"  # not tried yet
@@ -72,8 +72,8 @@ class Mutated:
 
     mutant: Mutant
     verdict: Verdict
-    explained: str = ""  # why it may survive, as series.yaml says
-    diff: tuple[str, ...] = ()  # of those that survived
+    explained: str = ""  # why no test kills it, as series.yaml says
+    diff: tuple[str, ...] = ()  # of those that no test killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,5 +127,5 @@ class Mutation:
     seconds: float = 0.0
     recalled: int = 0  # verdicts that an earlier run had stored
     wanted: float | None = None  # the score that was asked for
-    stale: tuple[str, ...] = ()  # explanations that no survivor needs
+    stale: tuple[str, ...] = ()  # explanations that the tests do not bear out, in words
     schema: int = 1

@@ -57,6 +57,7 @@ class Explained:
     function: str = ""
     operator: str = ""
     fault: str = ""  # the name of its patch
+    equivalent: bool = False  # no test can tell these mutants from the series
 
 
 @dataclass(frozen=True, slots=True)
