@@ -187,6 +187,25 @@ TEST_F(doorbell, zero_length)
 	EXPECT_RET(0, doorbell_ioctl(self->api, self->vm.fd, &args));
 }
 
+/* A length of zero answers every width, so it goes with no other length */
+TEST_F(doorbell, zero_length_excludes_any_other)
+{
+	struct doorbell any = any_data(self, 0, 0, self->fd), bell;
+	uint32_t len;
+
+	if (!self->api->len0_is_any_width)
+		return;
+	for (len = 1; len <= 8; len <<= 1) {
+		bell = any_data(self, 0, len, self->fd);
+		ASSERT_RET(0, assign(self, bell));
+		EXPECT_RET(-EEXIST, assign(self, any));
+		ASSERT_RET(0, deassign(self, bell));
+		ASSERT_RET(0, assign(self, any));
+		EXPECT_RET(-EEXIST, assign(self, bell));
+		ASSERT_RET(0, deassign(self, any));
+	}
+}
+
 TEST_F(doorbell, zero_length_with_datamatch)
 {
 	struct kvm_iosignalfd args = sound_args(self);
@@ -267,6 +286,25 @@ TEST_F(doorbell, datamatch_above_length)
 			EXPECT_RET(strict ? -EINVAL : 0,
 				   doorbell_ioctl(self->api, self->vm.fd, &args));
 		}
+	}
+}
+
+/* What no flag asks for is not looked at */
+TEST_F(doorbell, datamatch_without_its_flag)
+{
+	struct kvm_iosignalfd args = sound_args(self);
+	uint32_t len;
+
+	for (len = 1; len <= self->max_len; len <<= 1) {
+		args.len = len;
+		args.datamatch = ~0ull;
+		ASSERT_RET(0, doorbell_ioctl(self->api, self->vm.fd, &args));
+		EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, len, DATA));
+		EXPECT_SIGNALS(1, self->fd);
+		args.datamatch = 1;
+		args.flags |= KVM_IOSIGNALFD_FLAG_DEASSIGN;
+		EXPECT_RET(0, doorbell_ioctl(self->api, self->vm.fd, &args));
+		args.flags &= ~KVM_IOSIGNALFD_FLAG_DEASSIGN;
 	}
 }
 

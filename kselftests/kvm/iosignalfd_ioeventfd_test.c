@@ -48,8 +48,10 @@ FIXTURE_SETUP(pair)
 	ret = vm_init(&self->vm);
 	if (ret < 0)
 		SKIP_FIXTURE(NO_KVM ": %s", result_name(ret));
-	if (vm_check_extension(&self->vm, KVM_CAP_IOSIGNALFD) <= 0)
-		SKIP_FIXTURE("kernel lacks KVM_CAP_IOSIGNALFD");
+	ret = doorbell_supported(&iosignalfd_api, &self->vm);
+	if (!ret)
+		SKIP_FIXTURE("kernel lacks %s", iosignalfd_api.cap_name);
+	ASSERT_RET(1, ret);
 	ASSERT_RET(0, vcpu_init(&self->vcpu, &self->vm, 0));
 
 	self->first = variant->first;

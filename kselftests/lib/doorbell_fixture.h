@@ -49,8 +49,10 @@ FIXTURE_SETUP(doorbell)
 	ret = vm_init(&self->vm);
 	if (ret < 0)
 		SKIP_FIXTURE(NO_KVM ": %s", result_name(ret));
-	if (vm_check_extension(&self->vm, variant->api->cap) <= 0)
+	ret = doorbell_supported(variant->api, &self->vm);
+	if (!ret)
 		SKIP_FIXTURE("kernel lacks %s", variant->api->cap_name);
+	ASSERT_RET(1, ret);
 
 	self->api = variant->api;
 	self->bus = variant->bus;
