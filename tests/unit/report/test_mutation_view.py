@@ -62,6 +62,15 @@ def text(mutation: Mutation = MUTATION, limit: int = 50) -> str:
     return "\n".join(mutation_view.summary(mutation, limit))
 
 
+def test_what_is_said_to_be_equivalent_is_counted_apart() -> None:
+    mutant = MUTATION.mutants[0].mutant
+    said = Mutated(mutant, Verdict(Fate.EQUIVALENT), "no test can tell")
+    compiled = Mutated(mutant, Verdict(Fate.EQUIVALENT))
+    mutation = replace(MUTATION, mutants=(*MUTATION.mutants, said, compiled))
+    assert mutation_view.headline(mutation).endswith("; 1 more are equivalent, as series.yaml says")
+    assert "equivalent" not in mutation_view.headline(MUTATION)
+
+
 def test_the_terminal_shows_survivors_that_nobody_explained_the_table_and_the_score() -> None:
     shown = text()
     assert "survived: boundary, a.c:5 in f(), aaa" in shown
@@ -72,7 +81,7 @@ def test_the_terminal_shows_survivors_that_nobody_explained_the_table_and_the_sc
     assert "survived: 51-no-grace-period" in shown
     assert "the tests noticed 1 of 4 mutants: 25.0 % (95 % interval 4.6 % to 69.9 %)" in shown
     assert "1 of the 3 survivors are explained" in shown
-    assert "there is none of: b.c: gone" in shown
+    assert "series.yaml: b.c: gone" in shown
     rows = [line.split() for line in shown.splitlines()]
     assert ["boundary", "1", "2", "1", "4"] in rows
     assert ["all", "1", "3", "1", "4"] in rows
