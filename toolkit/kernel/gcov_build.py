@@ -3,7 +3,8 @@
 A kernel with CONFIG_GCOV_KERNEL (Documentation/dev-tools/gcov.rst) profiles the objects that its
 Makefiles say. Here these are the ones that a series touches, and no file is edited: kbuild
 asks CONFIG_GCOV_PROFILE_ALL for each object (scripts/Makefile.lib), and on make's command line that
-may be an expression. So what the tree itself excludes from profiling stays excluded.
+may be an expression. So what the tree itself excludes from profiling stays excluded. The same goes
+for CFLAGS_KERNEL and CFLAGS_MODULE (Documentation/kbuild/kbuild.rst), which the tree leaves empty.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ _RECORD = "objects.json"
 _ON = "CONFIG_GCOV_KERNEL=y"
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+\.c")  # kbuild makes an object of no other
 _INCLUDED = re.compile(rb'^#[ \t]*include "([^"/]+\.c)"', re.MULTILINE)
+_COUNTS = "$(TOOLKIT_COUNTS)"  # whether the object that make is about is to count
+# gcc places its counters after it has inlined small functions, whose own then stay at 0
+# (pass_early_inline and pass_ipa_tree_profile in gcc's passes.def).
+_INLINE_LATER = "-fno-early-inlining"
 _MAX_WORDS = 100_000  # characters: Linux takes 128 KiB in one argument (MAX_ARG_STRLEN)
 _THIN = re.compile(rb"!<thin>\n//\s+(\d+)\s+`\n")  # an archive of names, with all names first
 
@@ -91,7 +96,13 @@ def words(objects: Sequence[str]) -> list[str]:
     # KVM's objects are called arch/x86/kvm/../../../virt/kvm/eventfd.o, relative to the folder
     # that make works in.
     here = "$(patsubst $(CURDIR)/%,%,$(abspath $@))"
-    return [f"CONFIG_GCOV_PROFILE_ALL=$(if $(filter {names},{here}),y)"]
+    later = f"$(if {_COUNTS},{_INLINE_LATER})"
+    return [
+        f"TOOLKIT_COUNTS=$(if $(filter {names},{here}),y)",
+        f"CONFIG_GCOV_PROFILE_ALL={_COUNTS}",
+        f"CFLAGS_KERNEL={later}",
+        f"CFLAGS_MODULE={later}",
+    ]
 
 
 def keep(objects: Sequence[str], source: Path, output: Path, entry: Path, gcov: str) -> None:

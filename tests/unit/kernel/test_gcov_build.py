@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,7 @@ ON = "CONFIG_DEBUG_FS=y\nCONFIG_GCOV_KERNEL=y\n"
 LIB = r"""
 _c_flags += $(if $(patsubst n%,, \
 		$(GCOV_PROFILE_$(notdir $@))$(GCOV_PROFILE)$(CONFIG_GCOV_PROFILE_ALL)),counts)
+modkern_cflags = $(if $(filter %/eventfd.o,$@),$(CFLAGS_KERNEL),$(CFLAGS_MODULE))
 """
 MAKEFILE = """
 all:
@@ -28,13 +30,31 @@ KVM = (
     + """
 objects := $(obj)/../../../virt/kvm/eventfd.o $(obj)/x86.o
 $(objects): FORCE
-\t@echo $@: $(_c_flags)
+\t@echo $@: $(_c_flags) $(modkern_cflags)
 all: $(objects)
 .DEFAULT_GOAL := all
 FORCE:
 """
 )
 FS = KVM.replace("$(obj)/../../../virt/kvm/eventfd.o $(obj)/x86.o", "$(obj)/eventfd.o $(obj)/no.o")
+
+# ring() is what another object would call; here main() does, which gcc inlines it into.
+RING = """
+static int rings;
+static inline __attribute__((always_inline)) void inc(int *p)
+{
+    __asm__ volatile("" : "+m"(*p));
+}
+void ring(void)
+{
+    inc(&rings);
+}
+int main(int argc, char **argv)
+{
+    ring();
+    return 0;
+}
+"""
 
 
 def a_tree(**files: bytes | None) -> PatchedTree:
@@ -77,11 +97,32 @@ def test_make_switches_exactly_these_objects_on(tmp_path: Path) -> None:
         ["make", "GCOV_PROFILE_no.o=n", *words], cwd=tmp_path, check=True, capture_output=True
     )
     assert done.stdout.decode().splitlines() == [
-        "arch/x86/kvm/../../../virt/kvm/eventfd.o: counts",
+        "arch/x86/kvm/../../../virt/kvm/eventfd.o: counts -fno-early-inlining",
         "arch/x86/kvm/x86.o:",
         "fs/eventfd.o:",
-        "fs/no.o:",  # the tree says that it must not
+        "fs/no.o: -fno-early-inlining",  # the tree says that it must not count
     ]
+
+
+@pytest.mark.skipif(not (shutil.which("gcov") and shutil.which("gcc")), reason="no gcc with gcov")
+def test_the_lines_of_a_function_that_gcc_inlines_count(tmp_path: Path) -> None:
+    (tmp_path / "ring.c").write_text(RING)
+    rule = "ring.o: ring.c\n\t@gcc -O2 --coverage $(CFLAGS_KERNEL) -c -o $@ $<\n"
+    (tmp_path / "Makefile").write_text(rule)
+    for command in (
+        ["make", *gcov_build.words(("ring",))],
+        ["gcc", "--coverage", "-o", "ring", "ring.o"],
+        ["./ring"],
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run(
+        ["gcov", "--stdout", "ring.gcda"], cwd=tmp_path, check=True, capture_output=True
+    )
+    counts = {
+        line.strip(): count.strip()
+        for count, _, line in (text.split(":", 2) for text in done.stdout.decode().splitlines())
+    }
+    assert counts["void ring(void)"] == "1"
 
 
 def test_too_much_for_a_command_line_is_the_callers_to_split() -> None:
