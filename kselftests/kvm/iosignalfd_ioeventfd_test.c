@@ -48,9 +48,9 @@ FIXTURE_SETUP(pair)
 	ret = vm_init(&self->vm);
 	if (ret < 0)
 		SKIP_FIXTURE(NO_KVM ": %s", result_name(ret));
-	ret = doorbell_supported(&iosignalfd_api, &self->vm);
+	ret = vm_supports(&self->vm, KVM_CAP_IOSIGNALFD, KVM_IOSIGNALFD);
 	if (!ret)
-		SKIP_FIXTURE("kernel lacks %s", iosignalfd_api.cap_name);
+		SKIP_FIXTURE("kernel lacks KVM_CAP_IOSIGNALFD");
 	ASSERT_RET(1, ret);
 	ASSERT_RET(0, vcpu_init(&self->vcpu, &self->vm, 0));
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <errno.h>
-
 #include "doorbell.h"
 
 const struct doorbell_api iosignalfd_api = {
@@ -41,14 +39,6 @@ struct kvm_iosignalfd doorbell_args(const struct doorbell *bell)
 		args.datamatch = bell->datamatch;
 	}
 	return args;
-}
-
-int doorbell_supported(const struct doorbell_api *api, const struct vm *vm)
-{
-	if (vm_check_extension(vm, api->cap) > 0)
-		return 1;
-	/* An ioctl that is there reads its argument: EFAULT */
-	return doorbell_ioctl(api, vm->fd, NULL) == -ENOTTY ? 0 : -EPROTO;
 }
 
 int doorbell_ioctl(const struct doorbell_api *api, int vm_fd,

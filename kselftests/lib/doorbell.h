@@ -46,12 +46,6 @@ struct doorbell {
 /* The ioctl's argument for @bell, for a case that then spoils it */
 struct kvm_iosignalfd doorbell_args(const struct doorbell *bell);
 
-/*
- * 1 if the kernel has @api and 0 if it has not. -EPROTO if KVM_CHECK_EXTENSION
- * denies an ioctl that is there: programs would do without it.
- */
-int doorbell_supported(const struct doorbell_api *api, const struct vm *vm);
-
 /* All return 0 or -errno */
 int doorbell_ioctl(const struct doorbell_api *api, int vm_fd,
 		   const struct kvm_iosignalfd *args);

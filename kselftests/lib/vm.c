@@ -48,6 +48,14 @@ int vm_check_extension(const struct vm *vm, long cap)
 	return sys_ioctl(vm->fd, KVM_CHECK_EXTENSION, (void *)cap);
 }
 
+int vm_supports(const struct vm *vm, long cap, unsigned long request)
+{
+	if (vm_check_extension(vm, cap) > 0)
+		return 1;
+	/* An ioctl that is there reads its argument, and this cannot be read */
+	return sys_ioctl(vm->fd, request, NULL) == -ENOTTY ? 0 : -EPROTO;
+}
+
 /* Far more than fit anywhere: NR_IOBUS_DEVS is 1000 (include/linux/kvm_host.h) */
 #define ROOM_MAX	4096
 

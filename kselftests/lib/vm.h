@@ -84,6 +84,12 @@ void vm_destroy(struct vm *vm);
 int vm_check_extension(const struct vm *vm, long cap);
 
 /*
+ * 1 if KVM has the ioctl @request that @cap stands for, and 0 if it has not. -EPROTO
+ * if KVM_CHECK_EXTENSION denies one that is there: programs would do without it.
+ */
+int vm_supports(const struct vm *vm, long cap, unsigned long request);
+
+/*
  * How many devices still fit on a bus, each in 8 bytes from @addr on: coalesced
  * zones, which are gone again afterwards. Or -errno, if one cannot be there at all.
  */

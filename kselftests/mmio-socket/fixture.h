@@ -57,8 +57,10 @@ FIXTURE_SETUP(mmio_socket)
 	if (ret < 0)
 		SKIP_FIXTURE("no KVM (kvm-amd or kvm-intel, and SVM or VMX): %s",
 			     result_name(ret));
-	if (vm_check_extension(&self->vm, KVM_CAP_MMIO_SOCKET) <= 0)
+	ret = vm_supports(&self->vm, KVM_CAP_MMIO_SOCKET, KVM_MMIO_SOCKET);
+	if (!ret)
 		SKIP_FIXTURE("kernel lacks KVM_CAP_MMIO_SOCKET");
+	ASSERT_RET(1, ret);
 
 	self->type = variant->type;
 	self->bus = variant->bus;
