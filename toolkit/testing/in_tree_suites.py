@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment
@@ -148,10 +149,21 @@ def _unknown(
 # --- what one says of itself -------------------------------------------------------------
 
 
-def fragment(tree: PatchedTree, target: str) -> Fragment:
-    """Return the options in the target's own ``config``, as wishes."""
-    name = f"{FOLDER}/{target}/config"
-    return wishes(read(tree, name) or "", name)
+def config_files(arch: Arch) -> tuple[str, ...]:
+    """Return what the files are called that say which options a target wants on an architecture.
+
+    The tree's kselftest-merge takes ``config`` and ``config.$(UTS_MACHINE)``, which is make's ARCH
+    or what uname calls the machine; suites of ours go by ``--arch``.
+    """
+    names = dict.fromkeys((arch.kbuild, arch.machine, arch.name))
+    return ("config", *(f"config.{name}" for name in names))
+
+
+def fragments(tree: PatchedTree, target: str, arch: Arch) -> tuple[Fragment, ...]:
+    """Return the options that the target asks for on an architecture, as wishes."""
+    names = [f"{FOLDER}/{target}/{name}" for name in config_files(arch)]
+    texts = {name: read(tree, name) for name in names}
+    return tuple(wishes(text, name) for name, text in texts.items() if text is not None)
 
 
 def wishes(config: str, origin: str) -> Fragment:

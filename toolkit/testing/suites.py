@@ -81,7 +81,7 @@ def find(folder: Path, name: str, tree: Callable[[], PatchedTree], arch: Arch) -
         timeout = _timeout(settings, str(path / "settings"))
         return Suite(name, path, timeout, suite_manifest.fragments(path, arch))
     if name.startswith(in_tree_suites.SUITE_PREFIX):
-        return _upstream(tree(), in_tree_suites.of_suite(tree(), name))
+        return _upstream(tree(), in_tree_suites.of_suite(tree(), name), arch)
     near = difflib.get_close_matches(name, names, n=1)
     raise UserError(
         f"there is no suite {name!r} in {folder}",
@@ -93,24 +93,27 @@ def find(folder: Path, name: str, tree: Callable[[], PatchedTree], arch: Arch) -
 
 def _outside(name: str, arch: Arch) -> Suite:
     path = outside_suites.checked(name, arch)
-    config, settings = path / "config", path / "settings"  # of which a program has neither
+    settings = path / "settings"  # which a program has not, nor a config
+    configs = [path / each for each in in_tree_suites.config_files(arch)]
     return Suite(
         name=outside_suites.name_of(name),
         path=path,
         timeout=_timeout(_text(settings), str(settings)),
-        fragments=(in_tree_suites.wishes(_text(config), str(config)),),
+        fragments=tuple(
+            in_tree_suites.wishes(files.text(each), str(each)) for each in configs if each.exists()
+        ),
         limit_of_tree=True,
         outside=True,
     )
 
 
-def _upstream(tree: PatchedTree, target: str) -> Suite:
+def _upstream(tree: PatchedTree, target: str, arch: Arch) -> Suite:
     settings = in_tree_suites.settings(tree, target)
     return Suite(
         name=in_tree_suites.suite_name(target),
         path=None,
         timeout=_timeout(settings, f"{in_tree_suites.FOLDER}/{target}/settings"),
-        fragments=(in_tree_suites.fragment(tree, target),),
+        fragments=in_tree_suites.fragments(tree, target, arch),
         target=target,
         limit_of_tree=True,
     )
@@ -119,7 +122,7 @@ def _upstream(tree: PatchedTree, target: str) -> Suite:
 def _carried(path: Path, tree: PatchedTree, arch: Arch) -> Suite:
     """Return one of the kernel's own with what the folder ``path`` says of it."""
     extra = suite_manifest.load(path)
-    plain = _upstream(tree, in_tree_suites.resolve(tree, extra.upstream))
+    plain = _upstream(tree, in_tree_suites.resolve(tree, extra.upstream), arch)
     settings = path / "settings"
     # Softly, too: what the tests need differs from kernel to kernel, as they do.
     own = (replace(each, soft=True) for each in suite_manifest.fragments(path, arch))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.fake_tree import make_base, soon
+from toolkit.core.arch import ARM64, RISCV64, X86_64, Arch
 from toolkit.core.errors import UserError
 from toolkit.core.model.series import PatchedFile, PatchedTree
 from toolkit.core.model.testing import BuiltSuite
@@ -107,9 +108,27 @@ def test_settings_are_as_the_series_leaves_them(tmp_path: Path) -> None:
 
 
 def test_the_target_s_own_options_are_wishes(tmp_path: Path) -> None:
-    fragment = in_tree_suites.fragment(tree(tmp_path / "a"), "kvm")
+    (fragment,) = in_tree_suites.fragments(tree(tmp_path / "a"), "kvm", X86_64)
     assert (fragment.options, fragment.soft) == ({"CONFIG_KVM": "y"}, True)
     assert fragment.origin == "tools/testing/selftests/kvm/config"
+    assert in_tree_suites.fragments(tree(tmp_path / "b"), "timers", X86_64) == ()
+
+
+@pytest.mark.parametrize(
+    ("arch", "names"),
+    [
+        (X86_64, ["config", "config.x86_64"]),
+        (ARM64, ["config", "config.aarch64"]),
+        (RISCV64, ["config", "config.riscv", "config.riscv64"]),
+    ],
+)
+def test_options_for_one_architecture_alone(tmp_path: Path, arch: Arch, names: list[str]) -> None:
+    """As bpf has them in 6.12, and hid; um is make's ARCH of User Mode Linux."""
+    others = ("x86_64", "aarch64", "riscv", "riscv64", "s390x", "um", "vm")
+    files = {f"{SELFTESTS}/kvm/config.{other}": f"CONFIG_ON_{other}=y\n" for other in others}
+    found = in_tree_suites.fragments(tree(tmp_path / "a", **files), "kvm", arch)
+    assert [Path(each.origin).name for each in found] == names
+    assert all(each.soft for each in found)
 
 
 def test_the_selftests_are_copied_and_the_rest_is_linked(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.fake_tree import make_base, soon
 from tests.unit.testing.test_suites import GOOD, LIB_MK, MAKEFILE, Shop, no_tree, patched
 from toolkit.core import paths
-from toolkit.core.arch import X86_64
+from toolkit.core.arch import ARM64, X86_64
 from toolkit.core.errors import UserError
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import BuiltSuite
@@ -61,6 +61,15 @@ def build(shop: Shop, name: str, tree: PatchedTree) -> tuple[BuiltSuite, bool]:
 
 
 # --- a folder ----------------------------------------------------------------------
+
+
+def test_a_folder_s_options_for_one_architecture(own: Path) -> None:
+    (own / "config.x86_64").write_text("CONFIG_B=m\n")
+    (own / "config.arm64").write_text("CONFIG_C=y\n")
+    for arch, last in ((X86_64, {"CONFIG_B": "m"}), (ARM64, {"CONFIG_C": "y"})):
+        suite = suites.find(own, str(own), no_tree, arch)
+        assert [dict(each.options) for each in suite.fragments] == [{"CONFIG_A": "y"}, last]
+        assert all(each.soft for each in suite.fragments)
 
 
 def test_a_folder_is_a_suite(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
