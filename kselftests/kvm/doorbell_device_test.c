@@ -38,12 +38,9 @@
 #define PATIENCE	2000	/* ms */
 #define FAULTS_MAX	50
 #define REFUSALS	2000
-#define RELOADS		16
-/*
- * What a work queue takes. A load and its end have been seen to leave half as much
- * behind for some seconds, with the module as it is.
- */
-#define RELOAD_KIB	2
+#define RELOADS		64
+/* A work queue takes more, in its own structure and one for each CPU */
+#define RELOAD_KIB	1
 #define RELOAD_ROUNDS	(2 * SLAB_ROUNDS)
 
 static int module_load(void)
