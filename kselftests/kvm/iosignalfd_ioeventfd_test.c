@@ -48,10 +48,8 @@ FIXTURE_SETUP(pair)
 	ret = vm_init(&self->vm);
 	if (ret < 0)
 		SKIP_FIXTURE(NO_KVM ": %s", result_name(ret));
-	ret = vm_supports(&self->vm, KVM_CAP_IOSIGNALFD, KVM_IOSIGNALFD);
-	if (!ret)
-		SKIP_FIXTURE("kernel lacks KVM_CAP_IOSIGNALFD");
-	ASSERT_RET(1, ret);
+	SKIP_FIXTURE_WITHOUT(&self->vm, KVM_CAP_IOSIGNALFD, KVM_IOSIGNALFD,
+			     "KVM_CAP_IOSIGNALFD");
 	ASSERT_RET(0, vcpu_init(&self->vcpu, &self->vm, 0));
 
 	self->first = variant->first;

@@ -41,6 +41,16 @@ static void __attribute__((constructor)) settle_on_one_cpu(void)
 #define SKIP_FIXTURE(fmt, ...)	SKIP(_exit(255), fmt, ##__VA_ARGS__)
 #endif
 
+/* For a fixture that needs the ioctl @_request of @_vm, which @_cap called @_name stands for */
+#define SKIP_FIXTURE_WITHOUT(_vm, _cap, _request, _name)		\
+	do {								\
+		int _has = vm_supports(_vm, _cap, _request);		\
+									\
+		if (!_has)						\
+			SKIP_FIXTURE("kernel lacks %s", _name);		\
+		ASSERT_RET(1, _has);					\
+	} while (0)
+
 /* What takes more than two seconds runs on request only */
 #define SKIP_UNLESS_SLOW()						\
 	do {								\

@@ -57,10 +57,8 @@ FIXTURE_SETUP(mmio_socket)
 	if (ret < 0)
 		SKIP_FIXTURE("no KVM (kvm-amd or kvm-intel, and SVM or VMX): %s",
 			     result_name(ret));
-	ret = vm_supports(&self->vm, KVM_CAP_MMIO_SOCKET, KVM_MMIO_SOCKET);
-	if (!ret)
-		SKIP_FIXTURE("kernel lacks KVM_CAP_MMIO_SOCKET");
-	ASSERT_RET(1, ret);
+	SKIP_FIXTURE_WITHOUT(&self->vm, KVM_CAP_MMIO_SOCKET, KVM_MMIO_SOCKET,
+			     "KVM_CAP_MMIO_SOCKET");
 
 	self->type = variant->type;
 	self->bus = variant->bus;
