@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 import struct
 import tempfile
 import time
@@ -302,20 +303,31 @@ def _hint(facts: Facts, arch: Arch) -> str:
     return f"{others} with {nested} whose /dev/kvm you may open"
 
 
-def suited(accelerator: Accelerator, config: str) -> Accelerator:
-    """Return the accelerator as a kernel with the configuration ``config`` needs it.
+def suited(accelerator: Accelerator, config: str, arch: Arch, version: str) -> Accelerator:
+    """Return the accelerator as this kernel and this QEMU need it: TCG with one thread, or several.
 
-    A kernel with jump labels writes an int3 over code while other CPUs run it
-    (arch/x86/kernel/alternative.c, text_poke_bp_batch()). QEMU 7.2 translates that code in one
-    thread while another one writes to it, so a CPU may run into the int3 after it was taken back: a
-    Debian kernel died of it in __schedule() in one of nine programs that start virtual machines.
+    ``config`` is the kernel's configuration, ``version`` QEMU's. Several threads are faster, and
+    wrong in two cases:
+
+    - A kernel with jump labels writes an int3 over code while other CPUs run it
+      (arch/x86/kernel/alternative.c, text_poke_bp_batch()). QEMU 7.2 translates that code in one
+      thread while another one writes to it, so a CPU may run into the int3 after it was taken back:
+      a Debian kernel died of it in __schedule() in one of nine programs that start virtual
+      machines.
+    - QEMU's firmware is older than the architecture's ``firmware_since``, or of unknown age.
     """
     patched = "CONFIG_JUMP_LABEL=y" in config.splitlines()
+    unsafe = _release(version) < arch.firmware_since
     return (
         replace(accelerator, in_turns=True)
-        if accelerator.name == "tcg" and patched
+        if accelerator.name == "tcg" and (patched or unsafe)
         else accelerator
     )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    match = re.match(r"(\d{1,4})\.(\d{1,4})", version)
+    return (int(match[1]), int(match[2])) if match else ()
 
 
 def probe(

@@ -282,7 +282,7 @@ def choose_accelerator(
     chosen, cached = accelerator.probe(
         name, binary, kernel.image, cache, limit, arch=arch, nested=nested
     )
-    chosen = accelerator.suited(chosen, kernel.config.read_text())
+    chosen = accelerator.suited(chosen, kernel.config.read_text(), arch, version)
     return (chosen, version), cached, chosen.name
 
 

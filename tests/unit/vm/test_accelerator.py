@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.core.arch import X86_64
+from toolkit.core.arch import ARM64, RISCV64, X86_64, Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import DeadlineError, InfrastructureError
 from toolkit.core.model.machine import Accelerator
@@ -84,7 +84,28 @@ def test_a_kernel_that_patches_its_code_is_emulated_in_one_thread(
     name: str, config: str, in_turns: bool
 ) -> None:
     chosen = Accelerator(name, "max", "why")
-    assert accelerator.suited(chosen, config) == replace(chosen, in_turns=in_turns)
+    suited = accelerator.suited(chosen, config, X86_64, "7.2.22")
+    assert suited == replace(chosen, in_turns=in_turns)
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "version", "in_turns"),
+    [
+        ("tcg", RISCV64, "7.2.22", True),
+        ("tcg", RISCV64, "8.0.5", True),
+        ("tcg", RISCV64, "8.1.0", False),
+        ("tcg", RISCV64, "10.0.2", False),
+        ("tcg", RISCV64, "of no number", True),
+        ("kvm", RISCV64, "7.2.22", False),
+        ("tcg", ARM64, "7.2.22", False),
+        ("tcg", X86_64, "of no number", False),
+    ],
+)
+def test_firmware_that_cannot_start_a_second_cpu_is_emulated_in_one_thread(
+    name: str, arch: Arch, version: str, in_turns: bool
+) -> None:
+    chosen = Accelerator(name, "max", "why")
+    assert accelerator.suited(chosen, "", arch, version) == replace(chosen, in_turns=in_turns)
 
 
 def test_tcg_needs_no_proof() -> None:
