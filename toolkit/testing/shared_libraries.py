@@ -24,12 +24,14 @@ from toolkit.kernel.toolchain import Toolchain
 from toolkit.testing.guest_program import FOLDER, LIBRARIES
 
 _NAME = re.compile(r"[\w.+-]+")
+# glibc opens it for pthread_cancel() and pthread_exit() (misc/unwind-link.c): no program names it.
+_UNWINDER = "libgcc_s.so.1"
 _LINK_MODE = Path(__file__).with_name("link_mode.sh")
 
 
 def recipe(arch: Arch) -> str:
-    """Return a digest of what decides how programs are linked: a part of the key of a suite."""
-    return digest(_LINK_MODE.read_bytes(), _flags("", arch))
+    """Return a digest of how programs are linked and what comes along: a part of a suite's key."""
+    return digest(_LINK_MODE.read_bytes(), _flags("", arch), _UNWINDER)
 
 
 def wrap(toolchain: Toolchain, suite: str, arch: Arch, folder: Path) -> str:
@@ -67,7 +69,7 @@ def gather(installed: Path, suite: str, builder: Builder, deadline: Deadline) ->
     if not dynamic:
         return
     own = {path.name for path in _files(installed)}
-    pending = [builder.arch.loader]
+    pending = [builder.arch.loader, _UNWINDER]
     pending += [name for path in dynamic for name in _wants(path).libraries]
     folder = installed / LIBRARIES
     folder.mkdir()
