@@ -94,9 +94,9 @@ class Campaign:
         self.patches = faults.load(self.plan.faults) if self.plan.faults else {}
         if not own and not self.patches:
             raise UserError(
-                f"{run.series.name} writes no line of C in a function of the kernel, so there is "
-                "nothing to make mutants of",
-                hint="documentation, comments, declarations and programs in tools/ do not count",
+                f"{run.series.name} writes no C in functions of the kernel to make mutants of",
+                hint="lines that it removes, documentation, comments, declarations and programs in "
+                "tools/ do not count; --faults takes what is written by hand",
             )
         every = [*own, *faults.mutants(self.patches)]
         wanted = selection.chosen(every, self.plan.selected, run.tree, run.deadline)

@@ -68,3 +68,18 @@ static void sample_del(struct sample_dev *dev, struct sample *p)
 	synchronize_rcu();
 	kfree(p);
 }
+
+static long sample_ioctl(struct sample_dev *dev, unsigned int nr)
+{
+	long ret = -ENOTTY;
+
+	switch (nr) {
+	case SAMPLE_POLL:
+	case SAMPLE_PEEK:
+		ret = sample_poll(dev);
+		break;
+	default:
+		dev->unknown = nr;
+	}
+	return ret;
+}

@@ -75,6 +75,25 @@ def loop_jump(node: Node) -> Iterator[Edit]:
 
 
 @operator(
+    "case-dropped", "a value that a switch looks for goes the way of others", "case_statement"
+)
+def case_dropped(node: Node) -> Iterator[Edit]:
+    """No ``case X:`` or ``default:``: what is behind it is for the case before, or for nobody."""
+    colon = next((each for each in node.children if each.type == ":"), None)
+    if colon is not None:
+        yield Edit(node.start_byte, colon.end_byte, "")
+
+
+@operator("break-dropped", "a case of a switch goes on into the next one", "break_statement")
+def break_dropped(node: Node) -> Iterator[Edit]:
+    """No ``break;`` at the end of a case that is not the last."""
+    around = ancestor(node, *_LOOPS, "case_statement", "function_definition")
+    if around is None or around.type != "case_statement" or around.next_named_sibling is None:
+        return
+    yield instead_of(node, "" if node.parent == around else ";")
+
+
+@operator(
     "error-printed",
     "an error that user space can cause is printed to the kernel's log",
     "return_statement",
@@ -93,4 +112,12 @@ def error_printed(node: Node) -> Iterator[Edit]:
         yield instead_of(node, f"{{ {PRINTK} {text(node)} }}")
 
 
-OPERATORS = (early_return, return_value, goto_label, loop_jump, error_printed)
+OPERATORS = (
+    early_return,
+    return_value,
+    goto_label,
+    loop_jump,
+    case_dropped,
+    break_dropped,
+    error_printed,
+)
