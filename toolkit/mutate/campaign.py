@@ -94,7 +94,7 @@ class Campaign:
         self.patches = faults.load(self.plan.faults) if self.plan.faults else {}
         if not own and not self.patches:
             raise UserError(
-                f"{run.series.name} writes no C in functions of the kernel to make mutants of",
+                f"{run.series.name} writes no line of C in a function of the kernel",
                 hint="lines that it removes, documentation, comments, declarations and programs in "
                 "tools/ do not count; --faults takes what is written by hand",
             )
