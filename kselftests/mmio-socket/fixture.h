@@ -55,8 +55,7 @@ FIXTURE_SETUP(mmio_socket)
 	ASSERT_RET(0, kmsg_start(&self->kmsg));
 	ret = vm_init(&self->vm);
 	if (ret < 0)
-		SKIP_FIXTURE("no KVM (kvm-amd or kvm-intel, and SVM or VMX): %s",
-			     result_name(ret));
+		SKIP_FIXTURE(NO_KVM ": %s", result_name(ret));
 	SKIP_FIXTURE_WITHOUT(&self->vm, KVM_CAP_MMIO_SOCKET, KVM_MMIO_SOCKET,
 			     "KVM_CAP_MMIO_SOCKET");
 
