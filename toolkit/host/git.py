@@ -20,22 +20,25 @@ from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Commit
 from toolkit.host import process
 
-# What would point git at another repository than the one named (git rev-parse --local-env-vars).
+# What would point git at another repository than the one named (git rev-parse --local-env-vars), or
+# change what it writes.
 _LOCAL = (
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
     "GIT_OBJECT_DIRECTORY",
     "GIT_COMMON_DIR",
+    "GIT_DIFF_OPTS",  # how many lines of context a diff has; no option wins over it
 )
 # How a file is written out must depend on the repository alone, not on whose settings these are.
 _EXPORT = ("core.autocrlf=false", "core.eol=lf", "core.attributesFile=/dev/null")
+_OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ARGUMENTS = 100_000  # bytes of paths on one command line; Linux allows 2 MiB of it
 TOP = "tree"  # the one folder at the top of an archive
 # Patches must depend on the commits alone, not on whose settings these are.
 _PATCH_SETTINGS = (
     *("format.noprefix=false", "format.mboxrd=false", "diff.noprefix=false"),
-    *("diff.mnemonicPrefix=false", "diff.submodule=short"),
+    *("diff.mnemonicPrefix=false", "diff.submodule=short", "diff.suppressBlankEmpty=false"),
 )
 _PATCH_OPTIONS = (
     *(
@@ -46,6 +49,8 @@ _PATCH_OPTIONS = (
         "--no-textconv",
         "--find-renames",
     ),
+    *("--unified=3", "--inter-hunk-context=0", "--diff-algorithm=myers", "--indent-heuristic"),
+    *("--no-relative", "--filename-max-length=64"),
     *("--no-attach", "--no-thread", "--no-cover-letter", "--no-notes", "--no-signature"),
     *("--no-to", "--no-cc", "--no-add-header", "--no-from", "--no-base"),
     *("--numbered", "--suffix=.patch", "--subject-prefix=PATCH", "--quiet"),
@@ -123,7 +128,11 @@ class Repository:
 
     def _unreadable(self, done: process.Completed) -> UserError:
         lines = done.stderr.decode(errors="replace").splitlines()
-        return UserError(f"{self.path} is no git repository that can be read", detail=lines[:5])
+        return UserError(
+            f"{self.path} is no git repository that can be read",
+            hint="name a folder of a repository that you may read",
+            detail=lines[:5],
+        )
 
     # --- revisions ---------------------------------------------------------------------------
 
@@ -144,8 +153,9 @@ class Repository:
         wanted = f"{revision}^{{{kind}}}"
         line = ("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
         done = self._run(deadline, *line, check=False)
-        if done.status == 0:
-            return done.text.strip()
+        name = done.text.strip()
+        if done.status == 0 and _OBJECT.fullmatch(name):  # of ^A it says ^NAME
+            return name
         names = self.names(deadline)
         near = difflib.get_close_matches(revision, names, n=5, cutoff=0.4) or names[-10:]
         raise UserError(

@@ -125,7 +125,7 @@ class _Spawner:
             job, future = self._jobs.get()
             try:
                 future.set_result(job())
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - its caller waits, and so would all others
                 future.set_exception(error)
 
     def spawn(self, job: Callable[[], Child]) -> Child:
@@ -192,7 +192,7 @@ def start(
                 start_new_session=True,
             )
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: a word with a NUL, or that is no text
         recording.ended(command, None)
         raise InfrastructureError(f"cannot start {argv[0]}: {error}") from error
     _children[child] = command

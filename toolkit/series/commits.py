@@ -49,6 +49,15 @@ def read(commits: Commits, deadline: Deadline) -> tuple[list[MailFile], str, tup
                     f"{commits.name} is larger than {MAX_BYTES >> 20} MiB",
                     hint="give a shorter range",
                 )
-            files.append(MailFile(path.name, path.read_bytes(), raw=True))
-    notices = [f"left out: {held.merges} merges of {commits.name}"] if held.merges else []
+            if data := path.read_bytes():  # git writes nothing of a commit without a change
+                files.append(MailFile(path.name, data, raw=True))
+    if not files:
+        raise UserError(
+            f"no commit of {commits.name} changes a file",
+            hint="write git:PATH@A..B for what B has and A does not",
+        )
+    left_out = {"merges": held.merges, "commits without a change": held.commits - len(files)}
+    notices = [
+        f"left out: {count} {what} of {commits.name}" for what, count in left_out.items() if count
+    ]
     return files, held.base, tuple(notices)

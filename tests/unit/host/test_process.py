@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import DeadlineError, ToolFailedError, ToolMissingError
+from toolkit.core.errors import (
+    DeadlineError,
+    InfrastructureError,
+    ToolFailedError,
+    ToolMissingError,
+)
 from toolkit.host import process
 
 
@@ -31,6 +36,13 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+@pytest.mark.parametrize("word", ["a\0b", "\ud800"])
+def test_a_word_that_no_program_can_get_is_an_error_and_the_next_one_starts(word: str) -> None:
+    with pytest.raises(InfrastructureError, match="cannot start echo"):
+        process.run(["echo", word], deadline=soon())
+    assert process.run(["echo", "a"], deadline=soon()).text == "a\n"
 
 
 def test_whether_a_child_was_stopped() -> None:

@@ -61,12 +61,19 @@ def test_nobody_s_settings_play_a_part(repository: Path, monkeypatch: pytest.Mon
         "diff.mnemonicPrefix": "true",
         "diff.external": "false",
         "diff.orderFile": "nowhere",
+        "diff.context": "0",
+        "diff.interHunkContext": "50",
+        "diff.relative": "true",
+        "diff.suppressBlankEmpty": "true",
+        "diff.algorithm": "patience",
+        "format.filenameMaxLength": "10",
         "log.showSignature": "true",
     }
     wanted = reader.read(Commits(repository, "v6.12", "topic"))
     for name, value in settings.items():
         git(repository, "config", name, value)
     monkeypatch.setenv("GIT_DIR", "/nowhere")
+    monkeypatch.setenv("GIT_DIFF_OPTS", "-u0")
     found = reader.read(Commits(repository / "virt", "v6.12", "topic"))
     assert found.patches == wanted.patches
     assert found.cover is None
@@ -88,6 +95,15 @@ def test_merges_are_left_out_and_named(repository: Path) -> None:
     assert notices == ("left out: 1 merges of linux@main..side",)
 
 
+def test_commits_that_change_nothing_are_left_out_and_named(repository: Path) -> None:
+    git(repository, "commit", "-q", "--allow-empty", "-m", "kvm: nothing")
+    found = reader.read(Commits(repository, "v6.12", "topic"))
+    assert [patch.subject for patch in found.patches] == ["kvm: one", "kvm: two"]
+    assert found.notices == ("left out: 1 commits without a change of linux@v6.12..topic",)
+    with pytest.raises(UserError, match=r"no commit of linux@topic~1\.\.topic changes a file"):
+        reader.read(Commits(repository, "topic~1", "topic"))
+
+
 def test_a_worktree_and_a_shallow_clone(repository: Path, tmp_path: Path) -> None:
     git(repository, "worktree", "add", "-q", str(tmp_path / "beside"), "main")
     found = reader.read(Commits(tmp_path / "beside", "main", "topic"))
@@ -103,6 +119,7 @@ def test_a_worktree_and_a_shallow_clone(repository: Path, tmp_path: Path) -> Non
         ("topic", "v6.12", "linux@topic..v6.12 holds no commit"),
         ("v6.13", "topic", "has no revision 'v6.13'"),
         ("--all", "topic", "has no revision '--all'"),
+        ("^v6.12", "topic", "has no revision '^v6.12'"),
     ],
 )
 def test_ranges_that_hold_nothing(repository: Path, after: str, until: str, what: str) -> None:
