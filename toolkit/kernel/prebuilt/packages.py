@@ -109,17 +109,27 @@ def fetch(packages: Sequence[Package], cache: Cache, deadline: Deadline) -> tupl
 
 
 def lay_out(raw: Path, made: Prebuilt) -> None:
-    """Move what is needed of packages that are unpacked in ``raw`` to its places in an entry."""
-    (raw / f"boot/vmlinuz-{made.release}").rename(made.image)
-    (raw / f"boot/config-{made.release}").rename(made.config)
-    installed = next(place for place in ("lib", "usr/lib") if (raw / place / "modules").is_dir())
-    (raw / installed / "modules" / made.release).rename(made.modules)
+    """Move what is needed of packages that are unpacked in ``raw`` to its places in an entry.
+
+    Raises :class:`InfrastructureError` where a package lacks any of it.
+    """
+    installed = "lib" if (raw / "lib/modules").is_dir() else "usr/lib"
+    headers = f"usr/src/linux-headers-{made.release}"
+    for name, place in {
+        f"boot/vmlinuz-{made.release}": made.image,
+        f"boot/config-{made.release}": made.config,
+        f"{installed}/modules/{made.release}": made.modules,
+        f"{headers}/{made.symvers.name}": made.symvers,
+    }.items():
+        try:
+            (raw / name).rename(place)
+        except OSError as error:
+            raise _damaged(made, f"{name}: {error.strerror}") from error
     for link in ("build", "source"):
         (made.modules / link).unlink(missing_ok=True)
-    headers = raw / f"usr/src/linux-headers-{made.release}"
-    (headers / made.symvers.name).rename(made.symvers)
-    if (headers / made.types.name).is_file():
-        (headers / made.types.name).rename(made.types)
+    types = raw / headers / made.types.name
+    if types.is_file():
+        types.rename(made.types)
 
 
 @dataclass(frozen=True, slots=True)

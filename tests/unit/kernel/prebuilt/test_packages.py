@@ -120,6 +120,26 @@ def test_what_a_build_of_modules_takes_is_laid_out(tmp_path: Path, lib: str) -> 
     assert not (made.modules / "build").is_symlink()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"boot/vmlinuz-{RELEASE}",
+        f"boot/config-{RELEASE}",
+        f"usr/lib/modules/{RELEASE}",
+        f"usr/src/linux-headers-{RELEASE}/Module.symvers",
+    ],
+)
+def test_a_package_that_lacks_a_file_is_the_hosts_fault(tmp_path: Path, name: str) -> None:
+    raw, folder = tmp_path / "raw", tmp_path / "entry"
+    unpacked(raw, "usr/lib")
+    folder.mkdir()
+    (raw / name).rename(tmp_path / "gone")
+    with pytest.raises(InfrastructureError) as raised:
+        packages.lay_out(raw, Prebuilt(folder, "key", RELEASE, IMAGE))
+    assert raised.value.what == f"the package {IMAGE} is damaged: {name}: No such file or directory"
+    assert "which is built" in raised.value.hint
+
+
 def test_an_entry_says_what_each_module_uses_and_names_its_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
