@@ -10,6 +10,7 @@ import difflib
 import functools
 import gzip
 import io
+import itertools
 import re
 import stat
 import sys
@@ -221,11 +222,16 @@ def _quilt(folder: Path) -> Source:
     total = 0
     for number, line in enumerate(text.splitlines(), 1):
         where = f"{folder / QUILT}:{number}"
-        name, level, *rest = (*line.split(), "", "")
-        if not name or name.startswith("#"):
+        words = itertools.takewhile(lambda word: not word.startswith("#"), line.split())
+        name, level, garbage, *_ = (*words, "", "", "")
+        if not name:
             continue
-        garbage = next((word for word in rest if word), "")
-        if garbage and not level.startswith("#") and not garbage.startswith("#"):
+        if "-R" in (level, garbage):
+            raise UserError(
+                f"{where}: -R takes {name} back, and patches are only applied",
+                hint="put the reversed patch in its place: interdiff -q FILE /dev/null",
+            )
+        if garbage:
             raise UserError(
                 f"{where}: {garbage!r} follows the patch's level",
                 hint="write each line as NAME -pN, and a comment behind #",
@@ -233,7 +239,7 @@ def _quilt(folder: Path) -> Source:
         strip = None
         if level.startswith("-p"):
             strip = _level(level, where)
-        elif level and not level.startswith("#"):
+        elif level:
             notices.append(f"{where}: {level!r} is no patch level: passed over")
         path = _inside(folder, name, where)
         if not path.is_file():
@@ -246,7 +252,10 @@ def _quilt(folder: Path) -> Source:
         if len(files) > MAX_FILES:
             raise UserError(f"{where}: more than {MAX_FILES} patches", hint="split the series")
     if not files:
-        raise UserError(f"{folder / QUILT} names no patch", hint="name one a line")
+        problem = "names no patch that is there" if notices else "names no patch"
+        raise UserError(
+            f"{folder / QUILT} {problem}", hint="name one a line", detail=notices[:MAX_NOTICES]
+        )
     if more := len(notices) - MAX_NOTICES:
         notices[MAX_NOTICES:] = [f"{folder / QUILT}: and {more} more"] if more > 0 else []
     return Source(Kind.QUILT, tuple(files), tuple(notices))

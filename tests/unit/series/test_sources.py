@@ -111,15 +111,29 @@ def test_levels_of_a_quilt_series(tmp_path: Path) -> None:
     (tmp_path / "a.patch").write_text(flat)
     (patch,) = reader.read(quilt(tmp_path, "a.patch -p0")).patches
     assert (patch.strip, patch.subject) == (0, "a")
-    found = reader.read(quilt(write(tmp_path, "a.patch"), "a.patch -R", "gone.patch"))
+    found = reader.read(quilt(write(tmp_path, "a.patch"), "a.patch -x", "gone.patch"))
     assert len(found.patches) == 1
     assert [notice.split("series:")[1] for notice in found.notices] == [
-        "1: '-R' is no patch level: passed over",
+        "1: '-x' is no patch level: passed over",
         "2: there is no gone.patch: passed over",
     ]
     assert "'-pab' is no patch level" in refused(quilt(tmp_path, "a.patch -pab")).what
     assert "'words' follows" in refused(quilt(tmp_path, "a.patch -p1 words")).what
-    assert "names no patch" in refused(quilt(tmp_path, "# nothing")).what
+    assert refused(quilt(tmp_path, "# nothing")).what.endswith("series names no patch")
+    assert len(reader.read(quilt(tmp_path, "a.patch # not -R")).patches) == 1
+
+
+@pytest.mark.parametrize("line", ["a.patch -R", "a.patch -p1 -R # why"])
+def test_a_quilt_series_takes_no_patch_back(tmp_path: Path, line: str) -> None:
+    error = refused(quilt(write(tmp_path, "a.patch"), line))
+    assert "series:1: -R takes a.patch back" in error.what
+    assert "reversed patch" in error.hint
+
+
+def test_a_quilt_series_of_which_nothing_is_there(tmp_path: Path) -> None:
+    error = refused(quilt(tmp_path, "gone.patch"))
+    assert error.what.endswith("names no patch that is there")
+    assert error.detail == (f"{tmp_path}/series:1: there is no gone.patch: passed over",)
 
 
 @pytest.mark.parametrize("name", ["../out.patch", "sub/../../out.patch", "/etc/passwd", "link"])
