@@ -121,8 +121,9 @@ def parse_shard(_: click.Context, __: click.Parameter, value: str | None) -> tup
     if value is None:
         return None
     number, _slash, shards = value.partition("/")
-    if number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards):
-        return int(number), int(shards)
+    parts = [int(each) for each in (number, shards) if re.fullmatch(r"\d{1,9}", each)]
+    if len(parts) == 2 and 1 <= parts[0] <= parts[1]:
+        return parts[0], parts[1]
     raise click.BadParameter(f"{value!r} is no part: write 2/4 for the second of four")
 
 

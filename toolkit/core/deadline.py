@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from toolkit.core.errors import DeadlineError
 
 _STOPPED = 1.0  # seconds in which no loop of the toolkit lets a wait alone
+LONGEST = 1e6  # seconds of one wait: poll(2) takes its milliseconds as an int
 _LAST_LOOK = 1.0  # seconds: what came while the toolkit was stopped is read within them
 
 
@@ -31,8 +32,8 @@ class Deadline:
         return cls(time.monotonic() + seconds, seconds)
 
     def remaining(self) -> float:
-        """Return the seconds left, never below zero."""
-        return 0.0 if self.cancelled() else max(0.0, self.at - time.monotonic())
+        """Return the seconds left, never below zero, and of very many :data:`LONGEST`."""
+        return 0.0 if self.cancelled() else min(max(0.0, self.at - time.monotonic()), LONGEST)
 
     def expired(self) -> bool:
         """Return whether the time has run out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -99,6 +100,20 @@ def expand(name: str) -> Path:
         raise UserError(
             f"{name}: no home folder is known for it", hint="write the path without ~"
         ) from error
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is anything at a path that somebody gave; not for one that is too long.
+
+    Raises :class:`UserError` where that cannot be told.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        hint = "name a place that you may read"
+        raise UserError(f"cannot look for {path}: {error.strerror}", hint=hint) from error
 
 
 def home() -> Path | None:

@@ -372,7 +372,7 @@ def _collect(
                     if exited:
                         break
                     # The toolkit may have been stopped (^Z) while the child ended.
-                    if selector.select(0):
+                    if not deadline.expired() or selector.select(0):
                         continue
                     raise DeadlineError(name_of(child), deadline.budget)
                 for key, _ in events:

@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from toolkit.core import arch
-from toolkit.core.arch import Arch
 from toolkit.core.errors import UserError
 from toolkit.core.model.matrix import Cell
-from toolkit.core.model.series import PatchedTree
 from toolkit.core.paths import Paths
 from toolkit.kernel import profile, source, starting_config, toolchain
 from toolkit.matrix.cells import Matrix
 from toolkit.series import STDIN, catalog
-from toolkit.testing import (
-    in_tree_suites,
-    kunit_glob,
-    outside_suites,
-    suite_manifest,
-    suites,
-)
+from toolkit.testing import suites
 from toolkit.vm import image
 from toolkit.workflow import base_choice
 
@@ -58,7 +50,7 @@ def _checks(paths: Paths) -> Mapping[str, Callable[[str, str], object]]:
         "profile": lambda value, _: [profile.load(each) for each in value.split(PLUS) if value],
         "toolchain": lambda value, of: toolchain.parse(value, arch.parse(of)),
         "image": lambda value, of: image.read_manifest(value, paths.images, arch.parse(of)),
-        "suite": lambda value, of: _check_suite(value, paths, arch.parse(of)),
+        "suite": lambda value, of: suites.check_name(paths.suites, value, arch.parse(of)),
     }
 
 
@@ -72,21 +64,6 @@ def _check_series(value: str, paths: Paths) -> None:
 def _check_kernel(value: str) -> None:
     if value.partition(":")[0] != base_choice.AUTO:
         source.parse(value)
-
-
-def _check_suite(value: str, paths: Paths, its: Arch) -> None:
-    if outside_suites.is_path(value):
-        outside_suites.checked(value, its)
-        return
-    in_tree = value.startswith((in_tree_suites.PREFIX, in_tree_suites.SUITE_PREFIX))
-    in_tree |= kunit_glob.is_named(value)
-    if not value or in_tree or (paths.suites / value / suite_manifest.NAME).is_file():
-        return  # which of the kernel's own there are, its source says
-
-    def tree() -> PatchedTree:
-        raise AssertionError(f"{value} is none of the kernel's own")
-
-    suites.find(paths.suites, value, tree, its)
 
 
 def _check_cell(cell: Cell, matrix: Matrix) -> None:

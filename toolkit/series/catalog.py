@@ -204,7 +204,7 @@ def locate(name: str, root: Path) -> Place:
         return other
     path = paths.expand(name)
     if name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
-        if not path.exists():
+        if not paths.exists(path):
             raise UserError(f"there is no {path}", hint=_listing(name, root))
         return path
     every = names(root)
@@ -216,7 +216,7 @@ def locate(name: str, root: Path) -> Place:
         raise UserError(
             f"{name!r} may be {', '.join(matches)}", hint="give the full name, topic/version"
         )
-    if name and path.exists():
+    if name and paths.exists(path):
         return path
     raise UserError(f"there is no series {name!r}", hint=_listing(name, root))
 
@@ -355,5 +355,6 @@ def trailer_line(trailer: Trailer) -> str:
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
     """Sort v4 before v10, 6.1 before 6.12."""
-    parts = re.findall(r"(\d+)|(\D+)", text)
-    return [(0, int(number), "") if number else (1, 0, word) for number, word in parts]
+    parts = re.findall(r"0*(\d+)|(\D+)", text)
+    # Without int(), which takes 4300 digits at most: of two numbers the one with more is greater.
+    return [(0, len(number), number) if number else (1, 0, word) for number, word in parts]

@@ -39,7 +39,7 @@ def read(name: str, version: int | None = None, release: str | None = None) -> P
     mbox = place.parse(name) or paths.expand(name)
     if not isinstance(mbox, Path):
         return reader.read(mbox, version=version, release=release)
-    if not mbox.exists() and name != STDIN:
+    if not paths.exists(mbox) and name != STDIN:
         raise UserError(
             f"there is no file {mbox}",
             hint="name a mailbox, a folder of patches, a message-id or its URL",

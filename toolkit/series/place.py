@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.core import paths
 from toolkit.core.errors import UserError
 from toolkit.host import git
 
@@ -58,7 +59,7 @@ def parse(name: str) -> Message | Commits | None:
         return Message(address)
     if match := _IN_BRACKETS.fullmatch(name):
         return Message(match[1])
-    return Message(name) if _MESSAGE_ID.fullmatch(name) and not Path(name).exists() else None
+    return Message(name) if _MESSAGE_ID.fullmatch(name) and not paths.exists(Path(name)) else None
 
 
 def _commits(name: str) -> Commits:

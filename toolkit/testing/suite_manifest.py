@@ -11,6 +11,7 @@ from toolkit.core import files
 from toolkit.core.arch import KNOWN, Arch
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment
+from toolkit.core.model.machine import MAX_MEMORY_MIB
 from toolkit.core.model.series import KnownFailure
 from toolkit.formats import manifest
 from toolkit.formats.manifest import Manifest
@@ -19,7 +20,7 @@ from toolkit.kernel.kconfig import parse_fragment
 NAME, ALLOW = "suite.yaml", "allow.yaml"
 
 Text = Annotated[str, Field(min_length=1)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]
 
 
 def _target(text: str) -> str:
@@ -34,7 +35,8 @@ class SuiteManifest(Manifest):
 
     upstream: Annotated[Text, AfterValidator(_target)]  # a folder below tools/testing/selftests
     timeouts: dict[Text, Seconds] = Field(default_factory=dict)  # by glob over program names
-    memory_mib: int = Field(default=0, ge=0)  # what a machine needs where its image gives less
+    # What a machine needs where its image gives less.
+    memory_mib: int = Field(default=0, ge=0, le=MAX_MEMORY_MIB)
 
 
 class Allowed(Manifest):

@@ -28,7 +28,13 @@ from toolkit.core.model.testing import BuiltSuite, TestProgram
 from toolkit.host.cache import digest
 from toolkit.kernel import kunit_tests
 from toolkit.kernel.kbuild import Builder, part_of
-from toolkit.testing import in_tree_suites, outside_suites, suite_build, suite_manifest
+from toolkit.testing import (
+    in_tree_suites,
+    kunit_glob,
+    outside_suites,
+    suite_build,
+    suite_manifest,
+)
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
 # A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
@@ -89,6 +95,22 @@ def find(folder: Path, name: str, tree: Callable[[], PatchedTree], arch: Arch) -
         if near
         else f"there is: {', '.join(names) or 'none'}; upstream:TARGET is one of the kernel's own",
     )
+
+
+def check_name(folder: Path, name: str, arch: Arch) -> None:
+    """Raise the errors of :func:`find` as far as they can be known without a kernel's source."""
+    if outside_suites.is_path(name):
+        outside_suites.checked(name, arch)
+        return
+    in_tree = name.startswith((in_tree_suites.PREFIX, in_tree_suites.SUITE_PREFIX))
+    in_tree |= kunit_glob.is_named(name)
+    if not name or in_tree or (folder / name / suite_manifest.NAME).is_file():
+        return  # which of the kernel's own there are, its source says
+
+    def tree() -> PatchedTree:
+        raise AssertionError(f"{name} is none of the kernel's own")
+
+    find(folder, name, tree, arch)
 
 
 def _outside(name: str, arch: Arch) -> Suite:

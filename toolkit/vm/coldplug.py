@@ -7,6 +7,7 @@ CPU's is longer.
 from __future__ import annotations
 
 import fnmatch
+import re
 import secrets
 import shlex
 import tarfile
@@ -130,6 +131,6 @@ def _comes(machine: Machine, seen: threading.Event, deadline: Deadline) -> bool:
 def _why(printk: str) -> str:
     """Return in words why a mark did not come, by what /proc/sys/kernel/printk says."""
     level = printk.split(maxsplit=1)[0] if printk.split() else ""
-    if level.isdecimal() and int(level) < kernel_log.NEEDED:
+    if re.fullmatch(r"\d{1,9}", level) and int(level) < kernel_log.NEEDED:
         return f"kernel.printk is {level}, which keeps {kernel_log.missing(int(level))} off it"
     return f"a mark of KERN_{kernel_log.LEVELS[-1]} did not come"

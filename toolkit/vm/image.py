@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints, model_validator
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
-from toolkit.core.model.machine import GuestImage
+from toolkit.core.model.machine import MAX_MEMORY_MIB, GuestImage
 from toolkit.core.observer import Observer
 from toolkit.formats import manifest, yamlfile
 from toolkit.formats.manifest import Manifest
@@ -77,7 +77,7 @@ class Disk(Manifest):
     packages: tuple[PackageName, ...]
     enable: tuple[str, ...] = ()  # systemd units
     mask: tuple[str, ...] = ()
-    size_mib: int = Field(default=2048, ge=64)
+    size_mib: int = Field(default=2048, ge=64, le=1 << 20)
 
 
 class ImageManifest(Manifest):
@@ -85,7 +85,7 @@ class ImageManifest(Manifest):
 
     title: str
     ssh_server: Literal["dropbear", "openssh"]
-    memory_mib: int = Field(default=1024, ge=128)
+    memory_mib: int = Field(default=1024, ge=128, le=MAX_MEMORY_MIB)
     cpus: int = Field(default=2, ge=1, le=8)
     network: Network = Network()
     qemu: Template = "qemu.yaml.j2"

@@ -17,7 +17,8 @@ LEVELS = ("EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO")
 # init/main.c prints this, with pr_info(), after it has read the whole command line.
 STARTED = b" as init process"
 _QUIET = 4  # CONFIG_CONSOLE_LOGLEVEL_QUIET's default; any value there is refused
-_NUMBER = re.compile(r"-?(0[xX][0-9a-fA-F]+|[0-9]+)")
+# What lib/vsprintf.c's simple_strtol() takes: of 08 the 0.
+_NUMBER = re.compile(r"-?(0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,22}|[1-9][0-9]{0,18})")
 _QUOTED = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _OPTION = re.compile(r"^(CONFIG_\w+)=(.*)$", re.MULTILINE)
 _HINT = "leave it out: without the kernel's messages nobody sees what it complains of"

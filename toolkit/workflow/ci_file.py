@@ -15,11 +15,14 @@ from pathlib import Path
 
 import yaml
 
+from toolkit.core.arch import host_arch
 from toolkit.core.errors import EXIT_INFRASTRUCTURE, UserError
 from toolkit.core.paths import Paths
 from toolkit.kernel import profile, source
 from toolkit.report import templates
 from toolkit.series import catalog
+from toolkit.testing import suites
+from toolkit.vm import image
 
 SYSTEMS = ("github", "gitlab")
 CONTAINER = "debian:13"
@@ -89,6 +92,10 @@ def check(pipeline: Pipeline, paths: Paths) -> None:
     source.parse(pipeline.kernel)
     if pipeline.profile:
         profile.load(pipeline.profile)
+    if pipeline.image:
+        image.locate(pipeline.image, paths.images)
+    for name in pipeline.suites:
+        suites.check_name(paths.suites, name, host_arch())
 
 
 def render(system: str, pipeline: Pipeline, command: Sequence[str]) -> str:

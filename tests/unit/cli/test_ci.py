@@ -54,7 +54,9 @@ def test_what_cannot_be_is_the_callers_fault(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "½/2"])
+@pytest.mark.parametrize(
+    "shard", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "½/2", f"1/{9:099}{0:05000}"]
+)
 def test_a_shard_is_one_of_several(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shard: str
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from toolkit.core import deadline
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import DeadlineError
 
@@ -21,6 +22,14 @@ def test_counts_down_and_stops_at_zero(clock: list[float]) -> None:
     clock[0] += 7
     assert limit.remaining() == 0
     assert limit.expired()
+
+
+@pytest.mark.parametrize("seconds", [3e6, 1e300, float("inf")])
+def test_no_wait_is_longer_than_poll_takes(clock: list[float], seconds: float) -> None:
+    limit = Deadline.after(seconds)
+    assert limit.remaining() == deadline.LONGEST
+    clock[0] += 2 * deadline.LONGEST
+    assert not limit.expired()
 
 
 def test_sooner_never_extends(clock: list[float]) -> None:

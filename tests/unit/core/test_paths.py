@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 from pathlib import Path
@@ -65,3 +66,22 @@ def test_a_tilde_stands_for_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_tilde_before_nobody_s_name() -> None:
     with pytest.raises(UserError, match=r"^~no-such-user/b: no home folder"):
         paths.expand("~no-such-user/b")
+
+
+def test_a_name_that_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    assert paths.exists(tmp_path)
+    assert not paths.exists(tmp_path / "none")
+    assert not paths.exists(tmp_path / ("x" * 5000))
+    assert not paths.exists(tmp_path / "a\0b")
+
+
+def test_what_may_not_be_looked_for_is_the_caller_s_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refused(_: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refused)
+    with pytest.raises(UserError, match=r"cannot look for .*: Permission denied") as caught:
+        paths.exists(tmp_path)
+    assert caught.value.hint

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.core import deadline
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import (
     DeadlineError,
@@ -43,6 +44,12 @@ def test_a_word_that_no_program_can_get_is_an_error_and_the_next_one_starts(word
     with pytest.raises(InfrastructureError, match="cannot start echo"):
         process.run(["echo", word], deadline=soon())
     assert process.run(["echo", "a"], deadline=soon()).text == "a\n"
+
+
+def test_a_wait_of_many_days_goes_on_after_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "LONGEST", 0.05)
+    done = process.run(["sh", "-c", "sleep 0.3; echo a"], deadline=Deadline.after(10_000_000))
+    assert done.text == "a\n"
 
 
 def test_whether_a_child_was_stopped() -> None:

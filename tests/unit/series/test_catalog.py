@@ -257,3 +257,14 @@ def test_an_explained_survivor_has_a_place_or_is_a_fault(root: Path, named: str)
     )
     with pytest.raises(UserError, match="name a file with a line or a function, or else a fault"):
         catalog.resolve("v8", root, "6.12.117")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, f"{'a' * 250}@{'b' * 250}/x"])
+def test_a_name_that_is_too_long_names_no_series(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="there is no series"):
+        catalog.resolve(name, tmp_path)
+
+
+def test_bases_with_many_digits_are_sorted(tmp_path: Path) -> None:
+    names = ["6.9", f"6.{'9' * 5000}", "6.012", "6.1"]
+    assert sorted(names, key=catalog._natural) == ["6.1", "6.9", "6.012", names[1]]

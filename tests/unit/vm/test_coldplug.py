@@ -107,6 +107,7 @@ def test_a_mark_at_the_lowest_level_shows_that_all_come_through() -> None:
     [
         ("1\t4\t1\t7\n", "kernel.printk is 1, which keeps messages of KERN_ALERT and below off it"),
         ("6\t4\t1\t7\n", "kernel.printk is 6, which keeps KERN_INFO off it"),
+        (f"{'9' * 5000}\t4\t1\t7\n", "a mark of KERN_INFO did not come"),
         ("7\t4\t1\t7\n", "a mark of KERN_INFO did not come"),
         ("", "a mark of KERN_INFO did not come"),
     ],

@@ -29,6 +29,7 @@ def test_a_command_line_is_read_as_the_kernel_reads_it() -> None:
         (["loglevel=0x3"], "`loglevel=0x3` keeps messages of KERN_ERR"),
         (["loglevel=06"], "KERN_INFO"),
         (["loglevel=0"], "KERN_EMERG"),
+        (["loglevel=08"], "KERN_EMERG"),
         (["debug", "quiet"], "`quiet`"),
         (["loglevel=8", "loglevel=2"], "`loglevel=2`"),
         (["sysctl.kernel.printk=1"], "`sysctl.kernel.printk=1`"),
@@ -50,6 +51,7 @@ def test_what_silences_the_console_is_refused_by_name(words: list[str], named: s
     [
         ["console=ttyS0", "console=ttyS0,115200n8"],
         ["quiet", "loglevel=7"],
+        [f"loglevel={'9' * 5000}"],
         ["quiet", "ignore_loglevel"],
         ["ignore-loglevel", "loglevel=1"],
         ["quiet", "debug"],

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,8 @@ def test_without_a_history_there_is_no_page_and_no_failure(
         ({"runner": ("a: b",)}, "cannot stand in"),
         ({"container": "x'"}, "cannot stand in"),
         ({"suites": ("$(x)",)}, "cannot stand in"),
+        ({"suites": ("kvm", "no-such")}, "there is no suite 'no-such'"),
+        ({"image": "no-such"}, "there is no image 'no-such'"),
     ],
 )
 def test_what_no_runner_could_do_is_refused(change: dict[str, Any], words: str) -> None:
@@ -343,3 +346,5 @@ def test_a_series_that_no_runner_has_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_carried_is_taken() -> None:
     ci_file.check(PLAIN, paths.resolve(PROJECT))
+    asked = replace(PLAIN, suites=FULL.suites, image=FULL.image)
+    ci_file.check(asked, paths.resolve(PROJECT))

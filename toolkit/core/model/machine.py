@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+MAX_MEMORY_MIB = 1 << 20  # of one machine: beyond that a manifest has a slip of the pen
+
 
 @dataclass(frozen=True, slots=True)
 class GuestImage:

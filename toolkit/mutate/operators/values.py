@@ -18,7 +18,8 @@ _GFP = {
     "GFP_NOWAIT": "GFP_KERNEL",
 }
 _ARITHMETIC = {"+": "-", "-": "+", "<<": ">>", ">>": "<<", "+=": "-=", "-=": "+="}
-_NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)([uUlL]*)")
+# Such as a compiler takes: 08 and numbers beyond 64 bits stand in code that none sees.
+_NUMBER = re.compile(r"(0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,22}|[1-9][0-9]{0,19})([uUlL]*)")
 _SIMPLE = ("identifier", "field_expression", "pointer_expression", "subscript_expression")
 # Macros whose arguments are names, types or formats rather than values.
 _NO_FUNCTION = re.compile(r"container_of|offsetof|_entry\w*$|printk|^pr_|for_each|^(BUILD_)?BUG")

@@ -82,6 +82,8 @@ def test_operators_have_names_of_their_own_and_say_what_they_do() -> None:
         ("n = 0x1fUL;", "constant", [("0x1fUL", "0x20UL")]),
         ("n = 0644;", "constant", [("0644", "0645")]),
         ("n = 07;", "constant", [("07", "010")]),
+        ("n = 08;", "constant", []),
+        (f"n = {'9' * 5000};", "constant", []),
         ("int x[4]; g(x);", "constant", []),
         (
             "n = a | 1 | 2;",
