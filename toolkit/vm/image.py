@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from toolkit.core import files as files_
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
@@ -33,6 +34,15 @@ DISK = "root.ext4"
 READY = "toolkit: ready"  # what an image prints on the console once SSH listens
 FAILED = "toolkit: failed"  # begins the line with the reason why it never will
 _PROFILE = "profile.json"
+# What an expression in a template raises: {{ 1/0 }}, {{ name + 1 }}, a template within itself.
+_OF_EXPRESSIONS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 _BUILDER = 1  # raised when the same inputs are made into another image
 
 GuestPath = Annotated[str, StringConstraints(pattern=r"^(/\.?[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+$")]
@@ -151,8 +161,8 @@ def kernel_configs(name_or_path: str, images: Path, arch: Arch, *, tiny: bool) -
 
 
 def templates(folder: Path) -> dict[str, str]:
-    """Return the text of every template beside image.yaml."""
-    return {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.j2"))}
+    """Return the text of every template beside image.yaml; raise as :func:`files_.text` does."""
+    return {path.name: files_.text(path, "the template") for path in sorted(folder.glob("*.j2"))}
 
 
 def context(name: str, parsed: ImageManifest, arch: Arch) -> dict[str, Any]:
@@ -174,8 +184,9 @@ def context(name: str, parsed: ImageManifest, arch: Arch) -> dict[str, Any]:
 def render(name: str, texts: Mapping[str, str], names: Mapping[str, Any]) -> str:
     """Return the template ``name`` of ``texts`` with ``names`` filled in.
 
-    An unknown name or a syntax error is a :class:`UserError` with the template's line. Templates
-    come with an image, perhaps somebody else's, so they run in Jinja2's sandbox.
+    An unknown name, a syntax error and whatever else its expressions end in is a
+    :class:`UserError`, for a syntax error with the template's line. Templates come with an image,
+    perhaps somebody else's, so they run in Jinja2's sandbox.
     """
     # Imported here: it is slow, and a cached image needs no rendering.
     import jinja2  # noqa: PLC0415
@@ -197,6 +208,8 @@ def render(name: str, texts: Mapping[str, str], names: Mapping[str, Any]) -> str
         raise UserError(f"{error.name}:{error.lineno}: {error.message}") from error
     except jinja2.TemplateError as error:
         raise UserError(f"{name}: {error}", hint=f"names: {', '.join(sorted(names))}") from error
+    except _OF_EXPRESSIONS as error:
+        raise UserError(f"{name}: {error}", hint="mend the template's expressions") from error
 
 
 def render_files(

@@ -193,6 +193,13 @@ def test_a_folder_may_carry_more_for_it(folder: Path, tree: PatchedTree) -> None
     with pytest.raises(UserError, match=r"allow.yaml:2: unknown key 'raeson'") as caught:
         suites.find(folder, "upstream-deep-good", lambda: tree, X86_64)
     assert "did you mean 'reason'?" in caught.value.hint
+    for line, key in (
+        ("timeouts: {a: 1e300}", "timeouts.a"),
+        ("memory-mib: 9999999", "memory-mib"),
+    ):
+        (carried / "suite.yaml").write_text(f"upstream: deep/good\n{line}\n")
+        with pytest.raises(UserError, match=rf"suite\.yaml:2: {key}: "):
+            suites.find(folder, "upstream-deep-good", lambda: tree, X86_64)
 
 
 class Shop(Silent):

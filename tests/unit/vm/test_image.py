@@ -159,6 +159,22 @@ def test_faults_in_the_manifest(images: Path, old: str, new: str, message: str) 
         load(path, ImageManifest)
 
 
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("memory-mib: 99999999999", r"image\.yaml:2: memory-mib: .* 1048576"),
+        (
+            "disk: {packages: [a1], size-mib: 99999999999}",
+            r"image\.yaml:2: disk\.size-mib: .* 1048576",
+        ),
+    ],
+)
+def test_sizes_that_no_host_has_are_refused(tmp_path: Path, line: str, what: str) -> None:
+    (tmp_path / "image.yaml").write_text(f"title: x\n{line}\nssh-server: dropbear\n")
+    with pytest.raises(UserError, match=what):
+        load(tmp_path / "image.yaml", ImageManifest)
+
+
 # --- rendering ---------------------------------------------------------------------------
 
 
@@ -171,6 +187,25 @@ def test_an_unknown_name_in_a_template_lists_the_known_ones() -> None:
 def test_a_syntax_error_in_a_template_has_its_line() -> None:
     with pytest.raises(UserError, match=r"a\.j2:2: "):
         image.render("a.j2", {"a.j2": "one\n{{ broken\n"}, {})
+
+
+@pytest.mark.parametrize(
+    "expression", ["{{ 1/0 }}", "{{ name + 1 }}", "{% include 'a.j2' %}", "{{ range(10**9) }}"]
+)
+def test_what_an_expression_ends_in_is_the_template_s_fault(expression: str) -> None:
+    with pytest.raises(UserError, match=r"^a\.j2: ") as caught:
+        image.render("a.j2", {"a.j2": expression}, {"name": "x"})
+    assert caught.value.hint
+
+
+def test_a_template_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.j2").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"cannot read the template .*a\.j2: it is not UTF-8"):
+        image.templates(tmp_path)
+    (tmp_path / "a.j2").unlink()
+    (tmp_path / "a.j2").mkdir()
+    with pytest.raises(UserError, match="Is a directory"):
+        image.templates(tmp_path)
 
 
 def test_a_template_that_is_not_there() -> None:
