@@ -335,7 +335,7 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
             db.execute("PRAGMA foreign_keys = ON")
             _migrate(db, path)
             yield db
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: of a damaged schema
         what = f"the history in {path} cannot be used: {error}"
         raise InfrastructureError(what, hint=_ANEW) from error
 

@@ -187,6 +187,13 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     assert "move that file away" in caught.value.hint
 
 
+def test_a_damaged_schema_is_named(database: Path) -> None:
+    whole = database.read_bytes()
+    database.write_bytes(whole.replace(b"CREATE TABLE leaf", b"CREATE \xab\xacBLE leaf"))
+    with pytest.raises(InfrastructureError, match="cannot be used"):
+        history.runs(database, limit=9)
+
+
 @pytest.mark.parametrize(
     "change",
     ["run SET verdict = 'good'", "run SET folder = x'ff'", "run SET seconds = 'long'",

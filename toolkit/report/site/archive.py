@@ -199,7 +199,7 @@ def _open(
             db.execute("PRAGMA cell_size_check = ON")
             _check(db, path, fault)
             yield db
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: of a damaged schema
         raise fault(
             f"the history {path} cannot be read: {error}",
             hint="leave it out, or move it away; a new one is begun by the next run",

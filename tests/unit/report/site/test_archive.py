@@ -117,6 +117,10 @@ def _empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def _schema(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE leaf", b"CREATE \xab\xacBLE leaf"))
+
+
 def _torn(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[8192:] = b"\xa5" * (len(content) - 8192)
@@ -139,6 +143,7 @@ def _endless(path: Path) -> None:
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "text": (_text, "file is not a database"),
     "torn": (_torn, "damaged|cannot be read"),
+    "schema": (_schema, "cannot be read"),
     "empty": (_empty, "is no history"),
     "none": (lambda path: path.unlink(), "does not exist"),
     "newer": (_statement("PRAGMA user_version = 99"), "version 99"),
