@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import dask
+import dask.utils
 from dask_jobqueue import SLURMCluster
 from dask_jobqueue.slurm import SLURMJob
 from distributed import Client, Security
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from toolkit.core.errors import InfrastructureError
+from toolkit.core import paths
+from toolkit.core.errors import InfrastructureError, UserError
 from toolkit.core.text import printable
 from toolkit.formats import manifest
 from toolkit.formats.manifest import Manifest
@@ -28,15 +31,29 @@ from toolkit.matrix.dask_pool import DaskPool
 from toolkit.matrix.pool import Pool
 from toolkit.matrix.run import OpenPool
 
+_LEAST = 1 << 20  # bytes of a worker's memory: less is a number without its unit
+
+
+def _bytes(text: str) -> str:
+    try:
+        size = dask.utils.parse_bytes(text)
+    except (ValueError, OverflowError):
+        size = 0
+    if size < _LEAST:
+        raise ValueError(f"{text!r} is no memory for a worker: write it as 16GiB")
+    return text
+
+
 Text = Annotated[str, Field(min_length=1)]
+Size = Annotated[str, AfterValidator(_bytes)]
 
 
 class SlurmManifest(Manifest):
     """What the file of ``--slurm`` may say: of each of its jobs, which has a host's worker."""
 
     jobs: int = Field(ge=1, le=10_000)
-    cores: int = Field(ge=1)
-    memory: Text  # as Dask reads it: 16GiB
+    cores: int = Field(ge=1, le=10_000)
+    memory: Size  # as Dask reads it: 16GiB
     walltime: Text = "08:00:00"
     partition: str = ""
     account: str = ""
@@ -45,7 +62,7 @@ class SlurmManifest(Manifest):
     folder: str = ""  # the checkout on the nodes; default: where it lies here
     shared: str = ""  # a folder that the nodes see, for certificates; default: the home's .toolkit
     interface: str = ""  # on which nodes and this host see each other, as eth0
-    stations: int = Field(default=0, ge=0)  # as --stations; 0: by the cores
+    stations: int = Field(default=0, ge=0, le=10_000)  # as --stations; 0: by the cores
 
 
 class _Job(SLURMJob):  # type: ignore[misc]
@@ -87,18 +104,31 @@ def job_class(folder: str, stations: int = 0, listen: str = "") -> type[_Job]:
 def of_slurm(file: Path, folder: Path) -> OpenPool:
     """Return what has Slurm start the workers that ``file`` asks for, and opens a pool of them.
 
-    ``folder`` is where the checkout lies here. Raises :class:`UserError` for faults in the file.
+    ``folder`` is where the checkout lies here. Raises :class:`UserError` for faults in the file;
+    opening the pool raises it, too, where the folder for certificates cannot be made.
     """
     asked = manifest.load(file, SlurmManifest)
+    interfaces = [name for _, name in socket.if_nameindex()]
+    if asked.interface and asked.interface not in interfaces:
+        raise UserError(
+            f"{file}: this host has no interface {asked.interface!r}",
+            hint=f"it has {', '.join(interfaces)}",
+        )
     process.find("sbatch", "slurm-client")
     job = job_class(asked.folder or str(folder), asked.stations, asked.interface)
     its_cluster = type("Cluster", (SLURMCluster,), {"job_cls": job})
-    shared = Path(asked.shared).expanduser() if asked.shared else Path.home() / ".toolkit"
+    shared = paths.expand(asked.shared or "~/.toolkit")
 
     @contextlib.contextmanager
     def opened(run: str, archive: bytes) -> Iterator[Pool]:
         cluster.quiet()
-        shared.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            shared.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{file}: cannot make the folder {shared}: {error.strerror}",
+                hint="name with `shared` a folder that the nodes see and that you may write to",
+            ) from error
         with (
             tempfile.TemporaryDirectory(prefix="tls-", dir=shared) as private,
             dask.config.set(cluster.SETTINGS),

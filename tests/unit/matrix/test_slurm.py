@@ -73,11 +73,32 @@ def opened(tmp_path: Path, text: str) -> None:
         (FILE + "queue: x", "unknown key 'queue'"),
         (FILE.replace("jobs: 2", "jobs: 0"), "jobs: input should be greater than or equal to 1"),
         (FILE.replace("cores: 4\n", ""), "key 'cores' is missing"),
+        (FILE.replace("8GiB", "lots"), "memory: 'lots' is no memory for a worker"),
+        (FILE.replace("8GiB", "1e999"), "memory: '1e999' is no memory"),
+        (FILE.replace("8GiB", "8"), "memory: '8' is no memory"),
+        (FILE + "interface: no-such0", "this host has no interface 'no-such0'"),
     ],
 )
 def test_what_is_wrong_in_the_file(tmp_path: Path, text: str, what: str) -> None:
     with pytest.raises(UserError, match=what):
         opened(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("shared", "what"),
+    [("/proc/none", "cannot make the folder /proc/none"), ("~no-such/x", "no home folder")],
+)
+def test_a_shared_folder_that_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: str, what: str
+) -> None:
+    monkeypatch.setattr(process, "find", lambda *_: "/usr/bin/sbatch")
+    (tmp_path / "slurm.yaml").write_text(f"{FILE}shared: {shared}\n")
+    with (
+        pytest.raises(UserError, match=what) as caught,
+        slurm.of_slurm(tmp_path / "slurm.yaml", tmp_path)("run", b""),
+    ):
+        pass
+    assert caught.value.hint
 
 
 def test_without_slurm_it_says_what_to_install(
