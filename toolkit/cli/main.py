@@ -290,8 +290,9 @@ def _run() -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _show(of_os_error(error))
-        return EXIT_INFRASTRUCTURE
+        shown = of_os_error(error)
+        _show(shown)
+        return shown.exit_code
 
 
 def _open_standard_streams() -> None:

@@ -137,8 +137,13 @@ _OS_HINTS = {
 }
 
 
-def of_os_error(error: OSError) -> InfrastructureError:
-    """Return the toolkit's error for one of the operating system's, with what to do about it."""
+def of_os_error(error: OSError) -> UserError | InfrastructureError:
+    """Return the toolkit's error for one of the operating system's, with what to do about it.
+
+    A name that is too long can only be the caller's, and everything else is the host's.
+    """
     where = f": {error.filename}" if error.filename else ""
+    if error.errno == errno.ENAMETOOLONG:
+        return UserError(f"{error.strerror}{where}", hint="give a shorter name, or a shorter path")
     hint = _OS_HINTS.get(error.errno or 0, "")
     return InfrastructureError(f"{error.strerror or error}{where}", hint=hint)

@@ -142,11 +142,17 @@ def _refuse(mark: Any, problem: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
+def _check_text(node: nodes.ScalarNode) -> None:
+    if "\0" in node.value:  # no file's name, no word of a command and no kernel option has one
+        raise _refuse(node.start_mark, "a NUL character is not allowed")
+
+
 def _mapping(node: nodes.MappingNode) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for key, value in node.value:
         if not isinstance(key, nodes.ScalarNode):
             raise _refuse(key.start_mark, "a key must be plain text")
+        _check_text(key)
         if key.value in data:
             raise _refuse(key.start_mark, f"key {key.value!r} is given twice")
         data[key.value] = _plain(value)
@@ -162,6 +168,7 @@ def _plain(node: nodes.Node) -> Any:
     if isinstance(node, nodes.ScalarNode):
         match kind:
             case "str":
+                _check_text(node)
                 return node.value
             case "null":
                 return None

@@ -74,7 +74,11 @@ def _read(path: Path) -> str:
         with gzip.open(path) if packed else path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"cannot read the configuration {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"cannot read the configuration {path}: {reason}",
+            hint="name a .config that you may read",
+        ) from error
     text = content.decode(errors="replace")
     if len(content) > _MAX_BYTES or not parse_config(text):
         raise UserError(

@@ -41,6 +41,7 @@ def test_a_file_is_written_where_that_is_asked_for(
         (["--patch", "v99"], "v99"),
         ([], "Missing option '--patch'"),
         (["--patch", "v4", "--shards", "0"], "--shards"),
+        (["--patch", "v4", "--image", "x" * 300], "File name too long"),
         (["--patch", "v4", "--output", "/proc/nowhere/file.yml"], "cannot write /proc/nowhere"),
     ],
 )

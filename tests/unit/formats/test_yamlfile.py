@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from toolkit.core.errors import UserError
 from toolkit.formats import yamlfile
 
-SCALARS = st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.text()
+TEXT = st.text().filter(lambda text: "\0" not in text)
+SCALARS = st.none() | st.booleans() | st.integers(-(10**17), 10**17) | TEXT
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=10
 )
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.text(min_size=1), VALUES, min_size=1))
+@given(st.dictionaries(TEXT.filter(bool), VALUES, min_size=1))
 def test_reads_back_what_pyyaml_writes(data: dict[str, object]) -> None:
     class Dumper(yaml.SafeDumper):
         def ignore_aliases(self, data: object) -> bool:
@@ -154,6 +155,12 @@ def test_a_tab_that_indents_is_refused_with_what_to_do(content: bytes) -> None:
     with pytest.raises(UserError) as raised:
         yamlfile.parse(content, "f.yaml")
     assert raised.value.hint == "indent with spaces: YAML takes no tabs there"
+
+
+@pytest.mark.parametrize("content", [b'a: "b\\0c"\n', b'"b\\0c": a\n', b'a: [b, "\\x00"]\n'])
+def test_a_nul_is_refused(content: bytes) -> None:
+    with pytest.raises(UserError, match=r"^f\.yaml:1:\d: a NUL character is not allowed"):
+        yamlfile.parse(content, "f.yaml")
 
 
 def test_a_character_that_is_none_is_refused() -> None:
