@@ -50,7 +50,7 @@ def read(commits: Commits, deadline: Deadline) -> tuple[list[MailFile], str, tup
                     hint="give a shorter range",
                 )
             if data := path.read_bytes():  # git writes nothing of a commit without a change
-                files.append(MailFile(path.name, data, raw=True))
+                files.append(MailFile(path.name, data, raw=True, keep_cr=True))
     if not files:
         raise UserError(
             f"no commit of {commits.name} changes a file",

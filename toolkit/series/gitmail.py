@@ -23,12 +23,17 @@ _MBOXRD = re.compile(rb"From (?:mboxrd|git)@z ")  # public-inbox' and b4's
 
 @dataclass(frozen=True, slots=True)
 class MailFile:
-    """A file with mails in it. ``raw``: it is one patch, whatever its lines look like."""
+    """A file with mails in it.
+
+    ``raw``: it is one patch, whatever its lines look like. ``keep_cr``: that came by no mail, so a
+    CR at the end of a line is the patched file's own.
+    """
 
     name: str
     data: bytes
     path: Path | None = None
     raw: bool = False
+    keep_cr: bool = False
     strip: int | None = None  # for git apply
     context: int | None = None
 
@@ -101,7 +106,8 @@ def _place(folder: Path, number: int, file: MailFile) -> str:
     if not start and not file.data.strip():
         return ""
     if file.raw:
-        kind = "raw"
+        edited = file.data.partition(b"\n")[0].endswith(b"\r")  # by what ends all lines so
+        kind = "exact" if file.keep_cr and not edited else "raw"
     elif _MBOXRD.match(start):
         kind = "mboxrd"
     elif not start.startswith(b"From ") or b"\nFrom " not in file.data.lstrip():
@@ -121,8 +127,8 @@ def _collect(folder: Path, places: Sequence[tuple[MailFile, str]]) -> Iterator[M
     for number, (file, kind) in enumerate(places):
         if not kind:
             yield Mail(file, file.name, mailheaders.read(b""), problem="it is empty")
-        elif kind == "raw":
-            yield _mail(file, file.name, folder / "raw" / f"{number:06}")
+        elif kind in ("raw", "exact"):
+            yield _mail(file, file.name, folder / kind / f"{number:06}")
         elif kind == "one":
             singles += 1
             yield _mail(file, file.name, folder / "one.mails" / f"{singles:06}")

@@ -16,7 +16,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TextIO
@@ -248,7 +248,8 @@ def _quilt(folder: Path) -> Source:
         data = read_file(path)
         total += len(data)
         _check_size(total, str(folder))
-        files.append(MailFile(name, data, path, raw=True, strip=strip, context=QUILT_CONTEXT))
+        patch = MailFile(name, data, path, raw=True, keep_cr=True, strip=strip)
+        files.append(replace(patch, context=QUILT_CONTEXT))
         if len(files) > MAX_FILES:
             raise UserError(f"{where}: more than {MAX_FILES} patches", hint="split the series")
     if not files:

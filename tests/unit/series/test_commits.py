@@ -85,6 +85,22 @@ def test_what_it_gives_is_what_the_branch_has(repository: Path, tmp_path: Path) 
     assert tree.files[FILE].content == git(repository, "show", f"topic:{FILE}")
 
 
+def test_a_file_with_crlf_keeps_it(repository: Path, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base")
+    for folder in (repository, base.path):
+        (folder / "crlf.txt").write_bytes(b"a\r\nb\r\nc\r\n")
+    git(repository, "add", "-f", "crlf.txt")
+    git(repository, "commit", "-q", "-m", "CRLF")
+    (repository / "crlf.txt").write_bytes(b"a\r\nB\r\nc\r\n")
+    git(repository, "commit", "-q", "-a", "-m", "kvm: \u00fc\n\n\u00dc")
+    series = catalog.resolve(f"git:{repository}@topic~1..topic", tmp_path)
+    tree = patching.apply(base, series, soon())
+    assert {name: file.content for name, file in tree.files.items()} == {
+        "crlf.txt": b"a\r\nB\r\nc\r\n"
+    }
+    assert series.patches[0].message == "\u00dc"
+
+
 def test_merges_are_left_out_and_named(repository: Path) -> None:
     git(repository, "checkout", "-q", "-b", "side", "v6.12")
     commit(repository, 25, "third", "kvm: three")

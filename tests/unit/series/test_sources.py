@@ -123,6 +123,17 @@ def test_levels_of_a_quilt_series(tmp_path: Path) -> None:
     assert len(reader.read(quilt(tmp_path, "a.patch # not -R")).patches) == 1
 
 
+def test_of_a_quilt_patch_a_cr_is_kept_unless_all_lines_have_one(tmp_path: Path) -> None:
+    plain = mail(edit("a.c"), "[PATCH] a")
+    own = plain.replace(b"+changed\n", b"+changed\r\n")
+    (tmp_path / "a.patch").write_bytes(own)
+    (patch,) = reader.read(quilt(tmp_path, "a.patch")).patches
+    assert b"+changed\r\n" in patch.diff
+    (tmp_path / "a.patch").write_bytes(plain.replace(b"\n", b"\r\n"))
+    (patch,) = reader.read(quilt(tmp_path, "a.patch")).patches
+    assert b"\r" not in patch.content
+
+
 @pytest.mark.parametrize("line", ["a.patch -R", "a.patch -p1 -R # why"])
 def test_a_quilt_series_takes_no_patch_back(tmp_path: Path, line: str) -> None:
     error = refused(quilt(write(tmp_path, "a.patch"), line))
