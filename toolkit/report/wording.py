@@ -53,7 +53,7 @@ def tally(counts: Mapping[Status, int]) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time span in words: "0.42 s", "12.3 s", "3 min 02 s"."""
-    if seconds >= 60:
+    if 60 <= seconds < math.inf:  # a result.json from elsewhere may say anything
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest:02d} s"
     return f"{seconds:.1f} s" if seconds >= 9.95 else f"{seconds:.2f} s"

@@ -86,6 +86,7 @@ def test_why_says_what_failed_and_whose_fault_it_is() -> None:
         (12.34, "12.3 s"),
         (61.5, "1 min 02 s"),
         (60, "1 min 00 s"),
+        (float("inf"), "inf s"),
     ],
 )
 def test_duration(seconds: float, words: str) -> None:
