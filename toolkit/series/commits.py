@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from toolkit.series.place import Commits
 from toolkit.series.scratch import MAX_BYTES, MAX_MAILS
 
 HEAD = "HEAD"
+# What git format-patch puts between a commit's message and its diff.
+_DIFFSTAT = re.compile(rb"^---\n(?: .*\n)+\n?(?=diff --git )", re.MULTILINE)
+# What git mailinfo takes for the beginning of a diff (mailinfo.c, patchbreak()), in a message.
+_LIKE_A_DIFF = re.compile(rb"(?<=\n)(?=diff -|Index: |--- \S)")
 
 
 def read(commits: Commits, deadline: Deadline) -> tuple[list[MailFile], str, tuple[str, ...]]:
@@ -50,7 +55,7 @@ def read(commits: Commits, deadline: Deadline) -> tuple[list[MailFile], str, tup
                     hint="give a shorter range",
                 )
             if data := path.read_bytes():  # git writes nothing of a commit without a change
-                files.append(MailFile(path.name, data, raw=True, keep_cr=True))
+                files.append(MailFile(path.name, _quoted(data), raw=True, keep_cr=True))
     if not files:
         raise UserError(
             f"no commit of {commits.name} changes a file",
@@ -61,3 +66,15 @@ def read(commits: Commits, deadline: Deadline) -> tuple[list[MailFile], str, tup
         f"left out: {count} {what} of {commits.name}" for what, count in left_out.items() if count
     ]
     return files, held.base, tuple(notices)
+
+
+def _quoted(patch: bytes) -> bytes:
+    """Return a commit as a patch in whose message no line begins a diff.
+
+    git am would apply what a message quotes, too, as would `git rebase --apply`.
+    """
+    diffstat = _DIFFSTAT.search(patch)
+    if diffstat is None:
+        return patch
+    message, diff = patch[: diffstat.start()], patch[diffstat.start() :]
+    return _LIKE_A_DIFF.sub(b" ", message) + diff

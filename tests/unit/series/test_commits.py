@@ -101,6 +101,19 @@ def test_a_file_with_crlf_keeps_it(repository: Path, tmp_path: Path) -> None:
     assert series.patches[0].message == "\u00dc"
 
 
+def test_a_diff_that_a_message_quotes_is_not_applied(repository: Path, tmp_path: Path) -> None:
+    quoted = git(repository, "diff", "topic~1", "topic").decode()
+    git(repository, "checkout", "-q", "topic~1")
+    commit(repository, 20, "third", f"kvm: not as\n\n{quoted}\n\nEnd.\n---\nA note.")
+    base = make_base(tmp_path / "base")
+    series = catalog.resolve(f"git:{repository}@v6.12..HEAD", tmp_path)
+    tree = patching.apply(base, series, soon())
+    assert tree.files[FILE].content == git(repository, "show", f"HEAD:{FILE}")
+    message = series.patches[1].message
+    assert message.startswith(" diff --git a/")
+    assert message.endswith("End.")
+
+
 def test_merges_are_left_out_and_named(repository: Path) -> None:
     git(repository, "checkout", "-q", "-b", "side", "v6.12")
     commit(repository, 25, "third", "kvm: three")
