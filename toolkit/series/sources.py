@@ -30,6 +30,7 @@ from toolkit.series.scratch import MAX_BYTES
 
 QUILT_CONTEXT = 1  # git quiltimport's -C1
 MAX_FILES = 5000
+MAX_LIST = 1 << 20  # characters of a quilt series' own file
 MAX_NOTICES = 10
 
 _PATCHES = (".patch", ".diff")
@@ -217,15 +218,23 @@ def _maildir(folder: Path) -> list[str]:
 def _quilt(folder: Path) -> Source:
     """Return the patches of a quilt series as git quiltimport takes them."""
     text = read_file(folder / QUILT).decode(errors="replace")
+    if len(text) > MAX_LIST:
+        raise UserError(
+            f"{folder / QUILT} is larger than {MAX_LIST >> 20} MiB: that is no list of patches",
+            hint="split the series",
+        )
     files: list[MailFile] = []
     notices: list[str] = []
-    total = 0
+    total = names = 0
     for number, line in enumerate(text.splitlines(), 1):
         where = f"{folder / QUILT}:{number}"
         words = itertools.takewhile(lambda word: not word.startswith("#"), line.split())
         name, level, garbage, *_ = (*words, "", "", "")
         if not name:
             continue
+        names += 1
+        if names > MAX_FILES:
+            raise UserError(f"{where}: more than {MAX_FILES} patches", hint="split the series")
         if "-R" in (level, garbage):
             raise UserError(
                 f"{where}: -R takes {name} back, and patches are only applied",
@@ -250,8 +259,6 @@ def _quilt(folder: Path) -> Source:
         _check_size(total, str(folder))
         patch = MailFile(name, data, path, raw=True, keep_cr=True, strip=strip)
         files.append(replace(patch, context=QUILT_CONTEXT))
-        if len(files) > MAX_FILES:
-            raise UserError(f"{where}: more than {MAX_FILES} patches", hint="split the series")
     if not files:
         problem = "names no patch that is there" if notices else "names no patch"
         raise UserError(

@@ -141,6 +141,15 @@ def test_a_quilt_series_takes_no_patch_back(tmp_path: Path, line: str) -> None:
     assert "reversed patch" in error.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("gone.patch\n" * 5001, "series:5001: more than 5000 patches"), ("#\n" * 600_000, "larger")],
+)
+def test_a_quilt_series_is_bounded(tmp_path: Path, text: str, what: str) -> None:
+    (tmp_path / "series").write_text(text)
+    assert what in refused(tmp_path).what
+
+
 def test_a_quilt_series_of_which_nothing_is_there(tmp_path: Path) -> None:
     error = refused(quilt(tmp_path, "gone.patch"))
     assert error.what.endswith("names no patch that is there")
