@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +12,13 @@ from pathlib import Path
 from toolkit import __version__
 from toolkit.core import text
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import DeadlineError, InfrastructureError, ToolFailedError, ToolkitError
+from toolkit.core.errors import (
+    DeadlineError,
+    InfrastructureError,
+    ToolFailedError,
+    ToolkitError,
+    UserError,
+)
 from toolkit.host import process
 from toolkit.host.cache import AbsentError, Name
 from toolkit.host.shared import archive, attestation, transfer
@@ -23,6 +30,7 @@ from toolkit.host.shared.keys import Keyring
 KINDS = frozenset({"source", "kconfig", "config", "build", "image", "suite", "snapshot"})
 _ASK_SECONDS = 20.0  # for an answer, and with it the first bytes
 _BYTES_A_SECOND = 2_000_000  # a store that is slower than that is no help
+_NO_PLACE = re.compile(r"[A-Za-z0-9+.-]+:/*")
 _TRANSFER = "toolkit.host.shared.transfer"
 
 
@@ -30,7 +38,7 @@ class SharedCache:
     """The store at ``url``, for one run: :class:`toolkit.host.cache.Shared`.
 
     ``notice`` gets a line on each entry that is copied, on each that does not count, and on a
-    store that fails: that is not tried again.
+    store that fails: that is not tried again. Raises :class:`UserError` for a URL without a place.
     """
 
     def __init__(
@@ -39,6 +47,11 @@ class SharedCache:
         keyring: Keyring,
         notice: Callable[[str], None],
     ) -> None:
+        if _NO_PLACE.fullmatch(url):
+            raise UserError(
+                f"the shared cache {url} has no place",
+                hint="name a folder, s3://BUCKET/FOLDER or sftp://HOST/FOLDER",
+            )
         self._url = url.rstrip("/")
         self._own = keyring.own()
         self._trusted = (*keyring.trusted(), *([self._own.public] if self._own else []))

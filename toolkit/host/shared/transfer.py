@@ -3,8 +3,8 @@
     python -m toolkit.host.shared.transfer get URL FILE BYTES    at most so many
     python -m toolkit.host.shared.transfer put FILE URL
 
-Exit status 0 when it is done, 3 when there is no such file, and 1 with the reason on standard error
-otherwise.
+Exit status 0 when it is done, 3 when there is no such file to get, and 1 otherwise, with the reason
+on standard error.
 """
 
 from __future__ import annotations
@@ -61,12 +61,11 @@ def main(argv: list[str]) -> int:
                 put(Path(source), url)
             case _:
                 raise ValueError(f"unknown: {argv}")
-    except FileNotFoundError as error:
-        sys.stderr.write(f"{error}\n")
-        return ABSENT
     except Exception as error:  # noqa: BLE001 - stores have exceptions of their own
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 1
+        # To write, it is the folder or the bucket that is not there.
+        absent = isinstance(error, FileNotFoundError) and argv[:1] == ["get"]
+        return ABSENT if absent else 1
     return 0
 
 

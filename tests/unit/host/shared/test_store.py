@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.fake_tree import soon
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import DeadlineError
+from toolkit.core.errors import DeadlineError, UserError
 from toolkit.host import integrity, process
 from toolkit.host.cache import Cache
 from toolkit.host.shared import store
@@ -203,6 +203,21 @@ def test_a_store_that_cannot_be_written_costs_a_notice(tmp_path: Path) -> None:
     assert "is not read any more: NotADirectoryError: " in asked
     assert stored.startswith("the build of 6.12.1 to ")
     assert "is not written any more: NotADirectoryError: " in failed
+
+
+def test_a_store_whose_folder_cannot_be_made_costs_a_notice(tmp_path: Path) -> None:
+    host = Host(tmp_path / "one", "/proc/none")  # as a bucket that is not there
+    cache = host.cache()
+    assert not host.make("build", cache)[1]
+    assert not host.make("image", cache)[1]
+    assert "is not written any more: FileNotFoundError: " in host.heard[-1]
+    assert sum("/proc/none" in line for line in host.heard) == len(host.heard) == 2
+
+
+@pytest.mark.parametrize("url", ["s3://", "sftp:///", "s3:"])
+def test_a_url_without_a_place_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(UserError, match="has no place"):
+        Host(tmp_path / "one", url).cache()
 
 
 def test_a_place_that_nobody_knows_costs_a_notice(tmp_path: Path) -> None:

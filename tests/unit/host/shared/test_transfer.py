@@ -48,6 +48,13 @@ def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "none" in capsys.readouterr().err
 
 
+def test_where_nothing_can_be_written_nothing_is_absent(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert transfer.main(["put", str(source), "/proc/none/k"]) == 1
+    assert "FileNotFoundError" in capsys.readouterr().err
+
+
 def test_what_is_larger_than_was_signed(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
