@@ -12,6 +12,7 @@ from toolkit.core.errors import UserError
 
 FILE = "bench.json"
 VERSION = 1
+MAX_BYTES = 64 << 20  # the largest of this checkout has less than 0.1 MiB
 _ADAPTER = TypeAdapter(Benchmark)
 
 
@@ -36,7 +37,11 @@ def read(path: Path) -> Benchmark:
     file = path / FILE if path.is_dir() else path
     hint = "name a run folder of `toolkit bench`, or the bench.json in one"
     try:
-        bench = _ADAPTER.validate_json(file.read_bytes())
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UserError(f"{file} is larger than {MAX_BYTES >> 20} MiB", hint=hint)
+        bench = _ADAPTER.validate_json(content)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}", hint=hint) from error
     except ValidationError as error:

@@ -66,12 +66,22 @@ def open_run(
 
 
 def folder(root: Path | None, name: str, wanted: Path | None) -> Path:
-    """Return the folder of a run: the one that is wanted, or a new one named after ``name``."""
+    """Return the folder of a run: the one that is wanted, or a new one named after ``name``.
+
+    Raises :class:`UserError` where the one that is wanted cannot be.
+    """
     from toolkit.core import paths
+    from toolkit.core.errors import UserError
 
     if wanted is None:
         return paths.new_run_dir(paths.resolve(root).runs, name)
-    wanted.mkdir(parents=True, exist_ok=True)
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise UserError(
+            f"cannot make the run folder {wanted}: {error.strerror}",
+            hint="name another one with --run-dir",
+        ) from error
     return wanted.absolute()
 
 

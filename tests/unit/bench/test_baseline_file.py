@@ -40,6 +40,16 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes, words: str) -> 
         baseline_file.read(tmp_path)
 
 
+def test_a_file_that_does_not_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baseline_file, "MAX_BYTES", 1 << 20)
+    with (tmp_path / "bench.json").open("wb") as file:
+        file.truncate((1 << 20) + 1)
+    with pytest.raises(UserError, match="larger than 1 MiB"):
+        baseline_file.read(tmp_path)
+
+
 def test_a_missing_file_is_the_callers_fault(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read"):
         baseline_file.read(tmp_path)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fake_tree import make_tree
+from toolkit.cli import open_run
 from toolkit.core import paths
+from toolkit.core.errors import UserError
 
 PROJECT = Path(__file__).parents[3]
 
@@ -40,6 +42,15 @@ def test_a_cache_that_make_cannot_work_in_is_refused_before_anything_is_fetched(
     assert "a kernel cannot be built in the cache" in done.stderr
     assert "set XDG_CACHE_HOME to a folder with a plain name" in done.stderr
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("below", ["/proc/none", "FILE", "FILE/x"])
+def test_a_run_folder_that_cannot_be_is_the_callers_fault(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("")
+    wanted = Path(below.replace("FILE", str(tmp_path / "file")))
+    with pytest.raises(UserError, match="cannot make the run folder") as caught:
+        open_run.folder(None, "x", wanted)
+    assert "--run-dir" in caught.value.hint
 
 
 def test_a_temporary_folder_that_is_too_deep(tmp_path: Path) -> None:
