@@ -80,7 +80,7 @@ def of_file(
     mutants: dict[tuple[int, int, str], Mutant] = {}
     for function in grammar.functions(grammar.parse(content)):
         name = grammar.function_name(function)
-        within = (function.start_point.row + 1, function.end_point.row + 1)
+        within = grammar.lines(function)
         for node in _code(function):
             for operator in by_kind.get(node.type, ()):
                 for edit in operator.find(node):
@@ -95,7 +95,7 @@ def of_file(
 
 def _code(function: Node) -> Iterator[Node]:
     """Yield the function itself, and the nodes of its body that the grammar is sure of."""
-    body = function.child_by_field_name("body")
+    body = grammar.body(function)
     if body is None:
         return
     yield function

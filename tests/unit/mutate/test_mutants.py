@@ -157,3 +157,54 @@ def test_a_diff_shows_what_is_gone_and_no_blank_line_in_its_place() -> None:
 def test_a_functions_name_is_seen_through_what_is_no_c() -> None:
     root = grammar.parse(b"static int __init *f(int __user *p)\n{\n\treturn 0;\n}\n")
     assert [grammar.function_name(each) for each in grammar.functions(root)] == ["f"]
+
+
+SYSCALLS = b"""
+SYSCALL_DEFINE3(first, int, cmd, unsigned int, flags, int, cpu)
+{
+	if (flags)
+		goto out;
+	return 1;
+out:
+	cleaned();
+undo:
+	return cmd;
+}
+
+#ifdef CONFIG_COMPAT
+/* Two arguments. */
+COMPAT_SYSCALL_DEFINE2(second, int, x, struct bar __user *, u)
+/* And a comment. */
+{
+	return g(x, u);
+}
+#endif
+SYSCALL_DEFINE0(third)
+{
+	return h();
+}
+late_initcall(init);
+{ return 2; }
+static int f(int n)
+{
+	LIST_FOR_EACH(n, list)
+	{
+		g(n);
+	}
+	return 0;
+}
+"""
+
+
+def test_a_system_call_is_a_function() -> None:
+    root = grammar.parse(SYSCALLS)
+    found = [
+        (grammar.function_name(each), *grammar.lines(each)) for each in grammar.functions(root)
+    ]
+    assert found == [("first", 2, 11), ("second", 15, 19), ("third", 21, 24), ("f", 27, 34)]
+    every = mutants.of_file("a.c", SYSCALLS, Only())
+    early = [(each.function, each.line) for each in every if each.operator == "early-return"]
+    assert early == [("first", 3), ("second", 17), ("third", 22), ("f", 28)]
+    gotos = [each.replacement for each in every if each.operator == "goto-label"]
+    assert gotos == ["undo"]
+    assert {"first", "second", "third"} == {each.function for each in every if each.line < 25}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from toolkit.mutate import grammar
 from toolkit.mutate.grammar import Node, ancestor, text, walk
 from toolkit.mutate.operators.edit import Edit, field, instead_of, operator
 from toolkit.mutate.operators.values import is_error
@@ -15,10 +16,15 @@ _ERROR_LABEL = re.compile(r"err|fail|out|unlock|free|put|undo|unwind", re.I)
 PRINTK = 'printk(KERN_ERR "mutant\\n");'
 
 
-@operator("early-return", "a function returns before it does anything", "function_definition")
+@operator(
+    "early-return",
+    "a function returns before it does anything",
+    "function_definition",
+    "compound_statement",
+)
 def early_return(node: Node) -> Iterator[Edit]:
     """``return 0;`` as the first statement of a function."""
-    body = node.child_by_field_name("body")
+    body = grammar.body(node)
     if body is None or not text(body).startswith("{"):
         return
     if len([each for each in body.named_children if each.type != "comment"]) < 1:
@@ -48,7 +54,7 @@ def return_value(node: Node) -> Iterator[Edit]:
 @operator("goto-label", "goto jumps to the label next to its own", "goto_statement")
 def goto_label(node: Node) -> Iterator[Edit]:
     """The label after the one that is meant, or before the last one."""
-    function = ancestor(node, "function_definition")
+    function = grammar.function_of(node)
     label = field(node, "label")
     names = [
         text(field(each, "label"))
@@ -67,10 +73,10 @@ def loop_jump(node: Node) -> Iterator[Edit]:
 
     Where neither loop nor switch is around it, the loop is a macro's: list_for_each_entry().
     """
-    around = ancestor(node, *_LOOPS, "switch_statement", "function_definition")
+    around = ancestor(node, *_LOOPS, "switch_statement")
     if node.type == "continue_statement":
         yield instead_of(node, "break;")
-    elif around is not None and around.type != "switch_statement":
+    elif around is None or around.type != "switch_statement":
         yield instead_of(node, "continue;")
 
 
@@ -87,7 +93,7 @@ def case_dropped(node: Node) -> Iterator[Edit]:
 @operator("break-dropped", "a case of a switch goes on into the next one", "break_statement")
 def break_dropped(node: Node) -> Iterator[Edit]:
     """No ``break;`` at the end of a case that is not the last."""
-    around = ancestor(node, *_LOOPS, "case_statement", "function_definition")
+    around = ancestor(node, *_LOOPS, "case_statement")
     if around is None or around.type != "case_statement" or around.next_named_sibling is None:
         return
     yield instead_of(node, "" if node.parent == around else ";")
