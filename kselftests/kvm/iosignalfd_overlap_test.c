@@ -56,6 +56,29 @@ TEST_F(doorbell, narrow_before_wide)
 	expect_nested(_metadata, self, false);
 }
 
+#ifdef IOEVENTFD_ONLY	/* an iosignalfd has a length */
+/* One of length 0 has every write that begins where it lies, and no other */
+TEST_F(doorbell, any_length_within_a_wide_one)
+{
+	int wide;
+
+	ASSERT_FD(wide, efd_create(0));
+	ASSERT_RET(0, assign(self, any_data(self, 0, 4, wide)));
+	ASSERT_RET(0, assign(self, any_data(self, 2, 0, self->fd)));
+
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 2, 1, DATA));
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 2, 2, DATA));
+	EXPECT_SIGNALS(2, self->fd);
+	EXPECT_SIGNALS(0, wide);
+	EXPECT_NO_EXIT(&self->vcpu, write_at(self, 0, 4, DATA));
+	EXPECT_SIGNALS(1, wide);
+	EXPECT_EXIT(&self->vcpu, write_at(self, 3, 1, DATA));
+	EXPECT_SIGNALS(0, self->fd);
+	EXPECT_SIGNALS(0, wide);
+	close(wide);
+}
+#endif
+
 /*
  * On the way from the widest one, which does not take the write, to the one that
  * does is one that cannot: mainline ends its walk there. The first two are what
