@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tests.vm.conftest import Toolkit
 
-FILE = "virt/kvm/kvm_main.c"
-COMMON = ("--patch", "io-bus-order/v1", "--test", "overlap_test")
+COMMON = ("--patch", "v4", "--test", "iosignalfd_overlap_test")
 
 
 def mutants(toolkit: Toolkit, *words: str) -> tuple[dict[str, str], Path]:

@@ -142,7 +142,7 @@ RISCV64 = Arch(
     debian_since="trixie",
     # OpenSBI before 1.3 says that a CPU is to start, and then where: one that looks in between runs
     # the kernel from its first line, over the one that runs already (sbi_hsm_hart_start() before
-    # its commit e8e9ed3790fe). 2 of 370 boots died of it on a loaded host. QEMU 8.1 has 1.3.
+    # its commit e8e9ed3790fe). 2 of 310 boots on a loaded host died of it. QEMU 8.1 has 1.3.
     firmware_since=(8, 1),
 )
 
