@@ -40,6 +40,7 @@ _HEADER_MISSING = re.compile(
     r"fatal error: (\S+): No such file or directory\n *\d+ \| *#\s*include\s*<\1>"
 )
 _LIBRARY_MISSING = re.compile(r"cannot find -l([\w.+-]+)")
+_STANDARD = Path(__file__).with_name("standard.config")
 # What pkg-config says, and what alsa's Makefile makes of it.
 _PACKAGE_MISSING = re.compile(r"(?:No package '|\*\*\* Package )([\w.+-]+)'? (?:not )?found")
 # Headers that a kernel has (make headers_install), and not a library of the host.
@@ -160,10 +161,11 @@ def config_files(arch: Arch) -> tuple[str, ...]:
 
 
 def fragments(tree: PatchedTree, target: str, arch: Arch) -> tuple[Fragment, ...]:
-    """Return the options that the target asks for on an architecture, as wishes."""
+    """Return what the target asks for on an architecture and takes for granted, as wishes."""
     names = [f"{FOLDER}/{target}/{name}" for name in config_files(arch)]
     texts = {name: read(tree, name) for name in names}
-    return tuple(wishes(text, name) for name, text in texts.items() if text is not None)
+    own = (wishes(text, name) for name, text in texts.items() if text is not None)
+    return wishes(_STANDARD.read_text(), "what selftests take for granted"), *own
 
 
 def wishes(config: str, origin: str) -> Fragment:

@@ -108,10 +108,13 @@ def test_settings_are_as_the_series_leaves_them(tmp_path: Path) -> None:
 
 
 def test_the_target_s_own_options_are_wishes(tmp_path: Path) -> None:
-    (fragment,) = in_tree_suites.fragments(tree(tmp_path / "a"), "kvm", X86_64)
+    standard, fragment = in_tree_suites.fragments(tree(tmp_path / "a"), "kvm", X86_64)
     assert (fragment.options, fragment.soft) == ({"CONFIG_KVM": "y"}, True)
     assert fragment.origin == "tools/testing/selftests/kvm/config"
-    assert in_tree_suites.fragments(tree(tmp_path / "b"), "timers", X86_64) == ()
+    assert in_tree_suites.fragments(tree(tmp_path / "b"), "timers", X86_64) == (standard,)
+    # Of it no target has a word in its config.
+    assert standard.soft
+    assert {"CONFIG_MEMBARRIER", "CONFIG_PID_NS"} <= set(standard.options)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +129,7 @@ def test_options_for_one_architecture_alone(tmp_path: Path, arch: Arch, names: l
     """As bpf has them in 6.12, and hid; um is make's ARCH of User Mode Linux."""
     others = ("x86_64", "aarch64", "riscv", "riscv64", "s390x", "um", "vm")
     files = {f"{SELFTESTS}/kvm/config.{other}": f"CONFIG_ON_{other}=y\n" for other in others}
-    found = in_tree_suites.fragments(tree(tmp_path / "a", **files), "kvm", arch)
+    _, *found = in_tree_suites.fragments(tree(tmp_path / "a", **files), "kvm", arch)
     assert [Path(each.origin).name for each in found] == names
     assert all(each.soft for each in found)
 
