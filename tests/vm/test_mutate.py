@@ -11,7 +11,7 @@ COMMON = ("--patch", "v4", "--test", "iosignalfd_overlap_test")
 
 
 def mutants(toolkit: Toolkit, *words: str) -> tuple[dict[str, str], Path]:
-    """Return what became of each mutant, by operator, and the run folder."""
+    """Return what became of each mutant, by its id, and the run folder."""
     ended = toolkit.run("mutate", *COMMON, *words)
     assert ended.code == 0, str(ended)
     written = json.loads((ended.folder / "mutants.json").read_text())
