@@ -41,16 +41,18 @@ def open_run(
     from toolkit.core import paths
     from toolkit.host import command_log, locks
     from toolkit.report import terminal, terminal_summary
-    from toolkit.testing import outside_suites
+    from toolkit.testing import kvm_unit_tests, outside_suites, suite_names
     from toolkit.vm import qmp
     from toolkit.workflow.run import Run
 
     if "accel" in given:  # the command is one that starts machines
         qmp.check_folder(tempfile.gettempdir())
     given = options.with_programs(given)
-    for name in filter(outside_suites.is_path, given.get("suites", ())):
-        if not given.get("saved"):
+    for name in () if given.get("saved") else given.get("suites", ()):
+        if outside_suites.is_path(name):
             outside_suites.checked(name, options.architecture(given.get("arch")))
+        elif suite_names.is_kvm_unit_tests(name):
+            kvm_unit_tests.checked(name, options.architecture(given.get("arch")))
     request = _request(patch, given, command or repeatable(sys.argv))
     place = folder(root, patch or request.kernel, given.get("run_dir"))
     with crash.described(place), terminal.open_display(sys.stderr) as observer:

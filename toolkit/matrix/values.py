@@ -11,7 +11,7 @@ from toolkit.core.paths import Paths
 from toolkit.kernel import profile, source, starting_config, toolchain
 from toolkit.matrix.cells import Matrix
 from toolkit.series import STDIN, catalog
-from toolkit.testing import suites
+from toolkit.testing import suite_check
 from toolkit.vm import image
 from toolkit.workflow import base_choice
 
@@ -50,7 +50,7 @@ def _checks(paths: Paths) -> Mapping[str, Callable[[str, str], object]]:
         "profile": lambda value, _: [profile.load(each) for each in value.split(PLUS) if value],
         "toolchain": lambda value, of: toolchain.parse(value, arch.parse(of)),
         "image": lambda value, of: image.read_manifest(value, paths.images, arch.parse(of)),
-        "suite": lambda value, of: suites.check_name(paths.suites, value, arch.parse(of)),
+        "suite": lambda value, of: suite_check.check(paths.suites, value, arch.parse(of)),
     }
 
 

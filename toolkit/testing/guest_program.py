@@ -73,12 +73,14 @@ def install(
 def files(built: BuiltSuite, program: TestProgram) -> list[Path]:
     """Return a program with every file and folder of its suite that is no program itself.
 
-    A script may call any other program, so it comes with the whole suite; and so does what lies
-    in a folder of its own, because of what the suite has beside that.
+    A script may call any other program, so it comes with the whole suite, unless it is known to
+    stand alone; and so does what lies in a folder of its own, because of what the suite has beside
+    that.
     """
     others = {other.name for other in built.programs} - {program.name}
     content = _content(built, program)
-    if program.folder or content[:4] != elf.MAGIC:
+    script = content[:4] != elf.MAGIC
+    if program.folder or (script and not program.alone):
         others = set()
     elif not _is_dynamic(content):
         others.add(LIBRARIES)

@@ -22,7 +22,7 @@ from toolkit.core.model.testing import BuiltSuite
 from toolkit.host import process
 from toolkit.kernel.kconfig import parse_config
 from toolkit.kernel.tree_text import read
-from toolkit.testing import kunit_glob, verdicts
+from toolkit.testing import suite_names, verdicts
 
 PREFIX = "upstream:"
 SUITE_PREFIX = "upstream-"
@@ -129,7 +129,7 @@ def chosen(suites: Sequence[BuiltSuite], wanted: Sequence[str]) -> tuple[BuiltSu
 
 def _is_called(suite: str, wanted: str) -> bool:
     if not wanted.startswith(PREFIX):
-        return suite == kunit_glob.name_of(wanted)
+        return suite == suite_names.name_of(wanted)
     end = wanted.removeprefix(PREFIX).replace("/", "-")
     return suite.startswith(SUITE_PREFIX) and suite.endswith(f"-{end}")
 

@@ -27,6 +27,7 @@ from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.kconfig import parse_config
 from toolkit.kernel.kunit_tests import Selection, TestModule
 from toolkit.testing import kunit_glob
+from toolkit.testing.suite_names import KUNIT
 from toolkit.testing.suites import Suite
 
 SECONDS = 300.0  # of a program; what tools/testing/kunit/kunit.py gives all tests together
@@ -54,12 +55,12 @@ def find(name: str, tree: PatchedTree, builder: Builder, deadline: Deadline) -> 
             wishes[option] = value
     asked = {option: value for option, value in wishes.items() if option not in _FRAMEWORK}
     return Suite(
-        name=kunit_glob.SUITE,
+        name=KUNIT,
         path=None,
         timeout=SECONDS,
         fragments=(
             Fragment("KUnit", _FRAMEWORK),
-            Fragment(f"{kunit_glob.SUITE}:{glob}", {**asked, **_WITHOUT}, soft=True),
+            Fragment(f"{KUNIT}:{glob}", {**asked, **_WITHOUT}, soft=True),
         ),
         limit_of_tree=True,
         kunit=Selection(glob, modules),
@@ -118,6 +119,7 @@ def _suite(
             suite.timeout,
             touched=not tree.files.keys().isdisjoint(module.files),
             limit_of_tree=suite.limit_of_tree,
+            alone=True,
         )
         for module in selection.modules
     )

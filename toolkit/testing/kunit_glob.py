@@ -12,28 +12,17 @@ from fnmatch import fnmatchcase
 
 from toolkit.core.errors import UserError
 from toolkit.kernel.kunit_tests import TestModule
-from toolkit.testing import outside_suites
+from toolkit.testing.suite_names import KUNIT
 
-SUITE = "kunit"  # what it is called in the ids of its leaves
 ALL = "*"
 _NEAR = 3
 
 
-def is_named(name: str) -> bool:
-    """Return whether a suite's name stands for KUnit tests."""
-    return name == SUITE or name.startswith(f"{SUITE}:")
-
-
-def name_of(name: str) -> str:
-    """Return what a suite is called in the ids of its leaves, by what the caller names it."""
-    return SUITE if is_named(name) else outside_suites.name_of(name)
-
-
 def glob_of(name: str) -> str:
     """Return the GLOB of a name; raise :class:`UserError` where there is none behind the colon."""
-    glob = name.removeprefix(SUITE).removeprefix(":")
-    if name != SUITE and not glob:
-        raise UserError(f"--suite {name}: there is no glob", hint=f"all of them are {SUITE}:{ALL}")
+    glob = name.removeprefix(KUNIT).removeprefix(":")
+    if name != KUNIT and not glob:
+        raise UserError(f"--suite {name}: there is no glob", hint=f"all of them are {KUNIT}:{ALL}")
     return glob or ALL
 
 
@@ -57,7 +46,7 @@ def choose(modules: Sequence[TestModule], glob: str) -> tuple[TestModule, ...]:
     if chosen:
         return tuple(chosen)
     if not modules:
-        raise UserError(f"--suite {SUITE}:{glob}: the tree has no KUnit tests")
+        raise UserError(f"--suite {KUNIT}:{glob}: the tree has no KUnit tests")
     if of_suite:
         names = [case for module in of_suite for case in module.cases]
         near = difflib.get_close_matches(test_glob, names, n=_NEAR) or names[:_NEAR]
@@ -66,8 +55,8 @@ def choose(modules: Sequence[TestModule], glob: str) -> tuple[TestModule, ...]:
     else:
         wanted = _near(modules, suite_glob)
         what = f"no KUnit suite of the tree is called {suite_glob!r}"
-    hint = f"did you mean {' or '.join(f'{SUITE}:{name}' for name in wanted)}?" if wanted else ""
-    raise UserError(what, hint=hint or f"{SUITE}:{ALL} runs all of them")
+    hint = f"did you mean {' or '.join(f'{KUNIT}:{name}' for name in wanted)}?" if wanted else ""
+    raise UserError(what, hint=hint or f"{KUNIT}:{ALL} runs all of them")
 
 
 def _near(modules: Sequence[TestModule], glob: str) -> list[str]:

@@ -30,7 +30,6 @@ from toolkit.kernel import kunit_tests
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.testing import (
     in_tree_suites,
-    kunit_glob,
     outside_suites,
     suite_build,
     suite_manifest,
@@ -55,6 +54,7 @@ class Suite:
     memory_mib: int = 0  # what a machine needs where its image gives less
     limit_of_tree: bool = False  # the timeout is the kernel tree's, which is for hardware
     outside: bool = False  # ``path`` is a folder or a program from outside this checkout
+    unittests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # kvm-unit-tests'
     kunit: kunit_tests.Selection | None = None  # the tests in the kernel that it stands for
 
     @property
@@ -95,22 +95,6 @@ def find(folder: Path, name: str, tree: Callable[[], PatchedTree], arch: Arch) -
         if near
         else f"there is: {', '.join(names) or 'none'}; upstream:TARGET is one of the kernel's own",
     )
-
-
-def check_name(folder: Path, name: str, arch: Arch) -> None:
-    """Raise the errors of :func:`find` as far as they can be known without a kernel's source."""
-    if outside_suites.is_path(name):
-        outside_suites.checked(name, arch)
-        return
-    in_tree = name.startswith((in_tree_suites.PREFIX, in_tree_suites.SUITE_PREFIX))
-    in_tree |= kunit_glob.is_named(name)
-    if not name or in_tree or (folder / name / suite_manifest.NAME).is_file():
-        return  # which of the kernel's own there are, its source says
-
-    def tree() -> PatchedTree:
-        raise AssertionError(f"{name} is none of the kernel's own")
-
-    find(folder, name, tree, arch)
 
 
 def _outside(name: str, arch: Arch) -> Suite:

@@ -24,7 +24,7 @@ from toolkit.core.observer import Observer
 from toolkit.core.paths import Paths
 from toolkit.core.text import visible
 from toolkit.series import catalog
-from toolkit.testing import in_tree_suites, kunit_glob, leaf_ids, verdicts
+from toolkit.testing import in_tree_suites, leaf_ids, suite_names, verdicts
 from toolkit.testing.classify import program_of
 from toolkit.testing.leaf_ids import BOOT
 from toolkit.testing.result_cache import ResultCache
@@ -78,7 +78,7 @@ def question(leaf: str, suites: Sequence[str], repeat: int = 1) -> Question:
     if suites and not any(_begins_with(whole, name) for name in suites):
         if len(suites) > 1:
             raise UserError(f"{leaf!r} is in none of the suites {', '.join(suites)}")
-        whole = f"{kunit_glob.name_of(suites[0])}/{whole}"
+        whole = f"{suite_names.name_of(suites[0])}/{whole}"
     suite, slash, rest = whole.partition("/")
     if not (suite and slash and rest) or suite.startswith(in_tree_suites.PREFIX):
         raise UserError(
@@ -90,7 +90,7 @@ def question(leaf: str, suites: Sequence[str], repeat: int = 1) -> Question:
 def _begins_with(leaf: str, suite: str) -> bool:
     if suite.startswith(in_tree_suites.PREFIX):  # each tree decides which folder that is
         return leaf.startswith(in_tree_suites.SUITE_PREFIX)
-    return leaf.startswith(f"{kunit_glob.name_of(suite)}/")
+    return leaf.startswith(f"{suite_names.name_of(suite)}/")
 
 
 @dataclass(slots=True)
@@ -189,7 +189,7 @@ def is_of_this_kernel(request: Request, reached: Reached, paths: Paths) -> bool:
         return reached.base is not None and _is_a_series(request.patch, paths)
     if reached.fragments is None:  # a suite of the tree's own may not be in every tree
         own = (in_tree_suites.PREFIX, in_tree_suites.SUITE_PREFIX)
-        return any(name.startswith(own) or kunit_glob.is_named(name) for name in request.suites)
+        return any(name.startswith(own) or suite_names.is_kunit(name) for name in request.suites)
     if reached.config is None:
         return True  # Kconfig does not keep all of it
     return reached.machines  # there is no such program

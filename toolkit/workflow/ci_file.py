@@ -21,7 +21,7 @@ from toolkit.core.paths import Paths
 from toolkit.kernel import profile, source
 from toolkit.report import templates
 from toolkit.series import catalog
-from toolkit.testing import suites
+from toolkit.testing import suite_check
 from toolkit.vm import image
 
 SYSTEMS = ("github", "gitlab")
@@ -95,7 +95,7 @@ def check(pipeline: Pipeline, paths: Paths) -> None:
     if pipeline.image:
         image.locate(pipeline.image, paths.images)
     for name in pipeline.suites:
-        suites.check_name(paths.suites, name, host_arch())
+        suite_check.check(paths.suites, name, host_arch())
 
 
 def render(system: str, pipeline: Pipeline, command: Sequence[str]) -> str:

@@ -30,7 +30,14 @@ from toolkit.kernel.kbuild import Builder
 from toolkit.kernel.toolchain import GCC
 from toolkit.report import history
 from toolkit.series import patching
-from toolkit.testing import in_tree_suites, kunit, kunit_glob, program_names, suites
+from toolkit.testing import (
+    in_tree_suites,
+    kunit,
+    kvm_unit_tests,
+    program_names,
+    suite_names,
+    suites,
+)
 from toolkit.vm import accelerator, image, qemu_argv
 from toolkit.workflow import base_choice, host_programs, saved_build
 from toolkit.workflow.base_choice import Asked
@@ -141,12 +148,15 @@ def wanted_suites(
     if not names and series and (names := in_tree_suites.touched(tree())):
         changed = f"the series changes tests of the kernel tree: running {', '.join(names)}"
         builder.observer.notice(changed)
-    wanted = tuple(
-        kunit.find(name, tree(), builder, deadline)
-        if kunit_glob.is_named(name)
-        else suites.find(paths.suites, name, tree, request.arch)
-        for name in names
-    )
+
+    def find(name: str) -> suites.Suite:
+        if suite_names.is_kunit(name):
+            return kunit.find(name, tree(), builder, deadline)
+        if suite_names.is_kvm_unit_tests(name):
+            return kvm_unit_tests.find(name, request.arch)
+        return suites.find(paths.suites, name, tree, request.arch)
+
+    wanted = tuple(map(find, names))
     called = [suite.name for suite in wanted]
     if twice := next((name for name in called if called.count(name) > 1), ""):
         raise UserError(f"two suites are called {twice}", hint="name each once, or rename one")
@@ -234,6 +244,8 @@ def build_suites(
                 builder, suite, suite.kunit, tree=tree, kernel=kernel, deadline=deadline
             )
         log = folder / f"selftests-{suite.name}.log"
+        if suite.unittests:
+            return kvm_unit_tests.build(builder, suite, log, deadline)
         return suites.build(builder, suite, tree, kernel, log=log, deadline=deadline)
 
     built = [build_one(suite) for suite in wanted]

@@ -10,7 +10,7 @@ import watchfiles
 from toolkit.core.errors import UserError
 from toolkit.core.paths import Paths
 from toolkit.series import catalog
-from toolkit.testing import outside_suites
+from toolkit.testing import kvm_unit_tests, outside_suites, suite_names
 
 _SETTLE = 200  # milliseconds of quiet after an edit: editors write a file in several steps
 _TREE = "tree:"
@@ -32,6 +32,7 @@ def places(
     given = (*configs, kernel.removeprefix(_TREE) if kernel.startswith(_TREE) else "")
     named += map(Path, filter(None, given))
     named += [outside_suites.place(name) for name in suites if outside_suites.is_path(name)]
+    named += [kvm_unit_tests.place(name) for name in suites if suite_names.is_kvm_unit_tests(name)]
     return [place for place in (*own, *named) if place.exists()]
 
 

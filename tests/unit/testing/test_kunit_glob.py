@@ -67,10 +67,3 @@ def test_names() -> None:
     ]
     with pytest.raises(UserError, match="there is no glob"):
         kunit_glob.glob_of("kunit:")
-    named = [kunit_glob.is_named(name) for name in ("kunit", "kunit:x", "kunits", "./kunit")]
-    assert named == [True, True, False, False]
-    assert [kunit_glob.name_of(name) for name in ("kunit:x", "kvm", "./a/b")] == [
-        "kunit",
-        "kvm",
-        "b",
-    ]

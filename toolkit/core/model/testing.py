@@ -56,6 +56,7 @@ class TestProgram:
     unbuilt: str = ""  # what the compiler said of it, when there is no such program
     case: str = ""  # the one of its cases that is to run; "": all of them
     folder: str = ""  # where it lies below its suite's folder
+    alone: bool = False  # it needs no other program of its suite
     launcher: str = ""  # the file in its suite's folder that starts it; "": it starts by itself
     touched: bool = False  # the series changes its own source
     limit_of_tree: bool = False  # the timeout is the kernel tree's, which is for hardware
