@@ -39,6 +39,8 @@ _NOT_FOUND = tuple(
         rf"\bfailed to run command ['\u2018](?:/\S*/)?({_NAME})['\u2019]: No such file",
     )
 )
+_NO_FILE = re.compile(r"\bnot found\b|\bNo such file or directory\b")
+_WORD = re.compile(r"[\w.+-]+")
 
 
 def weigh(run: RawRun, tree: TestNode, cases: list[Case]) -> list[Case]:
@@ -48,8 +50,12 @@ def weigh(run: RawRun, tree: TestNode, cases: list[Case]) -> list[Case]:
     """
     status = run.exit_status
     missing = _missing_program(run) if status in _MISSING else ""
-    if missing and not any(_failed(case) for case in cases):
-        return _untestable(cases, f"not testable here: needs {missing}")
+    failed = any(_failed(case) for case in cases)
+    if missing and not failed:
+        return _untestable(cases, Status.SKIP, f"not testable here: needs {missing}")
+    without = _without(run) if status not in (0, SKIP) else ""
+    if without and not failed:
+        return _untestable(cases, Status.ERROR, without)
     if cases:
         return _skipped_rest(cases) if status == SKIP else _contradicted(run, cases)
     if status == SKIP:
@@ -87,11 +93,23 @@ def _failed(case: Case) -> bool:
     return case[1].bad and case[1] is not Status.CRASH
 
 
-def _untestable(cases: list[Case], why: str) -> list[Case]:
-    """Skip what a program could not test, and keep what it had tested before."""
+def _without(run: RawRun) -> str:
+    """Return why a program could not test that says it did not find a file of its suite.
+
+    The file is one that could not be made; "" where there is no such word.
+    """
+    for stream in (run.stderr, run.stdout) if run.lacking else ():
+        for line in filter(_NO_FILE.search, lines_of(stream[-_SCANNED:])):
+            if name := next((word for word in _WORD.findall(line) if word in run.lacking), ""):
+                return run.lacking[name]
+    return ""
+
+
+def _untestable(cases: list[Case], status: Status, why: str) -> list[Case]:
+    """Add what a program could not test, and keep what it had tested before."""
     if not any(case[1] is Status.CRASH for case in cases):
-        return [*cases, ((), Status.SKIP, why)]
-    return [(case[0], Status.SKIP, why) if _never_came(case) else case for case in cases]
+        return [*cases, ((), status, why)]
+    return [(case[0], status, why) if _never_came(case) else case for case in cases]
 
 
 def _never_came(case: Case) -> bool:

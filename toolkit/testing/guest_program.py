@@ -186,6 +186,7 @@ def run_program(
         note=ended.note,
         console=machine.console(start),
         by_status=program.by_status,
+        lacking=program.lacking,
         case=program.case,
         cut=output.dropped > 0,
     )

@@ -302,6 +302,14 @@ def unbuilt_because(output: str) -> str:
     return f"{verdicts.NOT_BUILT_HERE}needs {lacking}\n{output}"
 
 
+def untestable_without(name: str, why: str) -> str:
+    """Return why a program that calls ``name`` cannot be tested, by why that one does not build."""
+    head, _, output = why.partition("\n")
+    if any_lacking([why]):
+        return f"{head}\nit calls {name}, which is not there\n{output}"
+    return f"it calls {name}, which does not build\n{output}"
+
+
 def any_lacking(reasons: Iterable[str]) -> bool:
     """Return whether one of the reasons for not building is what this host lacks."""
     return any(why.startswith(verdicts.NOT_BUILT_HERE) for why in reasons)

@@ -206,10 +206,8 @@ def build(
         path, cached = make()
     facts = json.loads((path / suite_build.FACTS).read_text())
     built = _built(suite, path / "installed", facts, tree)
-    if others := sorted(facts["faults"].keys() - {program.name for program in built.programs}):
-        builder.observer.notice(
-            f"{suite.name}: does not build, but is no test: {', '.join(others)}"
-        )
+    if lacking := ", ".join(sorted(_lacking(facts))):
+        builder.observer.notice(f"{suite.name}: does not build, but is no test: {lacking}")
     return built, cached
 
 
@@ -220,8 +218,18 @@ def _lacks_something(path: Path) -> bool:
     )
 
 
+def _lacking(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return why nothing can be tested that needs what could not be made, by that one's name."""
+    return {
+        name: in_tree_suites.untestable_without(name, why)
+        for name, why in facts["faults"].items()
+        if name not in facts["programs"]
+    }
+
+
 def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree) -> BuiltSuite:
     changed = in_tree_suites.changed(tree, suite.target) if suite.target else set[str]()
+    lacking = _lacking(facts)
     own = {
         name: next((s for glob, s in suite.timeouts.items() if fnmatchcase(name, glob)), 0.0)
         for name in facts["programs"]
@@ -233,6 +241,7 @@ def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree
             timeout or suite.timeout,
             by_status=bool(suite.target) or suite.outside,
             unbuilt=facts["faults"].get(name, ""),
+            lacking=lacking,
             folder=facts["folder"],
             launcher=suite_build.LAUNCHER,
             touched=Path(name).stem in changed,

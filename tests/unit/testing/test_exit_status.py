@@ -167,3 +167,35 @@ def test_a_failure_that_was_reported_fails_the_program_however_it_ends(
 def test_an_exit_status_is_never_without_a_word(lines: list[str], status: int, by: bool) -> None:
     text = "\n".join(line for line in lines if "not found" not in line)
     assert any(leaf.status.bad for leaf in judged(text, status=status, by_status=by))
+
+
+@pytest.mark.parametrize("status", [1, 126, 127])
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "./run_fuse_test.sh: 23: ./fuse_mnt: not found",  # dash and busybox
+        "./run_fuse_test.sh: line 23: ./fuse_mnt: No such file or directory",  # bash
+        "timeout: failed to run command './fuse_mnt': No such file or directory",
+        "FileNotFoundError: [Errno 2] No such file or directory: './fuse_mnt'",  # Python
+    ],
+)
+def test_what_calls_a_part_of_its_suite_that_does_not_build_is_no_failure(
+    complaint: str, status: int
+) -> None:
+    def judged_with(lacking: dict[str, str], stdout: str = "") -> list[Leaf]:
+        stderr = f"hello\n{complaint}\n"
+        raw = RawRun("net", "x.sh", Outcome.COMPLETED, status, None, stdout, stderr, 1.5)
+        raw = dataclasses.replace(raw, by_status=True, lacking=lacking)
+        return list(verdicts.judge(raw))
+
+    why = "could not be built here: needs libfuse"
+    lacking = {"fuse_mnt": why}
+    (leaf,) = judged_with(lacking)
+    assert (leaf.status, leaf.message) == (Status.ERROR, why)
+    leaves = judged_with(lacking, SOME)
+    assert [leaf.status for leaf in leaves] == [Status.PASS, Status.ERROR]
+    leaves = judged_with(lacking, "1..2\nnot ok 1 a\n")
+    assert Status.FAIL in [leaf.status for leaf in leaves], "what failed before is one"
+    for other in ({}, {"fuse": why}, {"mnt": why}, {"fuse_mnt2": why}):
+        (leaf,) = judged_with(other)
+        assert leaf.status is Status.FAIL

@@ -255,6 +255,7 @@ def test_what_compiles_is_built_and_the_rest_is_told(
     assert not list(source.rglob("beside-the-source"))
     assert shop.build(tree) == (built, True)
     assert shop.heard == ["upstream-deep-good: does not build, but is no test: helper"] * 2
+    assert script.lacking["helper"].startswith("it calls helper, which does not build\n")
 
 
 def test_another_toolchain_builds_programs_of_its_own(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -54,6 +55,9 @@ class TestProgram:
     timeout: float  # seconds; 0: no limit of its own
     by_status: bool = False  # its exit status is the verdict where it reports no test case
     unbuilt: str = ""  # what the compiler said of it, when there is no such program
+    # What of its suite is no program and could not be made, by name: why nothing can be judged
+    # that calls it.
+    lacking: Mapping[str, str] = field(default_factory=dict, hash=False)
     case: str = ""  # the one of its cases that is to run; "": all of them
     folder: str = ""  # where it lies below its suite's folder
     alone: bool = False  # it needs no other program of its suite
@@ -97,6 +101,7 @@ class RawRun:
     note: str = ""
     console: str = ""  # what came up on the console while it ran
     by_status: bool = False  # its exit status is the verdict where it reports no test case
+    lacking: Mapping[str, str] = field(default_factory=dict, hash=False)  # TestProgram's
     case: str = ""  # the one of the program's cases that was to run; "": all of them
     cut: bool = False  # it printed more than stdout keeps, which has the beginning
 
