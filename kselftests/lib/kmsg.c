@@ -37,14 +37,17 @@ void kmsg_announce(struct kmsg_watch *watch, const char *text)
 }
 
 /*
- * Lines about the machine's own clocks and lateness, not about what a case did:
- * an emulated or a busy host brings them at any time.
+ * Lines about the machine's own clocks, devices and lateness, not about what a case
+ * did: an emulated or a busy host brings them at any time.
  */
 static const char * const noise[] = {
 	"hrtimer: interrupt took ",		/* kernel/time/hrtimer.c */
 	"clocksource: ",			/* kernel/time/clocksource.c */
 	"tsc: Refined TSC clocksource ",	/* arch/x86/kernel/tsc.c, after boot */
 	"input: ",				/* a device found late, input.c */
+	/* net/ipv6/addrconf.c: the network is up a while after a restore */
+	"IPv6: ADDRCONF(",
+	"random: ",				/* drivers/char/random.c, once seeded */
 	/*
 	 * arch/x86/kvm/x86.c, set_tsc_khz(): for each new vCPU, if the host's
 	 * TSC was calibrated anew since KVM was loaded
