@@ -92,14 +92,18 @@ def build_and_test(root: Path | None, /, patch: str | None, **given: Any) -> Non
 @options.RUN
 @options.MACHINE
 @options.TESTS
+@options.BASELINE
 @options.REPEAT
+@options.CONFIDENCE
+@options.COVERAGE
 @options.SAVED
 @click.pass_obj
 def test(root: Path | None, /, patch: str | None, **given: Any) -> None:
     """Run selftests against a kernel that `build` has built.
 
-    With --from that is a folder from this or another machine, and nothing is built; without it
-    what is missing is built.
+    With --from that is a folder from this or another machine, and nothing is built; it has to be
+    built with --baseline, or with --coverage, for what is asked here. Without --from what is
+    missing is built.
     """
     from toolkit.workflow import pipeline
 
@@ -169,6 +173,12 @@ def fetch(root: Path | None, /, **given: Any) -> None:
     "--save",
     type=click.Path(file_okay=False, path_type=Path),
     help="Copy all that testing needs into this new folder, for `test --from` on any host.",
+)
+@click.option(
+    "--baseline", is_flag=True, help="Build the unpatched base, too, for `test --baseline`."
+)
+@click.option(
+    "--coverage", is_flag=True, help="Count the lines of the series, for `test --coverage`."
 )
 @click.pass_obj
 def build(root: Path | None, /, patch: str | None, save: Path | None, **given: Any) -> None:

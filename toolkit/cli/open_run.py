@@ -108,7 +108,7 @@ def _request(patch: str | None, given: dict[str, Any], command: tuple[str, ...])
     flags = given.get("kcflags") or ""
     values["toolchain"] = toolchain.parse(name, values["arch"], flags) if compiles else None
     values["coverage"] = values.get("coverage", False) or "coverage_fail_under" in values
-    if values["coverage"] and patch is None:
+    if values["coverage"] and patch is None and not values.get("saved"):
         raise UserError("--coverage counts the lines of a series", hint="name one with --patch")
     if values["coverage"] and values["toolchain"] and values["toolchain"].is_clang:
         raise UserError(

@@ -360,21 +360,23 @@ REPEAT = click.option(
     metavar="N",
     help="Run each program N times: a fault that shows one time in five shows in ten.",
 )
+BASELINE = click.option(
+    "--baseline",
+    is_flag=True,
+    help="Run the same tests on the unpatched base; only what is new and bad fails.",
+)
+CONFIDENCE = click.option(
+    "--confidence",
+    type=Number(0.5, 0.9999),
+    help="The confidence at which a difference counts as real; default: 0.99.",
+)
 REGRESSION = several(
-    click.option(
-        "--baseline",
-        is_flag=True,
-        help="Run the same tests on the unpatched base; only what is new and bad fails.",
-    ),
+    BASELINE,
     click.option(
         "--each",
         is_flag=True,
         help="The same, and after each patch, to see which one changed what.",
     ),
     REPEAT,
-    click.option(
-        "--confidence",
-        type=Number(0.5, 0.9999),
-        help="The confidence at which a difference counts as real; default: 0.99.",
-    ),
+    CONFIDENCE,
 )

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from toolkit.core.errors import BootError, BuildError, KernelError, UserError
 from toolkit.core.model.comparison import ComparedLeaf, Comparison, LeafClass, Repeats
+from toolkit.core.model.kernel import KernelBuild
 from toolkit.core.model.series import KnownFailure
 from toolkit.core.model.testing import BuiltSuite, Leaf, Status, TestProgram
 from toolkit.testing import classify, retest, verdicts
@@ -44,15 +45,29 @@ def prepare(run: Run) -> None:
     A series that does not build or fit its suites ends here, before the base costs anything.
     """
     if run.series is None:
-        raise UserError(
-            "a baseline is there to be compared with a series", hint="name one with --patch"
-        )
+        raise _nothing_to_compare()
     _ = run.built_suites, run.image, run.accelerator
 
 
 def sibling(run: Run) -> Run:
     """Return the run of the unpatched base, whose results stay in the cache."""
     return run.sibling(BASE, None, DiskResultCache(run.cache, run.deadline))
+
+
+def build(run: Run) -> KernelBuild:
+    """Return the kernel of the unpatched base, for a series whose own kernel is built.
+
+    Raises :class:`UserError` where there is no series, and where the base does not build.
+    """
+    if run.series is None:
+        raise _nothing_to_compare()
+    base = sibling(run)
+    try:
+        kernel = base.kernel
+    except BuildError as error:
+        raise no_baseline(error) from error
+    run.stages.include(BASE, base.stages.records)
+    return kernel
 
 
 def test_base(run: Run, base: Run) -> Tested:
@@ -65,6 +80,12 @@ def test_base(run: Run, base: Run) -> Tested:
         raise no_baseline(error) from error
     run.stages.include(BASE, base.stages.records)
     return tested
+
+
+def _nothing_to_compare() -> UserError:
+    return UserError(
+        "a baseline is there to be compared with a series", hint="name one with --patch"
+    )
 
 
 def no_baseline(error: KernelError) -> UserError:

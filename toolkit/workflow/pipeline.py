@@ -53,13 +53,16 @@ def build_and_test(run: Run, test: Callable[[Run], object] | None = None) -> Run
 def build(run: Run, folder: Path | None = None) -> None:
     """Build kernel and selftests, and save what testing needs into ``folder``.
 
-    Where that fails, the reports of a run are written: a CI shows them in any case. The error is
-    raised again.
+    Where the request asks for a baseline, its kernel is built, too; the tree goes along where it
+    asks for coverage. Where that fails, the reports of a run are written: a CI shows them in any
+    case. The error is raised again.
     """
     with _reported(run):
         _ = run.kernel, run.built_suites
+        base = baseline.build(run) if run.request.baseline else None
         if folder:
-            saved_build.save(run.bundle(), folder)
+            tree = run.tree if run.request.coverage else None
+            saved_build.save(replace(run.bundle(), baseline=base), folder, tree)
 
 
 @contextlib.contextmanager

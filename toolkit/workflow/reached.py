@@ -27,6 +27,7 @@ class Reached:
     compiler: str = ""
     kernel: KernelBuild | None = None
     built_suites: tuple[BuiltSuite, ...] | None = None
+    baseline: KernelBuild | None = None  # the base's kernel, where a saved build has it
     # where it runs
     image: GuestImage | None = None
     accelerator: Accelerator | None = None

@@ -366,17 +366,15 @@ class Run:
         test programs are this run's, which makes them when either asks first. Raises
         :class:`UserError` where its folder cannot be made.
         """
-        folder = stage_work.folder(self.folder / label)
+        series = replace(series, known_failures=()) if series else None
+        made = None if series else self._reached.baseline
+        config = None if made else self.config
         return Run(
             replace(self.request, patch=None, saved=None),
             self.paths,
-            folder,
+            stage_work.folder(self.folder / label),
             PrefixedObserver(self.observer, label),
-            reached=Reached(
-                base=self.base,
-                series=replace(series, known_failures=()) if series else None,
-                config=self.config,
-            ),
+            reached=Reached(base=self.base, series=series, config=config, kernel=made),
             result_cache=result_cache,
             make_pool=self._make_pool,
             origin=self,

@@ -16,19 +16,24 @@ from toolkit.core.arch import X86_64
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import KernelBase, KernelBuild
 from toolkit.core.model.machine import GuestImage
-from toolkit.core.model.series import PatchSeries
+from toolkit.core.model.series import PatchedTree, PatchSeries
 from toolkit.core.model.testing import BuiltSuite
+from toolkit.workflow import saved_tree
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 MANIFEST = "bundle.json"
 VERSION = 2
+_KERNEL, _BASELINE, _TREE = "kernel", "base-kernel", "tree"  # folders
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What later stages take from earlier ones. In the file, paths are relative to its folder."""
+    """What later stages take from earlier ones. In the file, paths are relative to its folder.
+
+    ``baseline`` is the kernel of the unpatched base, to compare with.
+    """
 
     kernel: KernelBuild
     image: GuestImage
@@ -37,6 +42,7 @@ class Bundle:
     series: PatchSeries | None
     version: int = VERSION
     arch: str = X86_64.name  # what older ones were made for
+    baseline: KernelBuild | None = None
 
 
 def _adapter() -> TypeAdapter[Bundle]:
@@ -45,15 +51,20 @@ def _adapter() -> TypeAdapter[Bundle]:
     return TypeAdapter(Bundle)
 
 
-def save(bundle: Bundle, folder: Path) -> None:
+def save(bundle: Bundle, folder: Path, tree: PatchedTree | None = None) -> None:
     """Copy everything into ``folder``, which must be empty or new.
 
-    Raises :class:`UserError` when it holds something already.
+    With ``tree`` goes what :func:`load_tree` gives. Raises :class:`UserError` when the folder holds
+    something already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise UserError(f"{folder} is not empty", hint="name a new folder")
-    shutil.copytree(bundle.kernel.path, folder / "kernel")
+    shutil.copytree(bundle.kernel.path, folder / _KERNEL)
+    if bundle.baseline:
+        shutil.copytree(bundle.baseline.path, folder / _BASELINE)
+    if tree:
+        saved_tree.save(tree, folder / _TREE)
     (folder / "image").mkdir()
     for path in (bundle.image.initrd, bundle.image.disk):
         if path:
@@ -64,7 +75,8 @@ def save(bundle: Bundle, folder: Path) -> None:
         prebuilt = replace(prebuilt, path=Path())
     portable = replace(
         bundle,
-        kernel=_moved_kernel(bundle.kernel, Path("kernel")),
+        kernel=_moved_kernel(bundle.kernel, Path(_KERNEL)),
+        baseline=bundle.baseline and _moved_kernel(bundle.baseline, Path(_BASELINE)),
         image=_moved_image(bundle.image, Path("image")),
         suites=tuple(replace(each, path=Path("suites", each.name)) for each in bundle.suites),
         base=replace(bundle.base, path=Path(), prebuilt=prebuilt),
@@ -98,15 +110,28 @@ def load(folder: Path) -> Bundle:
     folder = folder.resolve()
     loaded = replace(
         bundle,
-        kernel=_moved_kernel(bundle.kernel, folder / "kernel"),
+        kernel=_moved_kernel(bundle.kernel, folder / _KERNEL),
+        baseline=bundle.baseline and _moved_kernel(bundle.baseline, folder / _BASELINE),
         image=_moved_image(bundle.image, folder / "image"),
         suites=tuple(replace(each, path=folder / "suites" / each.name) for each in bundle.suites),
     )
-    needed = [loaded.kernel.image, loaded.kernel.modules, loaded.image.initrd, loaded.image.disk]
+    needed = [loaded.image.initrd, loaded.image.disk]
+    for kernel in filter(None, (loaded.kernel, loaded.baseline)):
+        needed += [kernel.image, kernel.modules]
     for path in (*needed, *(each.path for each in loaded.suites)):
         if path and not path.exists():
             raise UserError(f"{folder} lacks {path.name}", hint="copy the whole folder again")
     return loaded
+
+
+def load_tree(folder: Path, bundle: Bundle) -> PatchedTree | None:
+    """Return the tree that was saved beside a bundle; None where none was.
+
+    Raises :class:`UserError` for one that is damaged.
+    """
+    if bundle.series is None:
+        return None
+    return saved_tree.load(folder.resolve() / _TREE, bundle.base, bundle.series)
 
 
 def _moved_kernel(build: KernelBuild, folder: Path) -> KernelBuild:

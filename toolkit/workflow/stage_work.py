@@ -24,7 +24,7 @@ from toolkit.core.paths import Paths
 from toolkit.host import process
 from toolkit.host.cache import Cache
 from toolkit.kernel import configure as configuration
-from toolkit.kernel import kconfig, profile, source, starting_config, worktree
+from toolkit.kernel import gcov_build, kconfig, profile, source, starting_config, worktree
 from toolkit.kernel.configure import Wanted
 from toolkit.kernel.kbuild import Builder
 from toolkit.kernel.toolchain import GCC
@@ -86,7 +86,7 @@ def saved(request: Request, folder: Path) -> Reached:
     """Return what the saved build of a request holds: the stages up to the selftests.
 
     The kernel's configuration is written into the run's ``folder``. Raises :class:`UserError` for
-    a build for another architecture.
+    a build for another architecture, or one without what is asked for beside the tests.
     """
     assert request.saved
     bundle = saved_build.load(request.saved)
@@ -94,10 +94,22 @@ def saved(request: Request, folder: Path) -> Reached:
         raise UserError(
             f"{request.saved} holds a build for {bundle.arch}", hint=f"add --arch {bundle.arch}"
         )
+    tree = saved_build.load_tree(request.saved, bundle)
+    for asked, there, option in (
+        (request.baseline, bundle.baseline, "--baseline"),
+        (request.coverage, tree and gcov_build.load(bundle.kernel.path), "--coverage"),
+    ):
+        if asked and not there:
+            raise UserError(
+                f"{request.saved} holds nothing for {option}",
+                hint=f"save it again: toolkit build {option} --save DIR",
+            )
     (folder / "kernel.config").write_text(bundle.kernel.config.read_text())
     return Reached(
         base=bundle.base,
         series=bundle.series,
+        tree=tree,
+        baseline=bundle.baseline,
         kernel=bundle.kernel,
         image=bundle.image,
         built_suites=in_tree_suites.chosen(bundle.suites, request.suites),

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.fake_kernels import Laboratory, patches
 from toolkit.core.errors import BuildError, UserError
 from toolkit.core.model.comparison import LeafClass
+from toolkit.core.model.machine import Accelerator
 from toolkit.core.model.result import Verdict
 from toolkit.core.model.series import KnownFailure
 from toolkit.core.model.testing import Status
+from toolkit.core.observer import Silent
+from toolkit.kernel.kbuild import Builder
 from toolkit.testing import verdicts
-from toolkit.workflow import baseline
+from toolkit.workflow import baseline, pipeline, stage_work
+from toolkit.workflow.request import Request
 from toolkit.workflow.run import Run
 
 
@@ -234,3 +239,68 @@ def test_without_a_series_there_is_nothing_to_compare(
 ) -> None:
     with pytest.raises(UserError, match="compared with a series"):
         baseline.test(Laboratory(tmp_path, monkeypatch).run(None))
+
+
+# --- a build that is tested somewhere else ---------------------------------------------------
+
+
+def elsewhere(run: Run, saved: Path, monkeypatch: pytest.MonkeyPatch, **request: Any) -> Run:
+    """Test a saved build where nothing can be built; return that run."""
+
+    def build(*_: object) -> None:
+        raise AssertionError("nothing is built here")
+
+    def choose(*_: object, **__: object) -> tuple[tuple[Accelerator, str], bool, str]:
+        return (Accelerator("tcg", "max", "because"), "7.2"), False, "tcg"
+
+    monkeypatch.setattr(Builder, "build", build)
+    monkeypatch.setattr(stage_work, "choose_accelerator", choose)
+    folder = saved.parent / "elsewhere"
+    folder.mkdir()
+    asked = Request(patch=None, saved=saved, **request)
+    other = Run(asked, run.paths, folder, Silent(), make_pool=run._make_pool)
+    baseline.test(other)
+    return other
+
+
+def test_a_saved_build_with_its_base_is_compared_as_one_that_is_built_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = Laboratory(tmp_path, monkeypatch, "fail alpha")
+    series = patches("fail beta")
+    here = laboratory.run(series)
+    baseline.test(here)
+    building = laboratory.run(series, baseline=True)
+    pipeline.build(building, tmp_path / "saved")
+    moved = (tmp_path / "saved").rename(tmp_path / "moved")
+    there = elsewhere(building, moved, monkeypatch, baseline=True)
+    wanted = {"a_test/alpha": LeafClass.PREEXISTING, "a_test/beta": LeafClass.REGRESSION}
+    assert leaf_classes(there) == leaf_classes(here) == wanted
+    assert verdict(there) is Verdict.FAIL
+
+
+def test_a_saved_build_without_its_base_has_nothing_to_compare_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    building = Laboratory(tmp_path, monkeypatch).run(patches("comment"))
+    pipeline.build(building, tmp_path / "saved")
+    with pytest.raises(UserError, match="holds nothing for --baseline") as caught:
+        elsewhere(building, tmp_path / "saved", monkeypatch, baseline=True)
+    assert "toolkit build --baseline --save DIR" in caught.value.hint
+    (tmp_path / "elsewhere").rmdir()
+    with pytest.raises(UserError, match="holds nothing for --coverage"):
+        elsewhere(building, tmp_path / "saved", monkeypatch, coverage=True)
+
+
+def test_what_there_is_no_series_for_has_no_base_to_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Laboratory(tmp_path, monkeypatch).run(None, baseline=True)
+    with pytest.raises(UserError, match="compared with a series"):
+        pipeline.build(run, tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+    broken = Laboratory(tmp_path / "2", monkeypatch, "broken").run(
+        patches("broken > fine", base=("broken",)), baseline=True
+    )
+    with pytest.raises(UserError, match="the unpatched base gives no baseline"):
+        pipeline.build(broken, tmp_path / "saved")

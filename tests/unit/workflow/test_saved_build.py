@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,6 +83,23 @@ def test_what_is_saved_can_be_moved_and_loaded(made: Bundle, tmp_path: Path) -> 
     assert made.series is not None
     assert loaded.series.known_failures == made.series.known_failures
     assert [patch.subject for patch in loaded.series.patches] == ["KVM: a"]
+
+
+def test_the_kernel_to_compare_with_comes_along(made: Bundle, tmp_path: Path) -> None:
+    saved_build.save(made, tmp_path / "alone")
+    assert saved_build.load(tmp_path / "alone").baseline is None
+    other = tmp_path / "other"
+    shutil.copytree(made.kernel.path, other)
+    (other / "kernel").write_text("unpatched")
+    base = replace(made.kernel, path=other, image=other / "kernel", modules=None)
+    saved_build.save(replace(made, baseline=base), tmp_path / "saved")
+    loaded = saved_build.load((tmp_path / "saved").rename(tmp_path / "moved"))
+    assert loaded.baseline
+    assert loaded.baseline.image.read_text() == "unpatched"
+    assert loaded.kernel.image.read_text() == "build/kernel"
+    loaded.baseline.image.unlink()
+    with pytest.raises(UserError, match="lacks kernel"):
+        saved_build.load(tmp_path / "moved")
 
 
 def test_a_packaged_kernel_keeps_its_name_and_what_it_needs_early(
