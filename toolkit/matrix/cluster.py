@@ -86,7 +86,11 @@ def _in_process(count: int) -> Iterator[Client]:
         SpecCluster(workers=workers, scheduler=scheduler, name=_HERE) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        yield client
+        try:
+            yield client
+        finally:
+            for station in its:
+                station.close()
 
 
 def security(ca: str, cert: str, key: str) -> Security:

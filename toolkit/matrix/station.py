@@ -30,11 +30,12 @@ from toolkit.core.errors import (
 )
 from toolkit.core.text import printable
 from toolkit.host import process
-from toolkit.host.process import Grace
-from toolkit.matrix import inputs, jobs, outcome, parcel, worker_store
+from toolkit.host.process import Child, Grace
+from toolkit.matrix import inputs, jobs, outcome, parcel, standby, worker_store
 from toolkit.matrix.jobs import Job, Kind
 from toolkit.matrix.outcome import Outcome
 from toolkit.matrix.parcel import Parcel, Source
+from toolkit.matrix.standby import Standby
 from toolkit.workflow import saved_build
 
 TOOLKIT = (sys.executable, "-m", "toolkit")
@@ -78,6 +79,7 @@ class Station:
     _archives: dict[str, bytes] = field(default_factory=dict)  # inputs, until they are unpacked
     _stopped: set[str] = field(default_factory=set)  # clients
     _closed: bool = False
+    _next: Standby | None = None  # the next job's command, which is starting
 
     def take_inputs(self, run: str, archive: bytes) -> list[str]:
         """Take what the jobs of a run need; return those that are finished here, or being done."""
@@ -95,6 +97,9 @@ class Station:
     def close(self) -> None:
         """Let its job end soon, and take no other one of any run."""
         self._closed = True
+        ready, self._next = self._next, None
+        if ready:
+            ready.end()
 
     def perform(self, job: Job, client: str, earlier: Parcel | Source | None = None) -> Done:
         """Do a job for a client, with the build that it tests, and return how it ended.
@@ -133,7 +138,7 @@ class Station:
         began = time.monotonic()
         log = folder / "output.log"
         limit = Deadline.after(job.seconds + _LONGER)
-        status = self._run(client, [*self.command, *words], log, limit)
+        status = self._run(client, words, log, limit)
         seconds = round(time.monotonic() - began, 3)
         if status == EXIT_INTERRUPTED and self._is_stopped(client):
             raise StoppedError(job.name)
@@ -163,21 +168,11 @@ class Station:
         full = replace(told, suites=suites, memory_mib=bundle.image.memory_mib)
         return Done(full, Parcel(job.run, place))
 
-    def _run(self, client: str, argv: Sequence[str], log: Path, deadline: Deadline) -> int:
+    def _run(self, client: str, words: Sequence[str], log: Path, deadline: Deadline) -> int:
         """Run a command to its end, or stop it; return its exit status."""
         if self._is_stopped(client):
             raise StoppedError(client)
-        if self.cpus and set(self.cpus) != os.sched_getaffinity(0):
-            argv = ["taskset", "--cpu-list", ",".join(map(str, self.cpus)), *argv]
-        state = {"XDG_STATE_HOME": str(worker_store.root() / "state")}
-        with log.open("wb") as stream:
-            child = process.start(
-                argv,
-                cwd=log.parent,
-                env={**_ENVIRONMENT, **state},
-                stdout=stream,
-                stderr=stream,
-            )
+        child = self._start(words, log)
         try:
             while not process.wait(child, _POLL):
                 if self._is_stopped(client):
@@ -189,6 +184,22 @@ class Station:
         finally:
             status = process.stop(child, _GRACE)
         return status
+
+    def _start(self, words: Sequence[str], log: Path) -> Child:
+        """Start the toolkit with ``words``, or take the one that is waiting for them."""
+        within: list[str] = []
+        if self.cpus and set(self.cpus) != os.sched_getaffinity(0):
+            within = ["taskset", "--cpu-list", ",".join(map(str, self.cpus))]
+        env = {**_ENVIRONMENT, "XDG_STATE_HOME": str(worker_store.root() / "state")}
+        ready, self._next = self._next, None
+        child = ready.become(words, log) if ready else None
+        if child is None:
+            argv = [*within, *self.command, *words]
+            with log.open("wb") as out:
+                child = process.start(argv, cwd=log.parent, env=env, stdout=out, stderr=out)
+        if self.command == TOOLKIT and not self._closed:
+            self._next = standby.start(within, worker_store.root(), env)
+        return child
 
     def _is_stopped(self, client: str) -> bool:
         return self._closed or client in self._stopped

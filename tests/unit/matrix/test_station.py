@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from tests.unit.matrix import fake_toolkit
 from tests.unit.matrix.fake_pool import RUN, cell, planned
 from tests.unit.matrix.fake_toolkit import FakeToolkit
-from toolkit.matrix import jobs, outcome, station, worker_store
+from toolkit.host import process
+from toolkit.matrix import jobs, outcome, standby, station, worker_store
 from toolkit.matrix.jobs import Group, Job
 from toolkit.matrix.parcel import Parcel, Source
 from toolkit.matrix.station import Done, Station, StoppedError
@@ -274,3 +276,51 @@ def _commands() -> list[str]:
         except OSError:
             continue
     return found
+
+
+class FakeStandby:
+    """A command that waits, and its fate; ``gone`` ones cannot be had any more."""
+
+    def __init__(self, toolkit: FakeToolkit, *, gone: bool = False) -> None:
+        self._toolkit, self._gone = toolkit, gone
+        self.fate = "waits"
+
+    def become(self, words: Sequence[str], log: Path) -> process.Child | None:
+        self.fate = "gone" if self._gone else "taken"
+        if self._gone:
+            return None
+        with log.open("wb") as stream:
+            argv = [*self._toolkit.command, *words]
+            return process.start(argv, cwd=log.parent, stdout=stream, stderr=stream)
+
+    def end(self) -> None:
+        self.fate = "ended"
+
+
+def test_the_next_job_s_command_is_started_beside_a_job(
+    toolkit: FakeToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[FakeStandby] = []
+
+    def start(*_: object) -> FakeStandby:
+        started.append(FakeStandby(toolkit, gone=len(started) == 1))
+        return started[-1]
+
+    monkeypatch.setattr(station, "TOOLKIT", toolkit.command)
+    monkeypatch.setattr(standby, "start", start)
+    its = at_work(toolkit.command)
+    built = its.perform(BUILD, CLIENT)
+    assert built.outcome.exit_code == 0
+    assert its.perform(FETCH, CLIENT).outcome.exit_code == 0
+    assert its.perform(test_of(), CLIENT, built.parcel).outcome.exit_code == 0
+    assert [each.fate for each in started] == ["taken", "gone", "waits"]
+    assert len(toolkit.calls()) == len(started)
+    its.close()
+    assert started[-1].fate == "ended"
+
+
+def test_another_command_than_the_toolkit_has_no_one_waiting(
+    toolkit: FakeToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standby, "start", None)
+    assert perform(toolkit, FETCH).outcome.exit_code == 0
