@@ -182,7 +182,7 @@ def _ask(address: str, count: int) -> None:
     matrix, quiet, archive = _matrix_of(count), Quiet(), os.urandom(INPUTS)
     inputs.gather = lambda its, _: inputs.Inputs(archive, tuple(its))  # type: ignore[assignment]
     asked = run.Asked(Path("load.yaml"), ("toolkit", "matrix"), Path("out"), patience=60.0)
-    opened = remote.of_scheduler(address, None)
+    opened = remote.of_scheduler(address, None, quiet.notice)
     began, used = time.monotonic(), time.process_time()
     result, _ = run.run(matrix, asked, paths.resolve(), opened, quiet)
     ended, all_used = time.monotonic(), time.process_time()

@@ -134,7 +134,7 @@ def _pool(places: Paths, given: dict[str, Any], shown: Display) -> tuple[OpenPoo
         raise UserError("certificates are for --scheduler", hint="leave them out")
     if address:
         address = addresses.checked(address, tls=files is not None)
-        return remote.of_scheduler(address, files), _PATIENCE
+        return remote.of_scheduler(address, files, shown.notice), _PATIENCE
     if hosts:
         parsed = [remote.Host.parse(each, places.root) for each in hosts]
         return remote.of_ssh(parsed, count, given["listen"], shown.notice), _PATIENCE

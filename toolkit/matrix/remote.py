@@ -63,13 +63,14 @@ def security_of(files: Certificates | None) -> Security | None:
     return cluster.security(str(files.ca), str(files.cert), str(files.key))
 
 
-def of_scheduler(address: str, files: Certificates | None) -> OpenPool:
+def of_scheduler(address: str, files: Certificates | None, notice: Notice) -> OpenPool:
     """Return what opens a pool of the workers of a scheduler that is there."""
     security = security_of(files)
 
     @contextlib.contextmanager
     def opened(run: str, archive: bytes) -> Iterator[Pool]:
         cluster.quiet()
+        notice(f"connecting to the scheduler at {address}, for {_CONNECT} at most")
         try:
             client = Client(address, security=security, timeout=_CONNECT, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:

@@ -152,7 +152,7 @@ def _client(address: str, file: str, folder: str, *tls: str) -> None:
     dask_pool._LOOK = 0.1
     display = Display(io.TextIOWrapper(sys.stdout.buffer, write_through=True))
     asked = run.Asked(Path(file), ("toolkit",), Path(folder), patience=PATIENCE)
-    pool = remote.of_scheduler(address, _certificates(list(tls)))
+    pool = remote.of_scheduler(address, _certificates(list(tls)), print)
     try:
         result, _ = run.run(cells.load(Path(file)), asked, paths.resolve(PROJECT), pool, display)
     except ToolkitError as error:

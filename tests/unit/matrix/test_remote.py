@@ -91,14 +91,16 @@ def certificates(folder: Path) -> None:
     (folder / "key.pem").write_text(security.tls_client_key)
 
 
-def test_a_scheduler_that_is_not_there() -> None:
+def test_a_scheduler_that_is_not_there_is_waited_for_aloud() -> None:
+    said: list[str] = []
     with (
         pytest.raises(InfrastructureError, match="cannot be reached"),
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(remote, "_CONNECT", "1s")
-        with remote.of_scheduler("tcp://127.0.0.1:9", None)("0" * 16, b""):
+        with remote.of_scheduler("tcp://127.0.0.1:9", None, said.append)("0" * 16, b""):
             pass
+    assert said == ["connecting to the scheduler at tcp://127.0.0.1:9, for 1s at most"]
 
 
 def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
