@@ -26,3 +26,20 @@ def test_each_patch_that_breaks_a_case_is_named(toolkit: Toolkit, seeded: Path) 
     assert f"BROKE {CASE}: fail -> fail, in another way, in 6 of 6 runs" in ended.out
     (point,) = (p for p in ended.result["comparison"]["leaves"] if p["id"] == CASE)
     assert point["standing"] == "regression"
+
+
+def test_a_saved_build_is_compared_with_its_base(
+    toolkit: Toolkit, seeded: Path, tmp_path: Path
+) -> None:
+    series, saved = str(DATA / "series/breaks-twice"), tmp_path / "saved"
+    words = ("--patch", series, "--suite", "selfcheck", "--baseline", "--save", str(saved))
+    built = toolkit.run("build", *words, root=seeded)
+    assert built.code == 0, str(built)
+    moved = saved.rename(tmp_path / "moved")
+    words = ("--baseline", "--repeat", "2", "--test", "ioctl_test")
+    ended = toolkit.run("test", "--from", str(moved), *words, root=seeded)
+    assert ended.code == 1, str(ended)
+    (point,) = (p for p in ended.result["comparison"]["leaves"] if p["id"] == CASE)
+    assert point["standing"] == "regression", str(ended)
+    stages = {stage["name"] for stage in ended.result["stages"]}
+    assert not {"fetch", "patch", "configure", "build"} & stages, "nothing is built"
