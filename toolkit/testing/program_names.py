@@ -49,7 +49,9 @@ def check(globs: Sequence[str], suites: Sequence[Suite], tree: Callable[[], Patc
 
 
 def _candidates(suite: Suite, tree: Callable[[], PatchedTree]) -> Iterator[str]:
-    yield from suite.unittests
+    if suite.unittests:
+        yield from suite.unittests  # and no other: the rest of the checkout is no test
+        return
     if suite.kunit:
         yield from (module.name for module in suite.kunit.modules)
     if suite.path is not None:

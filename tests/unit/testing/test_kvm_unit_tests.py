@@ -153,6 +153,9 @@ def test_tests_are_known_before_the_build(builder: Builder, checkout: Path) -> N
     with pytest.raises(UserError) as caught:
         program_names.check(("apix",), [suite], lambda: pytest.fail("no tree"))
     assert caught.value.hint == "did you mean apic?"
+    for file in ("configure", "x86", "Makefile"):
+        with pytest.raises(UserError, match="can be called"):
+            program_names.check((file,), [suite], lambda: pytest.fail("no tree"))
 
 
 # --- what a test's script does ----------------------------------------------------------------
@@ -182,6 +185,7 @@ def run(folder: Path, body: str, *, qemu: bool = True) -> tuple[int, str, str]:
     ("body", "status", "output"),
     [
         (r"echo -e '\e[32mPASS\e[0m a (3 tests)'", 0, "PASS a (3 tests)\n"),
+        (r"export; echo -e 'PASS: a\r\nPASS a (1 tests)'", 0, "PASS: a\nPASS a (1 tests)\n"),
         ("echo SKIP a '(vmx not supported)'; exit 77", 4, "SKIP a (vmx not supported)\n"),
         ("echo SKIP a; exit 2", 4, "SKIP a\n"),
         ("echo A QEMU is too old; exit 2", 1, "A QEMU is too old\n"),
@@ -193,6 +197,12 @@ def run(folder: Path, body: str, *, qemu: bool = True) -> tuple[int, str, str]:
 )
 def test_how_a_test_ends(tmp_path: Path, body: str, status: int, output: str) -> None:
     assert run(tmp_path, body)[:2] == (status, output)
+
+
+def test_what_failed_is_said_beside_the_exit_status(tmp_path: Path) -> None:
+    body = r"echo -e 'PASS: a\r\nFAIL: b\r\nPASS: c\r\nFAIL x (3 tests, 1 unexpected)'; exit 1"
+    status, _, err = run(tmp_path, body)
+    assert (status, err) == (1, "the test exited with 1\nFAIL: b\n")
 
 
 def test_a_test_without_qemu_is_not_started(tmp_path: Path) -> None:
