@@ -32,12 +32,12 @@ def test_a_saved_build_is_compared_with_its_base(
     toolkit: Toolkit, seeded: Path, tmp_path: Path
 ) -> None:
     series, saved = str(DATA / "series/breaks-twice"), tmp_path / "saved"
-    words = ("--patch", series, "--suite", "selfcheck", "--baseline", "--save", str(saved))
-    built = toolkit.run("build", *words, root=seeded)
+    what = ("--patch", series, "--suite", "selfcheck", "--baseline")
+    built = toolkit.run("build", *what, "--save", str(saved), root=seeded)
     assert built.code == 0, str(built)
     moved = saved.rename(tmp_path / "moved")
-    words = ("--baseline", "--repeat", "2", "--test", "ioctl_test")
-    ended = toolkit.run("test", "--from", str(moved), *words, root=seeded)
+    how = ("--baseline", "--repeat", "2", "--test", "ioctl_test")
+    ended = toolkit.run("test", "--from", str(moved), *how, root=seeded)
     assert ended.code == 1, str(ended)
     (point,) = (p for p in ended.result["comparison"]["leaves"] if p["id"] == CASE)
     assert point["standing"] == "regression", str(ended)
