@@ -41,7 +41,7 @@ def open_run(
     from toolkit.core import paths
     from toolkit.host import command_log, locks
     from toolkit.report import terminal, terminal_summary
-    from toolkit.testing import kvm_unit_tests, outside_suites, suite_names
+    from toolkit.testing import suite_check
     from toolkit.vm import qmp
     from toolkit.workflow.run import Run
 
@@ -49,10 +49,7 @@ def open_run(
         qmp.check_folder(tempfile.gettempdir())
     given = options.with_programs(given)
     for name in () if given.get("saved") else given.get("suites", ()):
-        if outside_suites.is_path(name):
-            outside_suites.checked(name, options.architecture(given.get("arch")))
-        elif suite_names.is_kvm_unit_tests(name):
-            kvm_unit_tests.checked(name, options.architecture(given.get("arch")))
+        suite_check.check_place(name, options.architecture(given.get("arch")))
     request = _request(patch, given, command or repeatable(sys.argv))
     place = folder(root, patch or request.kernel, given.get("run_dir"))
     with crash.described(place), terminal.open_display(sys.stderr) as observer:

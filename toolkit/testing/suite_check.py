@@ -21,11 +21,7 @@ def check(folder: Path, name: str, arch: Arch) -> None:
 
     ``folder`` holds the suites of this checkout.
     """
-    if outside_suites.is_path(name):
-        outside_suites.checked(name, arch)
-        return
-    if suite_names.is_kvm_unit_tests(name):
-        kvm_unit_tests.checked(name, arch)
+    if check_place(name, arch):
         return
     in_tree = name.startswith((in_tree_suites.PREFIX, in_tree_suites.SUITE_PREFIX))
     in_tree |= suite_names.is_kunit(name)
@@ -36,3 +32,17 @@ def check(folder: Path, name: str, arch: Arch) -> None:
         raise AssertionError(f"{name} is none of the kernel's own")
 
     suites.find(folder, name, tree, arch)
+
+
+def check_place(name: str, arch: Arch) -> bool:
+    """Return whether a name stands for what lies outside this checkout.
+
+    Raises :class:`UserError` where that is not there, or is none.
+    """
+    if outside_suites.is_path(name):
+        outside_suites.checked(name, arch)
+    elif suite_names.is_kvm_unit_tests(name):
+        kvm_unit_tests.checked(name, arch)
+    else:
+        return False
+    return True
