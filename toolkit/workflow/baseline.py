@@ -39,13 +39,20 @@ def test(run: Run) -> None:
     conclude(run, tested, base, on_base)
 
 
+def require_series(run: Run) -> None:
+    """Raise :class:`UserError` where there is nothing to compare the base with."""
+    if run.series is None:
+        raise UserError(
+            "a baseline is there to be compared with a series", hint="name one with --patch"
+        )
+
+
 def prepare(run: Run) -> None:
     """Take the run's stages up to its machines.
 
     A series that does not build or fit its suites ends here, before the base costs anything.
     """
-    if run.series is None:
-        raise _nothing_to_compare()
+    require_series(run)
     _ = run.built_suites, run.image, run.accelerator
 
 
@@ -57,10 +64,8 @@ def sibling(run: Run) -> Run:
 def build(run: Run) -> KernelBuild:
     """Return the kernel of the unpatched base, for a series whose own kernel is built.
 
-    Raises :class:`UserError` where there is no series, and where the base does not build.
+    Raises :class:`UserError` where the base does not build.
     """
-    if run.series is None:
-        raise _nothing_to_compare()
     base = sibling(run)
     try:
         kernel = base.kernel
@@ -80,12 +85,6 @@ def test_base(run: Run, base: Run) -> Tested:
         raise no_baseline(error) from error
     run.stages.include(BASE, base.stages.records)
     return tested
-
-
-def _nothing_to_compare() -> UserError:
-    return UserError(
-        "a baseline is there to be compared with a series", hint="name one with --patch"
-    )
 
 
 def no_baseline(error: KernelError) -> UserError:

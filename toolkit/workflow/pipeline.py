@@ -58,6 +58,8 @@ def build(run: Run, folder: Path | None = None) -> None:
     case. The error is raised again.
     """
     with _reported(run):
+        if run.request.baseline:
+            baseline.require_series(run)  # before the kernel costs anything
         _ = run.kernel, run.built_suites
         base = baseline.build(run) if run.request.baseline else None
         if folder:

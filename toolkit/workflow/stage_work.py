@@ -95,15 +95,10 @@ def saved(request: Request, folder: Path) -> Reached:
             f"{request.saved} holds a build for {bundle.arch}", hint=f"add --arch {bundle.arch}"
         )
     tree = saved_build.load_tree(request.saved, bundle)
-    for asked, there, option in (
-        (request.baseline, bundle.baseline, "--baseline"),
-        (request.coverage, tree and gcov_build.load(bundle.kernel.path), "--coverage"),
-    ):
-        if asked and not there:
-            raise UserError(
-                f"{request.saved} holds nothing for {option}",
-                hint=f"save it again: toolkit build {option} --save DIR",
-            )
+    if request.baseline and not bundle.baseline:
+        raise _not_saved(request.saved, "--baseline")
+    if request.coverage and not (tree and gcov_build.load(bundle.kernel.path)):
+        raise _not_saved(request.saved, "--coverage")
     (folder / "kernel.config").write_text(bundle.kernel.config.read_text())
     return Reached(
         base=bundle.base,
@@ -113,6 +108,13 @@ def saved(request: Request, folder: Path) -> Reached:
         kernel=bundle.kernel,
         image=bundle.image,
         built_suites=in_tree_suites.chosen(bundle.suites, request.suites),
+    )
+
+
+def _not_saved(folder: Path, option: str) -> UserError:
+    return UserError(
+        f"{folder} holds nothing for {option}",
+        hint=f"save it again: toolkit build {option} --save DIR",
     )
 
 

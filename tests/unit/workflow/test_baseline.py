@@ -299,6 +299,7 @@ def test_what_there_is_no_series_for_has_no_base_to_build(
     with pytest.raises(UserError, match="compared with a series"):
         pipeline.build(run, tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
+    assert run.reached.kernel is None, "it is told before anything is built"
     broken = Laboratory(tmp_path / "2", monkeypatch, "broken").run(
         patches("broken > fine", base=("broken",)), baseline=True
     )
