@@ -120,6 +120,27 @@ def test_what_the_architecture_needs_that_a_command_names(
         assert "aa64-gcc-11 (Debian package gcc-11-aa64)" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "lacks"),
+    [
+        ((), ()),
+        (("--kernel", "debian:6.12"), ()),
+        (("--kernel", "debian-image:6.12"), ("btf",)),
+        (("--kernel=debian-image:6.12",), ("btf",)),
+        (("--config", "distro"), ("btf",)),
+        (("--config", "defconfig"), ()),
+    ],
+)
+def test_what_a_distribution_s_configuration_needs_comes_with_it(
+    checkout: Path, words: tuple[str, ...], lacks: tuple[str, ...]
+) -> None:
+    programs = "distro:btf  pahole  for BTF\n/no/file  pkg  nor this\n"
+    done = call(checkout, programs, "toolkit", "build", *words)
+    assert done.returncode == 2, "which nothing but /no/file can make it"
+    named = [line.split()[0] for line in done.stderr.splitlines() if "(Debian package" in line]
+    assert named == [*lacks, "/no/file"]
+
+
 def test_without_a_command_it_says_how_it_is_used(checkout: Path) -> None:
     done = call(checkout, "")
     assert done.returncode == 2

@@ -119,6 +119,13 @@ def pahole_version(deadline: Deadline) -> str:
     return process.run([program, "--version"], deadline=deadline, inherit=process.CLEAN).text
 
 
+def absent_pahole(deadline: Deadline) -> str:
+    """Return the end of a sentence that says that pahole is not installed; "" where it is."""
+    if pahole_version(deadline):
+        return ""
+    return f"; {_PAHOLE} is not installed (Debian package {_PAHOLE_PACKAGE})"
+
+
 def _reasons(job: _Job, text: str, missing: Sequence[kconfig.Dropped]) -> dict[str, str]:
     """Return why options were dropped, where that is known."""
     why = kconfig_explain.reasons(
@@ -127,7 +134,7 @@ def _reasons(job: _Job, text: str, missing: Sequence[kconfig.Dropped]) -> dict[s
         kconfig.parse_config(text),
         {item.option: item.wanted for item in missing},
     )
-    absent = f"; {_PAHOLE} is not installed (Debian package {_PAHOLE_PACKAGE})"
+    absent = absent_pahole(job.work.deadline)
     return {
         option: reason + (absent if "(PAHOLE_VERSION=0)" in reason else "")
         for option, reason in why.items()

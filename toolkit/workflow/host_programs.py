@@ -14,6 +14,7 @@ from toolkit.kernel.toolchain import installing
 
 _LIST = "host-programs.txt"  # its head says how a line is read
 _CROSS, _NATIVE = "cross-", "native-"
+_DISTRO = "distro"  # kernels with a distribution's configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,15 @@ def listed() -> tuple[Program, ...]:
 def _program(line: str) -> Program:
     name, package, purpose = line.split(None, 2)
     condition, colon, plain = name.removeprefix("?").rpartition(":")
-    return Program(plain, package, purpose, name.startswith("?"), condition if colon else "")
+    optional = name.startswith("?") or condition == _DISTRO
+    return Program(plain, package, purpose, optional, condition if colon else "")
 
 
 def needed(arch: Arch) -> tuple[Program, ...]:
     """Return what kernels of an architecture need of this host."""
     way = _CROSS if arch.cross else _NATIVE
-    return tuple(each for each in listed() if each.condition in ("", arch.name, way + arch.name))
+    conditions = ("", _DISTRO, arch.name, way + arch.name)
+    return tuple(each for each in listed() if each.condition in conditions)
 
 
 def require(arch: Arch) -> None:

@@ -29,6 +29,11 @@ def test_the_list_agrees_with_what_is_called(machine: str, target: Arch) -> None
     assert len([name for name in needed if name.endswith("/libc.a")]) == 1
 
 
+def test_what_a_distribution_s_configuration_needs_is_optional() -> None:
+    pahole = next(each for each in host_programs.needed(X86_64) if each.name == "pahole")
+    assert pahole.optional
+
+
 def test_what_another_architecture_needs_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     listed = (

@@ -14,7 +14,7 @@ from toolkit.host import process
 from toolkit.host.cache import digest
 from toolkit.kernel import kconfig, kconfig_explain
 from toolkit.kernel.build_folders import WorkTree
-from toolkit.kernel.configure import pahole_version
+from toolkit.kernel.configure import absent_pahole, pahole_version
 from toolkit.kernel.kbuild import Builder
 from toolkit.kernel.kconfig import Dropped
 from toolkit.kernel.prebuilt import options
@@ -77,7 +77,10 @@ def resolved(
     """
     tree = work.tree
     before = _of_base(builder, work, prebuilt)
-    options.check_same(prebuilt.config.read_text(), before)
+    try:
+        options.check_same(prebuilt.config.read_text(), before)
+    except ReachError as error:
+        raise ReachError(f"{error}{absent_pahole(work.deadline)}") from error
     if not new and not any(_KCONFIG.fullmatch(path) for path in tree.files):
         return Resolved(before)
     wanted = {option: asked[option] for option in new}

@@ -17,7 +17,8 @@ from tests.unit.kernel.prebuilt.fake_kbuild import (
 from toolkit.core.errors import BuildError
 from toolkit.core.model.kernel import Fragment, KernelBuild
 from toolkit.formats.symvers import Export
-from toolkit.kernel.prebuilt import stage
+from toolkit.kernel import configure
+from toolkit.kernel.prebuilt import resolve, stage
 from toolkit.kernel.prebuilt.stage import Taken
 
 KVM = "arch/x86/kvm/kvm.c"
@@ -128,6 +129,24 @@ def test_an_option_that_the_package_lacks_takes_the_whole_way(
     taken, _ = take(tmp_path, {}, fragment)
     assert taken.kernel is None
     assert taken.reason.startswith(reason)
+
+
+def test_a_host_without_pahole_takes_the_whole_way_and_hears_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = make_package(tmp_path / "package")
+    package.config.write_text(f"{package.config.read_text()}CONFIG_DEBUG_INFO_BTF=y\n")
+    builder, tree = make_builder(tmp_path), patched(tmp_path)
+
+    def reason(pahole: str) -> str:
+        monkeypatch.setattr(configure, "pahole_version", lambda _: pahole)
+        monkeypatch.setattr(resolve, "pahole_version", lambda _: pahole)
+        log = tmp_path / "build.log"
+        return stage.take(builder, tree, package, [], (), deadline=soon(), log=log)[0].reason
+
+    btf = "with the compiler of this host CONFIG_DEBUG_INFO_BTF is n, and it was y"
+    assert reason("") == f"{btf}; pahole is not installed (Debian package pahole)"
+    assert reason("v1.26") == btf
 
 
 def test_a_wish_that_no_kernel_knows_is_said_and_dropped(tmp_path: Path) -> None:
