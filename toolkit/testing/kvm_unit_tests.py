@@ -8,10 +8,9 @@ QEMU, and a CPU with virtualization. A test is one leaf, judged by its exit stat
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from toolkit.core import paths
@@ -24,6 +23,7 @@ from toolkit.core.model.testing import BuiltSuite, TestProgram
 from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, digest
 from toolkit.kernel.kbuild import Builder
+from toolkit.testing.folder_content import digests
 from toolkit.testing.suite_names import KVM_UNIT_TESTS
 from toolkit.testing.suites import Suite
 
@@ -38,7 +38,6 @@ _SECTION = re.compile(r"^\[([A-Za-z0-9_][\w.+-]{0,99})\][ \t]*$", re.M)
 _KEY = re.compile(r"^(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.M)
 _SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)(s|m|h)?")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_MAX_BYTES = 1 << 30  # of a checkout
 # Both vendors, and what QEMU asks of KVM; what else a test uses it looks for itself.
 _OPTIONS = {
     "CONFIG_VIRTUALIZATION": "y",
@@ -104,7 +103,7 @@ def build(builder: Builder, suite: Suite, log: Path, deadline: Deadline) -> tupl
     """
     assert suite.path
     head = _HEAD.read_text()
-    key = digest(_content(suite.path), head, builder.compiler(deadline))
+    key = digest(digests(suite.path, _HINT), head, builder.compiler(deadline))
 
     def fill(folder: Path) -> None:
         copy, installed = folder / "copy", folder / "installed"
@@ -197,20 +196,3 @@ def _not_here(test: Mapping[str, str]) -> str:
     if test.get("accel", "kvm") != "kvm":
         return f"for {test['accel']} alone"
     return "to be run by hand alone" if "nodefault" in test.get("groups", "").split() else ""
-
-
-def _content(folder: Path) -> dict[str, str]:
-    """Return a digest of each file of a checkout, but for git's own."""
-    contents, total = {}, 0
-    for path in _files(folder):
-        total += path.stat().st_size
-        if total > _MAX_BYTES:
-            raise UserError(f"{folder} is larger than {_MAX_BYTES >> 20} MiB", hint=_HINT)
-        contents[str(path.relative_to(folder))] = digest(path.read_bytes())
-    return contents
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for top, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name != ".git")
-        yield from (path for name in sorted(names) if (path := Path(top, name)).is_file())

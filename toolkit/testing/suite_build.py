@@ -148,6 +148,12 @@ def take_program(job: Job, file: Path, folder: Path) -> None:
     (folder / FACTS).write_text(json.dumps({"programs": [file.name], "faults": {}, "folder": ""}))
 
 
+def shared_beside(outside: Path) -> Path | None:
+    """Return the folder with what a suite from outside shares with those beside it, if any."""
+    shared = outside.parent / SHARED
+    return shared if (shared / "suite.mk").is_file() else None
+
+
 def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | None = None) -> None:
     """Build the kernel's own suite ``name``: whatever of ``target`` compiles here.
 
@@ -159,8 +165,8 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
         selftests = in_tree_suites.lay_out(work.source(), work.folder / "upstream", job.deadline)
         if outside:
             in_tree_suites.put(outside, selftests / target, job.deadline)
-            if (outside.parent / SHARED / "suite.mk").is_file():
-                in_tree_suites.put(outside.parent / SHARED, selftests / SHARED, job.deadline)
+            if shared := shared_beside(outside):
+                in_tree_suites.put(shared, selftests / SHARED, job.deadline)
         # Built from nothing: most of these Makefiles do not know which headers they depend on.
         objects = work.folder / "upstream-objects"
         Cache.remove_tree(objects)

@@ -34,6 +34,7 @@ from toolkit.testing import (
     suite_build,
     suite_manifest,
 )
+from toolkit.testing.folder_content import digests
 
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
 # A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
@@ -186,12 +187,14 @@ def build(
             key = digest(suite.path.name, digest(suite.path.read_bytes()), *tools)
         else:
             fill = partial(suite_build.upstream, job, suite.name, suite.name, outside=suite.path)
-            contents = _content(suite.path), _content(suite.path.parent / suite_build.SHARED)
+            shared = suite_build.shared_beside(suite.path)
+            hint = f"--suite {suite.path} names a folder with a suite's sources alone"
+            contents = [digests(each, hint) for each in (suite.path, shared) if each]
             read = part_of(tree, in_tree_suites.READS)
             key = digest(suite.name, *contents, tree.base.key, read, *tools)
     elif suite.path and not suite.target:
         fill = partial(suite_build.carried, job, suite.name, suite.path)
-        contents = _content(suite.path), _content(suite.path.parent / suite_build.SHARED)
+        contents = [digests(suite.path), digests(suite.path.parent / suite_build.SHARED)]
         key = digest(*contents, tree.base.key, part_of(tree, _USED_OF_TREE), *tools)
     else:
         fill = partial(suite_build.upstream, job, suite.name, suite.target)
@@ -252,10 +255,3 @@ def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree
     touched = bool(part_of(tree, in_tree_suites.READS))
     return BuiltSuite(suite.name, path, programs, suite.allowed, touched, suite.kvm)
 
-
-def _content(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): digest(path.read_bytes())
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
-    }

@@ -128,16 +128,6 @@ def test_what_is_no_text_in_a_suite_is_the_callers_fault(folder: Path, name: str
         suites.find(folder, "kvm", no_tree, X86_64)
 
 
-def test_a_source_shared_by_a_link_counts_as_the_suites_own(folder: Path) -> None:
-    (folder / "kvm/a_test.c").write_text("int a;\n")
-    (folder / "net/shared_test.c").symlink_to("../kvm/a_test.c")
-    before = suites._content(folder / "net")
-    (folder / "kvm/a_test.c").write_text("int b;\n")
-    after = suites._content(folder / "net")
-    assert before.keys() == after.keys() == {"Makefile", "shared_test.c"}
-    assert before["shared_test.c"] != after["shared_test.c"]
-
-
 # --- the kernel's own ----------------------------------------------------------------------
 
 
