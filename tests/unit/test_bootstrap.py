@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -204,10 +205,64 @@ def test_what_pip_builds_finds_a_home_where_there_is_none(
     assert asked(environment, "toolkit") == ["/home/me"]
 
 
-@pytest.mark.skipif(
+on_debian = pytest.mark.skipif(
     not re.search(r"^ID(_LIKE)?=.*(debian|ubuntu)", Path("/etc/os-release").read_text(), re.M),
     reason="no Debian or Ubuntu",
 )
+
+
+@pytest.fixture
+def lacking(environment: Path) -> Path:
+    """Have apt install what is missing as root, while pip has to be there for it to go on."""
+    others = environment / "others"
+    others.mkdir()
+    meeting = f"until [ -e {environment}/%s ]; do sleep 0.01; done\n"
+    install = f"ln -s /bin/true {environment}/bin/qemu-x\n"
+    for name, text in (
+        ("id", "echo 0\n"),
+        ("apt-get", f'[ "$1" = update ] || {{ {meeting % "asked"}{install}}}\n'),
+    ):
+        (others / name).write_text(f"#!/bin/sh\n{text}")
+        (others / name).chmod(0o755)
+    for tool in ("ln", "sleep", "timeout"):
+        (others / tool).symlink_to(shutil.which(tool) or "")
+    return environment
+
+
+def call_lacking(checkout: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{checkout}/others:{checkout}/bin"
+    return call(checkout, "qemu-x  qemu-x86  boots\n", "toolkit", "build", path=path)
+
+
+@on_debian
+def test_python_packages_are_installed_beside_the_host_s_and_once(lacking: Path) -> None:
+    done = call_lacking(lacking)
+    assert done.returncode == 0, done.stderr
+    toolkit = f"install --quiet --editable {lacking}"
+    assert (lacking / "asked").read_text().splitlines() == [toolkit]
+
+
+@on_debian
+def test_python_packages_that_fail_beside_the_host_s_end_it(lacking: Path) -> None:
+    pip = lacking / ".venv/bin/pip"
+    pip.write_text(f"{pip.read_text()}exit 1\n")
+    done = call_lacking(lacking)
+    assert done.returncode == 3
+    assert "pip could not install" in done.stderr
+    assert not (lacking / ".venv/.bootstrap-toolkit").exists()
+
+
+@on_debian
+def test_what_runs_beside_ends_with_an_installation_that_fails(lacking: Path) -> None:
+    pip, apt = lacking / ".venv/bin/pip", lacking / "others/apt-get"
+    pip.write_text(f"{pip.read_text()}exec sleep 60\n")
+    apt.write_text(apt.read_text().replace("ln -s", "exit 1 #"))
+    started = time.monotonic()
+    assert call_lacking(lacking).returncode == 3
+    assert time.monotonic() - started < 50, "its output is open until the last process has ended"
+
+
+@on_debian
 def test_who_is_not_root_and_has_no_sudo_is_told_what_root_has_to_install(
     checkout: Path,
 ) -> None:

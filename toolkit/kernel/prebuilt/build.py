@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.core.model.kernel import Prebuilt
 from toolkit.core.model.series import PatchedTree
-from toolkit.formats import modversions, symvers
+from toolkit.formats import elf, modversions, symvers
 from toolkit.formats.symvers import Export
 from toolkit.host.cache import digest
 from toolkit.kernel import build_identity, incremental, tree_text
@@ -35,6 +36,14 @@ exec scripts/mod/modpost -i {_SYMVERS} "$@"
 # What scripts/Makefile.modpost has to be like for that: since 6.3 the program stands there alone.
 _MODPOST, _MODPOST_LINE = "scripts/Makefile.modpost", "modpost-deps := $(MODPOST)\n"
 _EXPORTED = "modules-only.symvers"  # where modpost writes what the modules export
+# For make, whose compilers then write no debug information. The package's modules have none, and
+# what the code is compiled to depends on the headers' configuration, which stays as it is.
+_WITHOUT_DEBUG_INFO = (
+    "CONFIG_DEBUG_INFO=",
+    "CONFIG_DEBUG_INFO_BTF=",
+    "CONFIG_DEBUG_INFO_BTF_MODULES=",
+)
+_USES_BTF = ".BTF_ids"  # the section of a module that offers functions to BPF by their BTF
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,10 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One build. ``new`` are the options of ``config`` that only the series has."""
+    """One build. ``new`` are the options of ``config`` that only the series has.
+
+    The modules get BTF where they cannot do without, and where ``btf`` says so.
+    """
 
     builder: Builder
     work: WorkTree
@@ -59,23 +71,22 @@ class Job:
     config: str
     new: frozenset[str]
     log: Path
+    btf: bool = False
 
     @property
     def output(self) -> Path:
         """The build folder of this configuration."""
         return self.work.place(f"packaged-{digest(self.prebuilt.key, self.config)[:16]}")
 
-    def prepare(self) -> Make:
-        """Configure the build folder, make what all modules need, and return what runs make."""
+    def make(self) -> Make:
+        """Return what runs make in the build folder."""
         output, work = self.output, self.work
         output.mkdir(exist_ok=True)
         source = work.source()
         incremental.claim(output, source)
         env = ccache_environment(self.builder.cache, self.builder.toolchain, work.rules)
         made = self.builder.make(source, output, work.deadline, work.tree)
-        make = replace(made, log=self.log, env=env)
-        self._run(make, "modules_prepare")
-        return make
+        return replace(made, log=self.log, env=env)
 
     def _run(self, make: Make, *words: str) -> None:
         config = make.output / ".config"
@@ -86,25 +97,39 @@ class Job:
     def build(self, make: Make) -> Built:
         """Build all modules that the series reaches, and those that depend on what they export.
 
+        What user space may include is in ``usr/include`` of the build folder then.
+
         Raises :class:`ReachError` where it reaches the kernel itself.
         """
         tree, arch = self.work.tree, self.builder.arch.srcarch
         if _MODPOST_LINE not in (tree_text.read(tree, _MODPOST) or ""):
             raise ReachError("kbuild of this kernel cannot take the exports of a packaged one")
-        cache, deadline = self.builder.cache, self.work.deadline
-        scanned = tree_scan.scan(
-            tree, make.source, make.output, srcarch=arch, cache=cache, deadline=deadline
-        )
-        found = reach.find(scanned, self.new)
+        words = () if self.btf else _WITHOUT_DEBUG_INFO
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            scanning = beside.submit(
+                tree_scan.scan,
+                tree,
+                make.source,
+                make.output,
+                srcarch=arch,
+                cache=self.builder.cache,
+                deadline=self.work.deadline,
+            )
+            self._run(make, "modules_prepare", "headers", *words)
+        found = reach.find(scanning.result(), self.new)
         if found.compared:
-            self._compare(make, sorted(found.compared))
+            self._compare(make, sorted(found.compared), words)
         packaged = packages.exports(self.prebuilt)
         uses = {name: each.imports for name, each in packages.modules(self.prebuilt).items()}
         wanted, more = set[str](), set(found.modules)
         exports: dict[str, Export] = {}
         while more:
             wanted |= more
-            exports = self._modules(make, wanted)
+            exports = self._modules(make, wanted, words)
+            if words and any(_uses_btf(make.output / f"{name}.ko") for name in wanted):
+                words = ()
+                self._run(make, "modules_prepare")
+                exports = self._modules(make, wanted, words)
             more = dependents(uses, symvers.changed(packaged, exports, wanted)) - wanted
         kept = {symbol: each for symbol, each in packaged.items() if each.module not in wanted}
         built = {name: make.output / f"{name}.ko" for name in sorted(wanted)}
@@ -112,44 +137,48 @@ class Job:
         check_fit(imports, {**kept, **exports})
         return Built(built, imports, {**kept, **exports})
 
-    def _modules(self, make: Make, wanted: Collection[str]) -> dict[str, Export]:
-        """Build modules, and return what they export."""
+    def _modules(
+        self, make: Make, wanted: Collection[str], words: Sequence[str]
+    ) -> dict[str, Export]:
+        """Build modules with more ``words`` for make, and return what they export."""
         others = symvers.without(self.prebuilt.symvers.read_text(), wanted)
         (make.output / _SYMVERS).write_text(others)
         wrapper = make.output / _WRAPPER
         wrapper.write_text(_WRAPPED)
         wrapper.chmod(0o755)
         types = make.output / self.prebuilt.types.name
-        if self.prebuilt.types.is_file() and not types.exists():  # the modules' BTF extends it
+        if self.prebuilt.types.is_file() and not types.exists() and not words:
+            # The modules' BTF extends it.
             shutil.copyfile(self.prebuilt.types, types)
-        self._run(make, *(f"{name}.ko" for name in sorted(wanted)), f"MODPOST=./{_WRAPPER}")
+        targets = [f"{name}.ko" for name in sorted(wanted)]
+        self._run(make, *targets, f"MODPOST=./{_WRAPPER}", *words)
         try:
             return symvers.parse((make.output / _EXPORTED).read_text())
         except (OSError, ValueError) as error:
             raise ReachError(f"modpost of this tree lists exports otherwise: {error}") from error
 
-    def _compare(self, make: Make, objects: list[str]) -> None:
+    def _compare(self, make: Make, objects: list[str], words: Sequence[str]) -> None:
         """Raise :class:`ReachError` unless the kernel's ``objects`` are those of the base."""
-        before = self._of_base(make, objects)
-        self._run(make, *objects)
+        before = self._of_base(make, objects, words)
+        self._run(make, *objects, *words)
         for name, its in self._digests(make, objects).items():
             if its != before[name]:
                 raise ReachError(f"the series changes {name}, which is in the kernel itself")
 
-    def _of_base(self, make: Make, objects: list[str]) -> dict[str, str]:
+    def _of_base(self, make: Make, objects: list[str], words: Sequence[str]) -> dict[str, str]:
         """Return digests of the base's own objects, which are made where the cache lacks one."""
         cache, work, tree = self.builder.cache, self.work, self.work.tree
         compiler = self.builder.compiler(work.deadline)
 
         def key(name: str) -> str:
-            return digest(tree.base.key, self.prebuilt.key, compiler, name)
+            return digest(tree.base.key, self.prebuilt.key, compiler, name, *words)
 
         missing = [name for name in objects if not cache.find(_KIND, key(name))]
         if missing:
             unpatched = PatchedTree(tree.base, None, {}, tree.base.key)
             self.builder.materialise(unpatched, make.source, work.deadline)
             try:
-                self._run(make, *missing)
+                self._run(make, *missing, *words)
                 for name, its in self._digests(make, missing).items():
                     store = functools.partial(_store, its)
                     cache.make(_KIND, key(name), store, deadline=work.deadline, label=name)
@@ -180,6 +209,14 @@ def _imports(name: str, path: Path) -> dict[str, int]:
         return modversions.imports(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ReachError(f"{name}.ko cannot be read as a module: {error}") from error
+
+
+def _uses_btf(path: Path) -> bool:
+    """Return whether a module that was built has to have BTF; a series may have it linked anyhow."""
+    try:
+        return bool(elf.section(path.read_bytes(), _USES_BTF))
+    except (OSError, ValueError):
+        return True  # and what is wrong with it is said where its imports are read
 
 
 def _store(text: str, folder: Path) -> None:

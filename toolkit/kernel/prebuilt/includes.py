@@ -17,7 +17,8 @@ from pathlib import Path
 # Whether it was written in quotes, and the name.
 Include = tuple[bool, str]
 
-_INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
+# Begins with a literal, which is several times faster to look for than a line's beginning.
+_INCLUDE = re.compile(rb'#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]')
 _SOURCE = re.compile(r".*\.[chS]")
 # No part of a kernel or of a module reads anything in there, or is made from it.
 APART = frozenset({"Documentation", "rust", "samples", "scripts", "tools"})
@@ -26,8 +27,14 @@ APART = frozenset({"Documentation", "rust", "samples", "scripts", "tools"})
 def of_text(content: bytes) -> list[Include]:
     """Return the names that a C or assembler file includes."""
     return [
-        (quote == b'"', name.decode(errors="replace")) for quote, name in _INCLUDE.findall(content)
+        (match[1] == b'"', match[2].decode(errors="replace"))
+        for match in _INCLUDE.finditer(content)
+        if _begins_line(content, match.start())
     ]
+
+
+def _begins_line(content: bytes, place: int) -> bool:
+    return not content[content.rfind(b"\n", 0, place) + 1 : place].strip(b" \t")
 
 
 def is_source(path: str, srcarch: str) -> bool:

@@ -29,8 +29,9 @@ from toolkit.kernel.prebuilt.packages import Module
 from toolkit.kernel.prebuilt.reach import ReachError
 from toolkit.kernel.prebuilt.resolve import Asked
 
-_FORMAT = 1
+_FORMAT = 2
 _REASON, _NOTICE = "reason", "notice"
+_DEBUG_INFO = "CONFIG_DEBUG_INFO"  # options of debug information and BTF begin like this
 _LISTS = ("modules.builtin", "modules.builtin.modinfo", "modules.order")  # that depmod reads
 
 
@@ -106,10 +107,10 @@ class _Stage:
             resolved = resolve.resolved(
                 builder, work, prebuilt, self.asked, new=new, wishes=self.wishes
             )
-            job = Job(builder, work, prebuilt, resolved.config, resolved.new, log)
-            make = job.prepare()
+            btf = any(option.startswith(_DEBUG_INFO) for option in self.asked)
+            job = Job(builder, work, prebuilt, resolved.config, resolved.new, log, btf)
+            make = job.make()
             built = job.build(make)
-            make.run("headers", resolve.release_word(prebuilt))
             kbuild.copy_headers(make.output / "usr/include", folder / kbuild.HEADERS / "include")
             early = self._pack(built, folder, deadline)
         shutil.copyfile(prebuilt.image, folder / kbuild.KERNEL)

@@ -143,11 +143,15 @@ def make_builder(tmp_path: Path) -> Builder:
     return Builder(cache, X86_64, worktree.materialise, 2, Silent())
 
 
-def patched(tmp_path: Path, changes: Mapping[str, str | None] = {}) -> PatchedTree:
-    """Return the tree with some files changed."""
+def patched(
+    tmp_path: Path,
+    changes: Mapping[str, str | None] = {},
+    base_has: Mapping[str, str] = {},
+) -> PatchedTree:
+    """Return the tree with some files changed; ``base_has`` are files that its base has so."""
     place = tmp_path / "base/tree"
     if not place.exists():
-        make_base(place, **FILES)
+        make_base(place, **{**FILES, **base_has})
         integrity.remember_stamps(place)
     base = KernelBase("debian-image:6.12", "6.12.117", place, "base")
     files = {

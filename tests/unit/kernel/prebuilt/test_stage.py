@@ -149,6 +149,41 @@ def test_a_host_without_pahole_takes_the_whole_way_and_hears_of_it(
     assert reason("v1.26") == btf
 
 
+def made_modules(log: Path) -> list[bool]:
+    """Return of each make that built modules whether it gave them debug information."""
+    lines = [line for line in log.read_text().splitlines() if "kvm.ko" in line and line[0] == "$"]
+    return ["CONFIG_DEBUG_INFO_BTF=" not in line.split() for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("more", "debug_info"),
+    [("", [False]), ('__attribute__((section(".BTF_ids"))) int ids = 1;\n', [False, True])],
+)
+def test_a_module_has_debug_information_only_where_it_needs_btf(
+    tmp_path: Path, more: str, debug_info: list[bool]
+) -> None:
+    taken, _ = take(tmp_path, {KVM: f"{FILES[KVM]}{more}"})
+    assert taken.kernel
+    assert made_modules(tmp_path / "build.log") == debug_info
+    assert origins(taken.kernel)["arch/x86/kvm/kvm.ko"] == "built"
+
+
+def test_modules_have_debug_information_where_somebody_asks(tmp_path: Path) -> None:
+    package = make_package(tmp_path / "package")
+    option = "CONFIG_DEBUG_INFO_BTF"
+    package.config.write_text(f"{package.config.read_text()}{option}=y\n")
+    tree = patched(
+        tmp_path,
+        {KVM: FILES[KVM].replace("= 1", "= 2")},
+        {"Kconfig": f"{FILES['Kconfig']}config DEBUG_INFO_BTF\n"},
+    )
+    asked = [SUITE, Fragment("upstream:bpf", {option: "y"})]
+    log = tmp_path / "build.log"
+    taken, _ = stage.take(make_builder(tmp_path), tree, package, asked, (), deadline=soon(), log=log)
+    assert taken.kernel, taken.reason
+    assert made_modules(log) == [True]
+
+
 def test_a_wish_that_no_kernel_knows_is_said_and_dropped(tmp_path: Path) -> None:
     taken, _ = take(tmp_path, {}, Fragment("upstream:x", {"CONFIG_GONE": "y"}, soft=True))
     assert taken.kernel
