@@ -21,7 +21,8 @@ def digests(folder: Path, hint: str = "") -> dict[str, str]:
     there. Whether a file can be executed counts as well. Raises :class:`UserError` with ``hint``
     for more than ``MAX_BYTES``, for what cannot be read, and for links that go round in a circle.
     """
-    contents, total = {}, 0
+    contents: dict[str, str] = {}
+    total = 0
     try:
         for path in _files(folder, folder.resolve(), ()):
             status = path.stat()

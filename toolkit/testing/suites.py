@@ -254,4 +254,3 @@ def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree
     )
     touched = bool(part_of(tree, in_tree_suites.READS))
     return BuiltSuite(suite.name, path, programs, suite.allowed, touched, suite.kvm)
-

@@ -212,7 +212,7 @@ def _imports(name: str, path: Path) -> dict[str, int]:
 
 
 def _uses_btf(path: Path) -> bool:
-    """Return whether a module that was built has to have BTF; a series may have it linked anyhow."""
+    """Return whether a module that was built cannot do without BTF."""
     try:
         return bool(elf.section(path.read_bytes(), _USES_BTF))
     except (OSError, ValueError):

@@ -178,8 +178,8 @@ def test_modules_have_debug_information_where_somebody_asks(tmp_path: Path) -> N
         {"Kconfig": f"{FILES['Kconfig']}config DEBUG_INFO_BTF\n"},
     )
     asked = [SUITE, Fragment("upstream:bpf", {option: "y"})]
-    log = tmp_path / "build.log"
-    taken, _ = stage.take(make_builder(tmp_path), tree, package, asked, (), deadline=soon(), log=log)
+    builder, log = make_builder(tmp_path), tmp_path / "build.log"
+    taken, _ = stage.take(builder, tree, package, asked, (), deadline=soon(), log=log)
     assert taken.kernel, taken.reason
     assert made_modules(log) == [True]
 
