@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import shlex
@@ -126,6 +127,7 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
     """
     from toolkit.core import paths
     from toolkit.testing.result_cache import ResultCache
+    from toolkit.vm.standby import Standby
     from toolkit.workflow import pipeline
     from toolkit.workflow import watch as watch_
 
@@ -134,11 +136,12 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
     run_dir: Path | None = given.pop("run_dir", None)
     runs = itertools.count(1)
 
-    def once() -> None:
+    def once(standby: Standby) -> None:
         place = run_dir / str(next(runs)) if run_dir else None
         try:
             results = ResultCache() if everything else result_cache
-            opened = open_run.open_run(root, patch, {**given, "run_dir": place}, command, results)
+            values = {**given, "run_dir": place}
+            opened = open_run.open_run(root, patch, values, command, results, standby=standby)
             with opened as (run, finish):
                 finish(pipeline.build_and_test(run))
         except click.exceptions.Exit:
@@ -150,7 +153,8 @@ def watch(root: Path | None, /, patch: str | None, everything: bool, **given: An
     suites = options.with_programs(given)["suites"]
     configs = (given["config"], *given["profiles"])
     where = watch_.places(paths.resolve(root), patch, given["kernel"], configs, suites)
-    watch_.watch(once, where)
+    with Standby() as standby:
+        watch_.watch(functools.partial(once, standby), where)
 
 
 @cli.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from toolkit.cli import options
 if TYPE_CHECKING:
     from toolkit.core.model.kernel import Fragment
     from toolkit.testing.result_cache import ResultCache
+    from toolkit.vm.standby import Standby
     from toolkit.workflow.request import Request
     from toolkit.workflow.run import Run
 
@@ -29,11 +31,14 @@ def open_run(
     given: dict[str, Any],
     command: tuple[str, ...] = (),
     result_cache: ResultCache | None = None,
+    *,
+    standby: Standby | None = None,
 ) -> Iterator[tuple[Run, Callable[[Any], None]]]:
     """Yield a run with its folder and display, and a function that shows its result and exits.
 
     ``command`` repeats the run; by default that is how the toolkit was called. What
-    ``result_cache`` has of test programs is not run again.
+    ``result_cache`` has of test programs is not run again; ``standby`` keeps a machine from one run
+    to the next.
     """
     import tempfile
 
@@ -43,6 +48,7 @@ def open_run(
     from toolkit.report import terminal, terminal_summary
     from toolkit.testing import suite_check
     from toolkit.vm import qmp
+    from toolkit.vm.pool import MachinePool
     from toolkit.workflow.run import Run
 
     if "accel" in given:  # the command is one that starts machines
@@ -57,7 +63,11 @@ def open_run(
         outcome: list[Any] = []
         verbose = observer.notice if given.get("verbose") else None
         with locks.in_use(place), command_log.recorded(place, verbose):
-            run = Run(request, paths.resolve(root), place, observer, result_cache=result_cache)
+            make_pool = functools.partial(MachinePool, standby=standby)
+            where = paths.resolve(root)
+            run = Run(
+                request, where, place, observer, result_cache=result_cache, make_pool=make_pool
+            )
             yield run, outcome.append
     if outcome:
         terminal_summary.summary(outcome[0], place)

@@ -188,9 +188,12 @@ class MachineFactory:
     def loaded(self, folder: Path, base: Snapshot, deadline: Deadline) -> Iterator[BootedGuest]:
         """Restore a machine that was saved without its modules, and load them; raises as both."""
         with self.restored(folder, base, deadline) as guest:
-            vm = guest.machine
-            self._load_modules(vm, guest.session, deadline.sooner(BOOT_SECONDS))
-            yield replace(guest, boot_splats=vm.splats())
+            yield self.with_modules(guest, deadline)
+
+    def with_modules(self, guest: BootedGuest, deadline: Deadline) -> BootedGuest:
+        """Return a machine that was restored without its modules, once they are loaded."""
+        self._load_modules(guest.machine, guest.session, deadline.sooner(BOOT_SECONDS))
+        return replace(guest, boot_splats=guest.machine.splats())
 
     @contextlib.contextmanager
     def _turn(self, deadline: Deadline) -> Iterator[Callable[[], None]]:

@@ -268,6 +268,14 @@ class Machine:
                     hint="its kernel needs CONFIG_VMGENID",
                 )
 
+    def pause(self) -> None:
+        """Stop the machine's processors and its clock; raises :class:`MachineLostError`."""
+        self._monitor.command("stop")
+
+    def resume(self) -> None:
+        """Have a machine go on that was paused; raises :class:`MachineLostError`."""
+        self._monitor.command("cont")
+
     def _migrated(self, deadline: Deadline) -> None:
         wait = deadline.sooner(_STATE_SECONDS).wait()
         while True:

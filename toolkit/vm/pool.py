@@ -20,6 +20,8 @@ The threads of a run, all but the last ended when its stages have:
 - ``console``, one for each machine: :class:`toolkit.vm.machine.Machine` starts it, and leaving
   :func:`toolkit.vm.machine.start` ends it, after QEMU. Paramiko has one for each session, until
   that is closed.
+- ``standby``, in `toolkit watch`: makes a machine for the next run, and ends when it is there. A
+  timer ends a machine that nobody takes; leaving :class:`toolkit.vm.standby.Standby` ends both.
 - ``saving``: after an edit of a module, :meth:`MachinePool.start` has it save a machine. Leaving
   :meth:`MachinePool.in_use` waits for it; an error cancels its deadline first.
 - Workers, one for each machine that works, and one that makes spare machines:
@@ -40,18 +42,20 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import MachineLostError
 from toolkit.core.model.kernel import KernelBuild
 from toolkit.core.model.machine import Splat
-from toolkit.core.observer import Observer
+from toolkit.core.observer import Observer, Silent
 from toolkit.core.stages import StageLog
 from toolkit.host.cache import Cache
 from toolkit.vm import qemu_argv, snapshot, ssh_keys
 from toolkit.vm.factory import BootedGuest, CannotSaveError, MachineFactory, merged
 from toolkit.vm.snapshot import Snapshot, Store
+from toolkit.vm.standby import Standby
 
 _POLL = 0.1
 
@@ -96,6 +100,7 @@ class MachinePool:
     """Where a run's machines come from, and where their evidence goes.
 
     ``stages`` runs the steps in which machines are saved. ``snapshots`` False boots each machine.
+    ``standby`` keeps a machine from one run to the next.
     """
 
     factory: MachineFactory
@@ -105,6 +110,7 @@ class MachinePool:
     deadline: Deadline
     stages: StageLog
     snapshots: bool = True
+    standby: Standby | None = None
     _store: Store = field(init=False)
     _prepared: bool = field(default=False, init=False)
     _saved: Snapshot | None = field(default=None, init=False)
@@ -178,7 +184,13 @@ class MachinePool:
                 if self._saving:
                     self._saving.end()
                 raise
-        self._settled(self.deadline)
+        if self._settled(self.deadline) and self.standby:
+            self._restock(self.standby)
+
+    def _restock(self, standby: Standby) -> None:
+        booted, loaded = self.factory.cache_keys()
+        if booted != loaded:
+            standby.restock(self.factory, partial(Store(self.cache, Silent()).find, booted))
 
     def _drop_first(self) -> None:
         if first := self._take_first():
@@ -332,6 +344,10 @@ class MachinePool:
         """
 
         def enter(stack: contextlib.ExitStack, folder: Path) -> BootedGuest:
+            booted = base.path.name
+            if kept := self.standby and self.standby.take(booted, folder, self.deadline):
+                stack.enter_context(kept[0])
+                return self.factory.with_modules(kept[1], self.deadline)
             return stack.enter_context(self.factory.loaded(folder, base, self.deadline))
 
         with contextlib.ExitStack() as stack:

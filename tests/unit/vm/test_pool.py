@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -52,10 +52,10 @@ class Vm:
 class FakeFactory:
     """Makes machines of nothing, and says what it did."""
 
-    def __init__(self, *, modules: bool = True) -> None:
+    def __init__(self) -> None:
         self.did: list[str] = []
         self.alive = 0
-        self.modules = modules
+        self.keys = "booted", "loaded"
         self.kernel = SimpleNamespace(release="6.12.1")
         self.splats: dict[str, tuple[Splat, ...]] = {}  # by what is done
         self.raises: dict[str, Exception] = {}
@@ -68,7 +68,7 @@ class FakeFactory:
         return self.why_not
 
     def cache_keys(self) -> tuple[str, str]:
-        return "booted", "loaded" if self.modules else "booted"
+        return self.keys
 
     def note(self, what: str) -> None:
         with self.lock:
@@ -120,6 +120,29 @@ class FakeFactory:
     def booted(self, folder: Path, deadline: Deadline) -> Any:
         return self._machine("boot")
 
+    def with_modules(self, guest: BootedGuest, deadline: Deadline) -> BootedGuest:
+        self.note("load into one that waited")
+        return guest
+
+
+class Waiting:
+    """Has a machine for the next run, if it was told to."""
+
+    def __init__(self, factory: FakeFactory) -> None:
+        self.factory = factory
+        self.found: Snapshot | None = None
+
+    def restock(self, factory: Any, find: Callable[[], Snapshot | None]) -> None:
+        assert factory is self.factory
+        self.found = find()
+
+    def take(self, key: str, evidence: Path, deadline: Deadline) -> Any:
+        assert evidence.is_dir()
+        if self.found is None or self.found.path.name != key:
+            return None
+        stack = contextlib.ExitStack()
+        return stack, stack.enter_context(self.factory._machine("wait"))
+
 
 def made(guest: BootedGuest) -> str:
     """Return how a machine was made."""
@@ -150,10 +173,10 @@ class Bench:
             **more,
         )
 
-    def in_haste(self, count: int = 2) -> list[str]:
+    def in_haste(self, count: int = 2, **more: Any) -> list[str]:
         """Use so many machines one after the other, and return how each was made."""
         used = []
-        pool = self.pool()
+        pool = self.pool(**more)
         with pool.in_use():
             pool.start()
             for _ in range(count):
@@ -201,6 +224,25 @@ def test_a_machine_is_saved_even_if_nobody_needs_it_now(bench: Bench, count: int
     assert bench.in_haste(1) == ["restore loaded"]
 
 
+def test_the_first_machine_of_the_next_run_may_have_waited_for_it(bench: Bench) -> None:
+    waiting = Waiting(bench.factory)
+    assert bench.in_haste(2, standby=waiting) == ["load", "restore loaded"]
+    bench.factory.keys = "booted", "edited"
+    assert bench.in_haste(2, standby=waiting) == ["wait", "restore edited"]
+    assert bench.factory.did.count("load into one that waited") == 1
+    assert "load" not in bench.factory.did
+    assert bench.in_haste(2, standby=waiting) == ["restore edited", "restore edited"]
+    bench.factory.keys = "other", "another"
+    assert bench.in_haste(1, standby=waiting) == ["load"], "it has another kernel"
+
+
+def test_a_kernel_without_modules_has_nothing_to_wait_for(bench: Bench) -> None:
+    bench.factory.keys = "booted", "booted"
+    waiting = Waiting(bench.factory)
+    bench.in_haste(1, standby=waiting)
+    assert waiting.found is None
+
+
 def test_who_prepares_gets_no_machine_ahead(bench: Bench) -> None:
     pool = bench.pool()
     pool.prepare()
@@ -210,7 +252,7 @@ def test_who_prepares_gets_no_machine_ahead(bench: Bench) -> None:
 
 
 def test_a_kernel_without_modules_has_one_saved_machine(bench: Bench) -> None:
-    bench.factory.modules = False
+    bench.factory.keys = "booted", "booted"
     assert bench.in_haste(1) == ["restore booted"]
     assert bench.found() == {"boot": False}
 
