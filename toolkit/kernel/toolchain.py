@@ -102,6 +102,16 @@ class Toolchain:
             GCC.name: GCC.name,
         }
 
+    def tool(self, name: str) -> str:
+        """Return where its objcopy, nm or strip is; the host's own know no other architecture.
+
+        Raises :class:`ToolMissingError`.
+        """
+        if self.is_clang:
+            return process.find(f"llvm-{name}{self._suffix}", f"llvm{self._suffix}")
+        package = f"binutils-{self.triplet.replace('_', '-')}" if self.triplet else "binutils"
+        return process.find(f"{self._prefix}{name}", package)
+
     @property
     def gcov(self) -> str:
         """The gcov that reads what this gcc's kernels count."""

@@ -92,7 +92,7 @@ class Workshop:
             return None
         try:
             made = bench.variants.compile(part, source[1], mutant.id)
-            code = build_identity.normalised(made, made.with_suffix(".code"), self.deadline)
+            code = self._code(made)
             if code == bench.origin(part):
                 return Built(None, code, Verdict(Fate.EQUIVALENT, code=code))
             if (first := claim(code)) != mutant.id:
@@ -155,10 +155,10 @@ class Workshop:
                 kernel, _ = self.builder.build(tree, self.config, self.deadline, log)
         except BuildError as error:
             return Built(None, verdict=Verdict(Fate.UNBUILT, why=error.what))
-        code = build_identity.identity(kernel, self.deadline)
+        code = self._identity(kernel)
         with self._lock:
             if not self._own_identity:
-                self._own_identity = build_identity.identity(self.kernel, self.deadline)
+                self._own_identity = self._identity(self.kernel)
         if code == self._own_identity:
             self.forget(kernel)
             return Built(None, code, Verdict(Fate.EQUIVALENT, code=code))
@@ -180,9 +180,16 @@ class Workshop:
             if part.path not in self._own:
                 content = self.tree.files[part.path].content or b""
                 made = variants.compile(part, content, f"own-{len(self._own)}")
-                scratch = made.with_suffix(".code")
-                self._own[part.path] = build_identity.normalised(made, scratch, self.deadline)
+                self._own[part.path] = self._code(made)
             return self._own[part.path]
+
+    def _code(self, made: Path) -> str:
+        """Return a digest of what an object does."""
+        scratch = made.with_suffix(".code")
+        return build_identity.normalised(made, scratch, self.builder.toolchain, self.deadline)
+
+    def _identity(self, kernel: KernelBuild) -> str:
+        return build_identity.identity(kernel, self.builder.toolchain, self.deadline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def _build(run: Run, steps: Sequence[_Step]) -> None:
             continue
         finally:
             step.seconds += time.monotonic() - began
-        step.identity = build_identity.identity(kernel, run.deadline)
+        step.identity = build_identity.identity(kernel, run.builder.toolchain, run.deadline)
         log = step.run.folder / "build.log"
         now = Counter(diagnostics(log.read_text(errors="replace").splitlines()))
         # Only what is compiled again warns again, so what a step before warned of stays known.

@@ -23,6 +23,7 @@ from toolkit.core.model.mutation import Fate, Mutant
 from toolkit.core.model.series import PatchedFile, PatchedTree, PatchSeries
 from toolkit.kernel.kbuild import Builder
 from toolkit.kernel.make import Make
+from toolkit.kernel.toolchain import GCC
 from toolkit.mutate import mutants
 from toolkit.mutate.workshop import Workshop
 
@@ -47,6 +48,7 @@ class Pretended:
         self.whole: list[str] = []
         self.discarded: list[str] = []
         self.cache = self
+        self.toolchain = GCC
         self.modules = root / "modules.tar"
 
     @contextlib.contextmanager

@@ -160,8 +160,7 @@ class Variants:
             raise BuildError(f"{missing[0]} is not exported to modules")
 
     def _needs(self, module: Path) -> set[str]:
-        nm = process.find("nm", "binutils")
-        argv = [nm, "--undefined-only", "--format=posix", str(module)]
+        argv = [self._make.toolchain.tool("nm"), "--undefined-only", "--format=posix", str(module)]
         done = process.run(argv, deadline=self._make.deadline)
         return {line.split()[0] for line in done.text.splitlines() if line.split()}
 

@@ -196,7 +196,9 @@ class Job:
         scratch = make.output / ".toolkit-object"
         try:
             return {
-                name: build_identity.normalised(make.output / name, scratch, self.work.deadline)
+                name: build_identity.normalised(
+                    make.output / name, scratch, self.builder.toolchain, self.work.deadline
+                )
                 for name in objects
             }
         finally:

@@ -13,6 +13,7 @@ from toolkit.core.errors import BuildError
 from toolkit.kernel import build_identity
 from toolkit.kernel.incremental import ChangeLog, Variants
 from toolkit.kernel.make import Make
+from toolkit.kernel.toolchain import GCC
 
 CONFIG = "CONFIG_MODULES=y\n"
 SOURCE = '#include "a.h"\nint helper(int);\nint limit(int n) { return helper(n) < A; }\n'
@@ -91,7 +92,7 @@ def symbols(module: Path) -> str:
 
 
 def code(path: Path) -> str:
-    return build_identity.normalised(path, path.with_suffix(".scratch"), soon())
+    return build_identity.normalised(path, path.with_suffix(".scratch"), GCC, soon())
 
 
 def test_a_variant_becomes_a_module_and_the_build_stays_as_it_is(built: Built) -> None:
