@@ -212,13 +212,15 @@ def put(source: Path, target: Path, deadline: Deadline, links: str = "--copy-uns
     process.run([*argv, f"{source}/", f"{target}/"], deadline=deadline)
 
 
-def arguments(selftests: Path, target: str, included: Path) -> list[str]:
+def arguments(selftests: Path, target: str, included: Path, objects: Path) -> list[str]:
     """Return make's arguments for a target below the copied ``selftests``.
 
-    ``included`` is as for :func:`include_paths`.
+    ``included`` is as for :func:`include_paths`, and ``objects`` what is made besides programs.
+    KVM's Makefile generates arm64's headers in ``abs_objdir``, and without it in the tree.
     """
     return [
         *("-C", str(selftests / target), "--output-sync=target"),
+        f"abs_objdir={objects}",
         *include_paths(selftests, included),
     ]
 

@@ -179,7 +179,7 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
         places = Places(results, sources, beside=(selftests,))
         argv = [
             *job.argv(objects),
-            *in_tree_suites.arguments(selftests, target, included),
+            *in_tree_suites.arguments(selftests, target, included, objects),
             *([f"KSFT={selftests}"] if outside else []),
             f"CC={compiler}",
         ]

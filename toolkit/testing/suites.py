@@ -36,6 +36,7 @@ from toolkit.testing import (
 )
 from toolkit.testing.folder_content import digests
 
+_FORMAT = 2  # of how a target of the kernel's is built
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
 # A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
 _USED_OF_TREE = re.compile(r"^(tools|scripts|usr)/|(^|/)include/uapi/|^include/linux/compiler")
@@ -191,14 +192,15 @@ def build(
             hint = f"--suite {suite.path} names a folder with a suite's sources alone"
             contents = [digests(each, hint) for each in (suite.path, shared) if each]
             read = part_of(tree, in_tree_suites.READS)
-            key = digest(suite.name, *contents, tree.base.key, read, *tools)
+            key = digest(_FORMAT, suite.name, *contents, tree.base.key, read, *tools)
     elif suite.path and not suite.target:
         fill = partial(suite_build.carried, job, suite.name, suite.path)
         contents = [digests(suite.path), digests(suite.path.parent / suite_build.SHARED)]
         key = digest(*contents, tree.base.key, part_of(tree, _USED_OF_TREE), *tools)
     else:
         fill = partial(suite_build.upstream, job, suite.name, suite.target)
-        key = digest(suite.target, tree.base.key, part_of(tree, in_tree_suites.READS), *tools)
+        read = part_of(tree, in_tree_suites.READS)
+        key = digest(_FORMAT, suite.target, tree.base.key, read, *tools)
 
     def make() -> tuple[Path, bool]:
         return builder.cache.make("suite", key, fill, deadline=deadline, label=suite.name)

@@ -112,6 +112,28 @@ def test_a_program_is_linked_as_its_makefile_asks(shop: Shop, tree: PatchedTree)
     assert [elf.wants(each).interpreter for each in data] == ["", loader, ""]
 
 
+# As KVM's on arm64: headers are generated in the tree, unless it is told where else.
+GENERATED = """
+ifneq ($(abs_objdir),)
+GENERATED := $(abs_objdir)/tools/generated
+else
+GENERATED := $(abspath ../../../../..)/tools/generated
+endif
+TEST_GEN_PROGS := plain
+$(OUTPUT)/plain: plain.c $(GENERATED)
+\t$(CC) -I$(GENERATED) $< -o $@
+$(GENERATED):
+\tmkdir -p $@ && echo 'int answer(void);' >$@/own.h
+include ../lib.mk
+"""
+
+
+def test_headers_are_generated_beside_what_is_built(shop: Shop, tree: PatchedTree) -> None:
+    changed = patched(tree, f"{FOLDER}/plain.c", '#include "own.h"\nint main(void) { return 0; }\n')
+    built, _ = shop.build(patched(changed, f"{FOLDER}/Makefile", GENERATED))
+    assert [program.unbuilt for program in built.programs] == [""]
+
+
 ALSA = "Package alsa not found, please install alsa development package"
 
 
