@@ -27,6 +27,7 @@ from toolkit.testing import suite_names, verdicts
 PREFIX = "upstream:"
 SUITE_PREFIX = "upstream-"
 FOLDER = "tools/testing/selftests"
+GENERATED = "tools"  # the folder of generated headers, beside what is built
 # What the build of a target may read of a tree, and a series may therefore change.
 READS = re.compile(r"^(tools|scripts|usr)/|\.[hS]$")
 _MAKEFILE = "Makefile"
@@ -216,7 +217,8 @@ def arguments(selftests: Path, target: str, included: Path, objects: Path) -> li
     """Return make's arguments for a target below the copied ``selftests``.
 
     ``included`` is as for :func:`include_paths`, and ``objects`` what is made besides programs.
-    KVM's Makefile generates arm64's headers in ``abs_objdir``, and without it in the tree.
+    KVM's Makefile generates arm64's headers in :data:`GENERATED` of ``abs_objdir``, which has to be
+    there, and without that in the tree.
     """
     return [
         *("-C", str(selftests / target), "--output-sync=target"),

@@ -170,7 +170,7 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
         # Built from nothing: most of these Makefiles do not know which headers they depend on.
         objects = work.folder / "upstream-objects"
         Cache.remove_tree(objects)
-        for place in (objects, installed, included):
+        for place in (objects, installed, included, objects / in_tree_suites.GENERATED):
             place.mkdir()
         compilers = work.folder / "upstream-compilers"
         compiler = shared_libraries.wrap(job.builder.toolchain, name, job.builder.arch, compilers)

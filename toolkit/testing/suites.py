@@ -36,7 +36,7 @@ from toolkit.testing import (
 )
 from toolkit.testing.folder_content import digests
 
-_FORMAT = 2  # of how a target of the kernel's is built
+_FORMAT = 3  # of how a target of the kernel's is built
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
 # A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
 _USED_OF_TREE = re.compile(r"^(tools|scripts|usr)/|(^|/)include/uapi/|^include/linux/compiler")

@@ -123,7 +123,7 @@ TEST_GEN_PROGS := plain
 $(OUTPUT)/plain: plain.c $(GENERATED)
 \t$(CC) -I$(GENERATED) $< -o $@
 $(GENERATED):
-\tmkdir -p $@ && echo 'int answer(void);' >$@/own.h
+\tmkdir $@ && echo 'int answer(void);' >$@/own.h
 include ../lib.mk
 """
 
