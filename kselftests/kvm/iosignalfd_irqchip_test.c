@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Beside KVM's own devices: the IOAPIC's window, the PIC's ports, and an
- * eventfd that is at once a doorbell and an interrupt line; on arm64 the window of
- * the vGIC's distributor.
+ * eventfd that is at once a doorbell and an interrupt line; on arm64 the windows of
+ * the vGIC's distributor and of its ITS.
  */
 #include "doorbell_fixture.h"
 
@@ -199,7 +199,9 @@ TEST_F(doorbell, doorbell_and_irqfd)
 #define DATA		0x44332211
 #define DIST		0x08000000ull
 #define DIST_SIZE	0x10000			/* KVM_VGIC_V3_DIST_SIZE */
-#define REDIST		0x080a0000ull
+#define ITS		0x08080000ull		/* KVM_VGIC_V3_ITS_SIZE: up to ... */
+#define ITS_TRANSLATER	(ITS + 0x10040)		/* GITS_TRANSLATER: where an MSI goes */
+#define REDIST		0x080a0000ull		/* ... here */
 
 /* The vGIC has to be there before the vCPU runs: so another VM than self->vm */
 struct machine {
@@ -208,14 +210,14 @@ struct machine {
 	int gic;
 };
 
-static int gic_set(const struct machine *machine, uint32_t group,
-		   uint64_t attr, const uint64_t *value)
+static int device_set(int device, uint32_t group, uint64_t attr,
+		      const uint64_t *value)
 {
 	const struct kvm_device_attr args = {
 		.group = group, .attr = attr, .addr = (uintptr_t)value,
 	};
 
-	return sys_ioctl(machine->gic, KVM_SET_DEVICE_ATTR, &args);
+	return sys_ioctl(device, KVM_SET_DEVICE_ATTR, &args);
 }
 
 static int machine_init(struct machine *machine)
@@ -230,16 +232,16 @@ static int machine_init(struct machine *machine)
 	if (ret)
 		return ret;
 	machine->gic = gic.fd;
-	ret = gic_set(machine, KVM_DEV_ARM_VGIC_GRP_ADDR,
-		      KVM_VGIC_V3_ADDR_TYPE_DIST, &dist);
+	ret = device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_ADDR,
+			 KVM_VGIC_V3_ADDR_TYPE_DIST, &dist);
 	if (!ret)
-		ret = gic_set(machine, KVM_DEV_ARM_VGIC_GRP_ADDR,
-			      KVM_VGIC_V3_ADDR_TYPE_REDIST, &redist);
+		ret = device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_ADDR,
+				 KVM_VGIC_V3_ADDR_TYPE_REDIST, &redist);
 	if (!ret)
 		ret = vcpu_init(&machine->vcpu, &machine->vm, 0);
 	if (!ret)
-		ret = gic_set(machine, KVM_DEV_ARM_VGIC_GRP_CTRL,
-			      KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
+		ret = device_set(gic.fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
+				 KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
 	return ret;
 }
 
@@ -296,6 +298,64 @@ TEST_F(doorbell, entry_in_distributor_window_hides_nothing)
 TEST_F(doorbell, distributor_over_an_entry_hides_nothing)
 {
 	expect_hidden_nothing(_metadata, self, true);
+}
+
+/*
+ * User space sends an MSI, and KVM looks for the ITS behind its address
+ * (vgic_msi_to_its() of arch/arm64/kvm/vgic/vgic-its.c). -EBUSY is that of an ITS
+ * which the guest has not enabled yet, and -EINVAL says that there is none.
+ */
+static int signal_msi(const struct machine *machine, uint64_t addr)
+{
+	const struct kvm_msi msi = {
+		.address_lo = addr, .address_hi = addr >> 32,
+		.flags = KVM_MSI_VALID_DEVID,
+	};
+
+	return sys_ioctl(machine->vm.fd, KVM_SIGNAL_MSI, &msi);
+}
+
+static void expect_its_is_found(struct __test_metadata *_metadata,
+				FIXTURE_DATA(doorbell) *self, bool entry_first)
+{
+	struct doorbell inside = {
+		.bus = BUS_MMIO, .addr = ITS_TRANSLATER, .len = 4, .fd = self->fd,
+	}, elsewhere = inside;
+	struct kvm_create_device its = { .type = KVM_DEV_TYPE_ARM_VGIC_ITS };
+	const uint64_t addr = ITS;
+	struct machine machine;
+
+	elsewhere.addr = self->base;
+	ASSERT_RET(0, machine_init(&machine));
+	ASSERT_RET(0, sys_ioctl(machine.vm.fd, KVM_CREATE_DEVICE, &its));
+	if (entry_first)
+		ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &inside));
+	EXPECT_RET(-EINVAL, signal_msi(&machine, ITS_TRANSLATER));
+	ASSERT_RET(0, device_set(its.fd, KVM_DEV_ARM_VGIC_GRP_ADDR,
+				 KVM_VGIC_ITS_ADDR_TYPE, &addr));
+	EXPECT_RET(-EBUSY, signal_msi(&machine, ITS_TRANSLATER));
+	if (!entry_first)
+		ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &inside));
+	ASSERT_RET(0, doorbell_assign(self->api, machine.vm.fd, &elsewhere));
+	/* An entry is no ITS, neither in its place nor before or behind it */
+	EXPECT_RET(-EBUSY, signal_msi(&machine, ITS_TRANSLATER));
+	EXPECT_RET(-EBUSY, signal_msi(&machine, ITS_TRANSLATER + 4));
+	EXPECT_RET(-EBUSY, signal_msi(&machine, ITS));
+	EXPECT_RET(-EINVAL, signal_msi(&machine, self->base));
+	EXPECT_RET(-EINVAL, signal_msi(&machine, self->base + 8));
+	EXPECT_SIGNALS(0, self->fd);
+	close(its.fd);
+	machine_destroy(&machine);
+}
+
+TEST_F(doorbell, msi_finds_the_its_around_an_entry)
+{
+	expect_its_is_found(_metadata, self, false);
+}
+
+TEST_F(doorbell, msi_finds_an_its_that_came_after_an_entry)
+{
+	expect_its_is_found(_metadata, self, true);
 }
 
 #else
