@@ -17,7 +17,7 @@ from toolkit.formats import manifest
 from toolkit.formats.manifest import Manifest
 from toolkit.kernel.kconfig import parse_fragment
 
-NAME, ALLOW = "suite.yaml", "allow.yaml"
+NAME = "suite.yaml"
 
 Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]
@@ -49,7 +49,7 @@ class Allowed(Manifest):
 
 
 class AllowManifest(Manifest):
-    """A whole ``allow.yaml``."""
+    """A whole ``allow.yaml``, or ``allow.ARCH.yaml``."""
 
     allow: tuple[Allowed, ...]
 
@@ -59,11 +59,9 @@ def load(folder: Path) -> SuiteManifest:
     return manifest.load(folder / NAME, SuiteManifest)
 
 
-def allowed(folder: Path) -> tuple[KnownFailure, ...]:
-    """Return what cannot work of a suite, as its ``allow.yaml`` has it; nothing without one."""
-    file = folder / ALLOW
-    if not file.exists():
-        return ()
+def allowed(folder: Path, arch: Arch) -> tuple[KnownFailure, ...]:
+    """Return what cannot work of a suite on any architecture, and what cannot on this one."""
+    files = (folder / "allow.yaml", folder / f"allow.{arch.name}.yaml")
     return tuple(
         KnownFailure(
             test=f"{folder.name}/{entry.test}",
@@ -72,6 +70,8 @@ def allowed(folder: Path) -> tuple[KnownFailure, ...]:
             start=entry.action != "skip",
             accel=entry.accel,
         )
+        for file in files
+        if file.exists()
         for entry in manifest.load(file, AllowManifest).allow
     )
 

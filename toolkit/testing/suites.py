@@ -142,7 +142,7 @@ def _carried(path: Path, tree: PatchedTree, arch: Arch) -> Suite:
         fragments=(*plain.fragments, *own),
         target=plain.target,
         timeouts=extra.timeouts,
-        allowed=suite_manifest.allowed(path),
+        allowed=suite_manifest.allowed(path, arch),
         memory_mib=extra.memory_mib,
     )
 

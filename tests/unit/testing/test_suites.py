@@ -179,6 +179,10 @@ def test_a_folder_may_carry_more_for_it(folder: Path, tree: PatchedTree) -> None
         KnownFailure(f"{name}/good", "why", certain=False),
         KnownFailure(f"{name}/broken/*", "how", certain=False, start=False, accel="tcg"),
     )
+    (carried / "allow.arm64.yaml").write_text("allow:\n- {test: slow, reason: there}\n")
+    assert suites.find(folder, name, lambda: tree, X86_64).allowed == suite.allowed
+    other = suites.find(folder, name, lambda: tree, ARM64)
+    assert other.allowed == (*suite.allowed, KnownFailure(f"{name}/slow", "there", certain=False))
     (carried / "allow.yaml").write_text("allow:\n- {test: good, raeson: why}\n")
     with pytest.raises(UserError, match=r"allow.yaml:2: unknown key 'raeson'") as caught:
         suites.find(folder, "upstream-deep-good", lambda: tree, X86_64)
