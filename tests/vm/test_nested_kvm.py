@@ -1,6 +1,8 @@
 """A CI runner with nested virtualisation, simulated: the toolkit inside a machine that has SVM.
 
-There `--accel auto` must choose KVM by itself, and the suite must pass under it.
+There `--accel auto` must choose KVM by itself, and the suite must pass under it. That machine has
+one CPU: with two, QEMU 7.2's emulation of SVM corrupted its memory in one run of four; with one,
+21 of 21 passed, two at a time on a busy host.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ import importlib
 import json
 import tarfile
 from pathlib import Path
-
-import pytest
 
 from tests.vm.conftest import DATA, PROJECT, Toolkit
 
@@ -35,7 +35,6 @@ cat /opt/t/run/result.json
 """
 
 
-@pytest.mark.nested
 def test_auto_chooses_kvm_where_it_works(toolkit: Toolkit, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     built = toolkit.run("build", "--patch", "v4", "--save", str(saved))
