@@ -18,32 +18,6 @@ DOORBELL_VARIANT(ioeventfd_mmio, ioeventfd_api, BUS_MMIO);
 #define PATIENCE	5000	/* ms */
 #define NOBODY		65534
 
-union control {
-	struct cmsghdr align;
-	char space[CMSG_SPACE(sizeof(int))];
-};
-
-static int receive_fd(int sock)
-{
-	union control control = {};
-	char byte;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg;
-	int fd;
-
-	if (recvmsg(sock, &msg, 0) != 1)
-		return -errno;
-	cmsg = CMSG_FIRSTHDR(&msg);
-	if (!cmsg || cmsg->cmsg_type != SCM_RIGHTS)
-		return -EBADMSG;
-	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
-	return fd;
-}
-
 /* kvm_vm_ioctl() lets in the process that made the VM and nobody else */
 static bool gets_eio(const FIXTURE_DATA(doorbell) *self, int vm_fd)
 {

@@ -15,4 +15,7 @@ int wait_child(pid_t pid);
 /* Send @size bytes with the descriptor @fd, @flags as in sendmsg(); 0 or -errno */
 int send_fd(int sock, const void *data, size_t size, int fd, int flags);
 
+/* Receive one byte with a descriptor, and return that, or -errno */
+int receive_fd(int sock);
+
 #endif /* KSELFTESTS_CHILD_H */

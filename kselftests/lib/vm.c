@@ -208,13 +208,9 @@ static int unasked_exit(const struct kvm_run *run)
 	return -EPROTO;
 }
 
-int vcpu_run(struct vcpu *vcpu, struct guest_exit *exit)
+int vcpu_event(struct vcpu *vcpu, struct guest_exit *exit)
 {
 	struct kvm_run *run = vcpu->run;
-	int ret = sys_ioctl(vcpu->fd, KVM_RUN, NULL);
-
-	if (ret < 0)
-		return ret;
 
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
@@ -247,8 +243,16 @@ int vcpu_run(struct vcpu *vcpu, struct guest_exit *exit)
 	return GUEST_EXIT;
 }
 
-int guest_do(struct vcpu *vcpu, const struct guest_io *io,
-	     struct guest_exit *exits, int max)
+int vcpu_run(struct vcpu *vcpu, struct guest_exit *exit)
+{
+	int ret = sys_ioctl(vcpu->fd, KVM_RUN, NULL);
+
+	return ret < 0 ? ret : vcpu_event(vcpu, exit);
+}
+
+int guest_do_by(int (*run)(struct vcpu *vcpu, struct guest_exit *exit),
+		struct vcpu *vcpu, const struct guest_io *io,
+		struct guest_exit *exits, int max)
 {
 	struct guest_exit exit;
 	int count = 0, ret;
@@ -257,7 +261,7 @@ int guest_do(struct vcpu *vcpu, const struct guest_io *io,
 	if (ret)
 		return ret;
 
-	while ((ret = vcpu_run(vcpu, &exit)) == GUEST_EXIT) {
+	while ((ret = run(vcpu, &exit)) == GUEST_EXIT) {
 		if (!exit.is_write)
 			memcpy(exit_data(vcpu), &io->data, exit.len);
 		if (count < max)
@@ -265,4 +269,10 @@ int guest_do(struct vcpu *vcpu, const struct guest_io *io,
 		count++;
 	}
 	return ret < 0 ? ret : count;
+}
+
+int guest_do(struct vcpu *vcpu, const struct guest_io *io,
+	     struct guest_exit *exits, int max)
+{
+	return guest_do_by(vcpu_run, vcpu, io, exits, max);
 }

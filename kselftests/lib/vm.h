@@ -103,6 +103,10 @@ void vcpu_destroy(struct vcpu *vcpu);
 /* Point the vCPU at @io; vcpu_run() then goes to the next event */
 int vcpu_start(struct vcpu *vcpu, const struct guest_io *io);
 int vcpu_run(struct vcpu *vcpu, struct guest_exit *exit);
+
+/* What the vCPU came back with when it was run, however that was */
+int vcpu_event(struct vcpu *vcpu, struct guest_exit *exit);
+
 int vcpu_read_data(const struct vcpu *vcpu, uint64_t *data);
 
 /* Write to @text where in its program a vCPU is that did not come to its end */
@@ -129,6 +133,11 @@ static inline struct guest_io any_write(enum guest_bus bus)
  */
 int guest_do(struct vcpu *vcpu, const struct guest_io *io,
 	     struct guest_exit *exits, int max);
+
+/* The same with @run instead of vcpu_run() */
+int guest_do_by(int (*run)(struct vcpu *vcpu, struct guest_exit *exit),
+		struct vcpu *vcpu, const struct guest_io *io,
+		struct guest_exit *exits, int max);
 
 /* An ioctl that returns -errno instead of -1 */
 int sys_ioctl(int fd, unsigned long request, const void *arg);

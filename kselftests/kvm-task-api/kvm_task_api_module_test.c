@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM is a module, and the system calls are not: what is bound keeps the module, and
+ * without it the system calls say that they are not there.
+ */
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+
+#include "fixture.h"
+
+#define PATIENCE	500	/* of 10 ms: until the last VM has gone */
+
+static int module_unload(void)
+{
+	return syscall(SYS_delete_module, kvm_module(), O_NONBLOCK) ? -errno : 0;
+}
+
+/* The file is called kvm-amd.ko, or kvm-intel.ko */
+static int module_load(void)
+{
+	struct utsname name;
+	char path[256], *sign;
+	int fd, ret;
+
+	uname(&name);
+	snprintf(path, sizeof(path), "/lib/modules/%s/kernel/arch/x86/kvm/%s.ko",
+		 name.release, kvm_module());
+	sign = strrchr(path, '_');
+	if (sign)
+		*sign = '-';
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* Files go when their last user is back in user space, and VMs after that */
+static int module_unload_soon(void)
+{
+	int i, ret;
+
+	for (i = 0; i < PATIENCE; i++) {
+		ret = module_unload();
+		if (ret != -EAGAIN)
+			break;
+		usleep(10000);
+	}
+	return ret;
+}
+
+TEST_F(kvm_task_api, kept_by_a_vcpu)
+{
+	struct worker worker;
+
+	SKIP_WITHOUT_MODULE();
+	ASSERT_RET(0, worker_start(&worker));
+	ASSERT_RET(0, worker_do(&worker, worker_bind, &self->vcpu.fd));
+	vcpu_destroy(&self->vcpu);
+	vm_destroy(&self->vm);
+	usleep(100000);
+	EXPECT_RET(-EAGAIN, module_unload());
+	EXPECT_RET(-ENXIO, kvm_vcpu_run(0));
+	EXPECT_RET(-EAGAIN, module_unload());
+	EXPECT_RET(0, worker_stop(&worker));
+}
+
+TEST_F(kvm_task_api, kept_by_a_vm)
+{
+	SKIP_WITHOUT_MODULE();
+	ASSERT_RET(0, bind_fd(self->vm.fd));
+	vcpu_destroy(&self->vcpu);
+	vm_destroy(&self->vm);
+	usleep(100000);
+	EXPECT_RET(-EAGAIN, module_unload());
+	EXPECT_RET(self->memslots, bound_check_extension(CAP));
+	EXPECT_RET(-EAGAIN, module_unload());
+}
+
+TEST_F(kvm_task_api, absent)
+{
+	struct worker worker;
+	int round;
+
+	SKIP_WITHOUT_MODULE();
+	/* What the modules say of the processor when they are loaded */
+	kmsg_announce(&self->kmsg, "kvm");
+	kmsg_announce(&self->kmsg, "SVM");
+	ASSERT_RET(0, worker_start(&worker));
+	for (round = 0; round < 2; round++) {
+		/* Bound by a thread that then ends: the module can go */
+		ASSERT_RET(0, worker_do(&worker, worker_bind, &self->vcpu.fd));
+		ASSERT_RET(0, worker_do(&worker, worker_bound_works, &self->vcpu));
+		ASSERT_RET(0, bind_fd(self->vm.fd));
+		ASSERT_RET(0, unbind_fd(self->vm.fd));
+		vcpu_destroy(&self->vcpu);
+		vm_destroy(&self->vm);
+		EXPECT_RET(0, worker_stop(&worker));
+		ASSERT_RET(0, module_unload_soon());
+
+		EXPECT_RET(-ENOSYS, kvm_vcpu_run(0));
+		EXPECT_RET(-ENOSYS, kvm_vcpu_run(1));
+		EXPECT_RET(-ENOSYS, bound_check_extension(CAP));
+		EXPECT_RET(-ENOSYS, kvm_vm_call(1, 0));
+
+		ASSERT_RET(0, module_load());
+		EXPECT_RET(-ENXIO, kvm_vcpu_run(0));
+		EXPECT_RET(-ENXIO, bound_check_extension(CAP));
+		ASSERT_RET(0, vm_init(&self->vm));
+		ASSERT_RET(0, vcpu_init(&self->vcpu, &self->vm, 0));
+		ASSERT_RET(0, worker_start(&worker));
+	}
+	ASSERT_RET(0, bind_fd(self->vm.fd));
+	EXPECT_RET(self->memslots, bound_check_extension(CAP));
+	ASSERT_RET(0, bind_fd(self->vcpu.fd));
+	EXPECT_RET(0, bound_works(&self->vcpu));
+	EXPECT_RET(0, worker_stop(&worker));
+}
+
+TEST_HARNESS_MAIN
