@@ -62,6 +62,7 @@ struct row {
 	bool posted;			/* and does not wait for an answer */
 	uint32_t batch;			/* rings of each sample; 0: as many as fit */
 	bool vcpu_alone;		/* time the vCPU, and not who serves it */
+	bool bound;			/* the VM, to the process: by system call */
 	/* The next batch */
 	uint32_t rings;
 	bool idle;			/* the loop alone */
@@ -118,6 +119,8 @@ extern const struct row_ops null_ops, eventfd_ops, hyperv_ops; /* rows_kernel.c 
 extern const struct row_ops vmm_ops, thread_ops, socket_ops;	/* rows_user.c */
 extern const struct row_ops kvm_socket_ops;			/* rows_socket.c */
 extern const struct row_ops call_ops;				/* rows_call.c */
+extern const struct row_ops task_immediate_ops, task_pio_ops;	/* rows_task.c */
+extern const struct row_ops task_vm_ops, task_turns_ops;
 
 /* All rows there are, with @limit as the highest number of registrations */
 int make_rows(uint32_t limit, struct row **rows, size_t *count);

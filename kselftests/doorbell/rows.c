@@ -6,7 +6,7 @@
 
 #include "bench.h"
 
-#define MAX_ROWS	64
+#define MAX_ROWS	80
 #define VALUES		256		/* at one place */
 
 struct list {
@@ -135,6 +135,12 @@ int make_rows(uint32_t limit, struct row **rows, size_t *count)
 	add_call(&list, CALL_IOCTL_RING, "ioctl-ring");
 	add_call(&list, CALL_IOCTL_VCPU, "ioctl-vcpu");
 	add_call(&list, CALL_RUN_IMMEDIATE, "run-immediate");
+	add_named(&list, &task_immediate_ops, BUS_PIO, "vcpu-run-syscall/immediate");
+	add_named(&list, &task_pio_ops, BUS_PIO, "vcpu-run-syscall/pio");
+	add_named(&list, &task_vm_ops, BUS_PIO, "vm-ioctl");
+	add_named(&list, &task_vm_ops, BUS_PIO, "vm-syscall");
+	list.rows[list.count - 1].bound = true;
+	add_named(&list, &task_turns_ops, BUS_PIO, "vcpu-run/other-thread");
 	*rows = list.rows;
 	*count = list.count;
 	return 0;
