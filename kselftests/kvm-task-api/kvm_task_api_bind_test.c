@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Who can bind and unbind what, and what the others are told. */
+#include <stdio.h>
+#include <sys/syscall.h>
+
 #include "fixture.h"
 
 TEST_F(kvm_task_api, vcpu)
@@ -95,6 +98,54 @@ TEST_F(kvm_task_api, both_have_one)
 	EXPECT_RET(0, worker_do(&worker, worker_bound_works, &other));
 	EXPECT_RET(0, worker_stop(&worker));
 	vcpu_destroy(&other);
+}
+
+/* The thread that runs the vCPU, as debugfs has it; 0 if none, -errno without debugfs */
+static int thread_of_vcpu(const FIXTURE_DATA(kvm_task_api) *self)
+{
+	char path[96];
+	FILE *file;
+	int tid;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm/%d-%d/vcpu0/pid",
+		 getpid(), self->vm.fd);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	if (fscanf(file, "%d", &tid) != 1)
+		tid = -EPROTO;
+	fclose(file);
+	return tid;
+}
+
+static int thread_id(void *unused)
+{
+	(void)unused;
+	return syscall(SYS_gettid);
+}
+
+/* ... from the moment that it is bound: it is not asked for at each run any more */
+TEST_F(kvm_task_api, thread_that_runs_it)
+{
+	struct worker worker;
+
+	if (thread_of_vcpu(self) < 0)
+		SKIP(return, "no debugfs");
+	ASSERT_RET(0, worker_start(&worker));
+	EXPECT_EQ(0, thread_of_vcpu(self));
+	ASSERT_RET(0, bind_fd(self->vcpu.fd));
+	EXPECT_EQ(thread_id(NULL), thread_of_vcpu(self));
+	EXPECT_RET(0, bound_works(&self->vcpu));
+	EXPECT_EQ(thread_id(NULL), thread_of_vcpu(self));
+	EXPECT_RET(0, unbind_fd(self->vcpu.fd));
+
+	ASSERT_RET(0, worker_do(&worker, worker_bind, &self->vcpu.fd));
+	EXPECT_EQ(worker_do(&worker, thread_id, NULL), thread_of_vcpu(self));
+	EXPECT_RET(-EBUSY, kvm_run_works(&self->vcpu));
+	EXPECT_EQ(worker_do(&worker, thread_id, NULL), thread_of_vcpu(self));
+	EXPECT_RET(0, worker_stop(&worker));
+	EXPECT_RET(0, kvm_run_works(&self->vcpu));
+	EXPECT_EQ(thread_id(NULL), thread_of_vcpu(self));
 }
 
 TEST_F(kvm_task_api, vm_twice)

@@ -331,6 +331,26 @@ TEST_F(kvm_task_api, other_ioctls_from_another_thread)
 	EXPECT_RET(0, worker_stop(&worker));
 }
 
+/* As long as it runs, nobody else has its state */
+TEST_F(kvm_task_api, ioctls_wait_for_the_guest)
+{
+	struct worker runner, other;
+
+	ASSERT_RET(0, worker_start(&runner));
+	ASSERT_RET(0, worker_start(&other));
+	ASSERT_RET(0, worker_do(&runner, worker_bind, &self->vcpu.fd));
+	ASSERT_RET(0, start_spinning(self));
+	worker_begin(&runner, spin, &self->vcpu);
+	EXPECT_FALSE(worker_is_done_within(&runner, A_WHILE));
+	worker_begin(&other, get_and_set_regs, &self->vcpu);
+	EXPECT_FALSE(worker_is_done_within(&other, A_WHILE));
+	stop_spinning(self);
+	EXPECT_RET(GUEST_DONE, worker_end(&runner));
+	EXPECT_RET(0, worker_end(&other));
+	EXPECT_RET(0, worker_stop(&runner));
+	EXPECT_RET(0, worker_stop(&other));
+}
+
 TEST_F(kvm_task_api, one_thread_runs_two)
 {
 	struct vcpu other;
