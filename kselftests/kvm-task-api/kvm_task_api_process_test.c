@@ -4,7 +4,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "child.h"
@@ -299,6 +301,9 @@ TEST_F(kvm_task_api, exec_lets_go)
 
 TEST_F(kvm_task_api, failed_exec)
 {
+	char *args[] = { "nothing", NULL };
+	int garbage;
+
 	ASSERT_RET(0, bind_fd(self->vcpu.fd));
 	ASSERT_RET(0, bind_fd(self->vm.fd));
 	EXPECT_EQ(-1, execl("/nowhere", "nowhere", NULL));
@@ -306,6 +311,12 @@ TEST_F(kvm_task_api, failed_exec)
 	/* Something that is there, and is no program */
 	EXPECT_EQ(-1, execl("/proc/self/maps", "maps", NULL));
 	EXPECT_EQ(EACCES, errno);
+	/* ... and what looks like one, until the kernel reads it */
+	ASSERT_FD(garbage, memfd_create("garbage", MFD_CLOEXEC));
+	ASSERT_EQ(4, write(garbage, "none", 4));
+	EXPECT_EQ(-1, syscall(SYS_execveat, garbage, "", args, environ, AT_EMPTY_PATH));
+	EXPECT_EQ(ENOEXEC, errno);
+	close(garbage);
 	EXPECT_RET(0, bound_works(&self->vcpu));
 	EXPECT_RET(self->memslots, bound_check_extension(CAP));
 }
