@@ -79,7 +79,8 @@ TEST_F(kvm_task_api, kept_by_a_vm)
 	EXPECT_RET(-EAGAIN, module_unload());
 }
 
-TEST_F(kvm_task_api, absent)
+/* The modules are relocated and patched at each load, which takes an emulated machine long */
+TEST_F_TIMEOUT(kvm_task_api, absent, 60)
 {
 	struct worker worker;
 	int round;
