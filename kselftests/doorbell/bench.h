@@ -115,7 +115,8 @@ void vm_row_close(struct row *row);
 int fork_server(struct row *row, const int socks[2],
 		void (*serve)(struct row *row, int sock));
 
-extern const struct row_ops null_ops, eventfd_ops, hyperv_ops; /* rows_kernel.c */
+extern const struct row_ops null_ops, eventfd_ops;		/* rows_kernel.c */
+extern const struct row_ops hyperv_ops;				/* rows_hyperv.c */
 extern const struct row_ops vmm_ops, thread_ops, socket_ops;	/* rows_user.c */
 extern const struct row_ops kvm_socket_ops;			/* rows_socket.c */
 extern const struct row_ops call_ops;				/* rows_call.c */

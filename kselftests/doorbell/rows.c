@@ -94,13 +94,24 @@ static struct row *add_socket(struct list *list, const char *name, bool by_kvm,
 
 static void add_call(struct list *list, enum bench_call call, const char *name)
 {
-	add_named(list, &call_ops, BUS_PIO, name);
+	add_named(list, &call_ops, BUS_MMIO, name);
 	list->rows[list->count - 1].call = call;
+}
+
+/* Whether a guest of this architecture can ring on @bus */
+static bool has_bus(enum guest_bus bus)
+{
+	const struct guest_io io = {
+		.op = GUEST_WRITE, .bus = bus, .len = bus == BUS_HYPERCALL ? 8 : 4,
+	};
+
+	return !guest_cannot(&io);
 }
 
 int make_rows(uint32_t limit, struct row **rows, size_t *count)
 {
 	struct list list = { .rows = calloc(MAX_ROWS, sizeof(**rows)) };
+	size_t i, kept = 0;
 
 	if (!list.rows)
 		return -ENOMEM;
@@ -116,8 +127,11 @@ int make_rows(uint32_t limit, struct row **rows, size_t *count)
 	add_eventfd(&list, &iosignalfd_api, BUS_HYPERCALL, false, 1);
 	add_eventfd(&list, &iosignalfd_api, BUS_HYPERCALL, true, 1);
 	add_eventfd(&list, &iosignalfd_api, BUS_HYPERCALL, false, limit);
+#ifdef __x86_64__
 	add_named(&list, &hyperv_ops, BUS_HYPERCALL, "hyperv-eventfd");
-	add_named(&list, &thread_ops, BUS_PIO, "thread-eventfd");
+#endif
+	add_named(&list, &thread_ops, has_bus(BUS_PIO) ? BUS_PIO : BUS_MMIO,
+		  "thread-eventfd");
 	/* Before the next one, whose process ends with the last copy of its socket */
 	add_socket(&list, "mmio-socket-read", true, false, 0)->reads = true;
 	add_socket(&list, "mmio-socket-write", true, false, 0);
@@ -141,7 +155,10 @@ int make_rows(uint32_t limit, struct row **rows, size_t *count)
 	add_named(&list, &task_vm_ops, BUS_PIO, "vm-syscall");
 	list.rows[list.count - 1].bound = true;
 	add_named(&list, &task_turns_ops, BUS_PIO, "vcpu-run/other-thread");
+	for (i = 0; i < list.count; i++)
+		if (has_bus(list.rows[i].bus))
+			list.rows[kept++] = list.rows[i];
 	*rows = list.rows;
-	*count = list.count;
+	*count = kept;
 	return 0;
 }

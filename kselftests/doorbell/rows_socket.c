@@ -90,11 +90,9 @@ static int run_and_send(struct row *row)
 	for (;;) {
 		if (ioctl(row->vcpu.fd, KVM_RUN, NULL) < 0)
 			return -errno;
-		if (run->exit_reason == KVM_EXIT_IO &&
-		    run->io.port == GUEST_DONE_PORT)
-			return 0;
-		if (run->exit_reason != KVM_EXIT_MMIO)
-			return -EPROTO;
+		if (run->exit_reason != KVM_EXIT_MMIO ||
+		    run->mmio.phys_addr != ADDRESS)
+			return guest_is_done(run) ? 0 : -EPROTO;
 		request = (struct kvm_mmio_socket_request){
 			.addr = run->mmio.phys_addr, .len = run->mmio.len,
 			.flags = KVM_MMIO_SOCKET_REQUEST_WRITE,

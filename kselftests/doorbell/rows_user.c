@@ -47,7 +47,7 @@ static int vmm_run(struct row *row)
 			break;
 		case KVM_EXIT_MMIO:
 			if (run->mmio.phys_addr != ADDRESS)
-				return -EPROTO;
+				return guest_is_done(run) ? 0 : -EPROTO;
 			break;
 		default:
 			return -EPROTO;
@@ -79,7 +79,7 @@ static void *serve_eventfd(void *arg)
 
 static int thread_setup(struct row *row)
 {
-	struct doorbell bell = { .bus = BUS_PIO, .addr = PORT, .len = 4 };
+	struct doorbell bell = { .bus = row->bus, .len = 4 };
 	int ret = exit_row_setup(row);
 
 	if (ret)
@@ -88,6 +88,7 @@ static int thread_setup(struct row *row)
 	if (row->efd < 0)
 		return -errno;
 	bell.fd = row->efd;
+	bell.addr = row->io.addr;
 	ret = doorbell_assign(&ioeventfd_api, row->vm.fd, &bell);
 	if (!ret)
 		ret = -pthread_create(&row->thread, NULL, serve_eventfd, row);
@@ -174,11 +175,9 @@ static int socket_run(struct row *row)
 	for (;;) {
 		if (ioctl(row->vcpu.fd, KVM_RUN, NULL) < 0)
 			return -errno;
-		if (run->exit_reason == KVM_EXIT_IO &&
-		    run->io.port == GUEST_DONE_PORT)
-			return 0;
-		if (run->exit_reason != KVM_EXIT_MMIO)
-			return -EPROTO;
+		if (run->exit_reason != KVM_EXIT_MMIO ||
+		    run->mmio.phys_addr != ADDRESS)
+			return guest_is_done(run) ? 0 : -EPROTO;
 		message = (struct message){
 			.addr = run->mmio.phys_addr, .len = run->mmio.len,
 			.is_write = run->mmio.is_write,

@@ -8,7 +8,7 @@
 extern const uint8_t guest_store1[], guest_store2[], guest_store4[];
 extern const uint8_t guest_store8[];
 extern const uint8_t guest_load1[], guest_load2[], guest_load4[], guest_load8[];
-extern const uint8_t guest_nothing[];
+extern const uint8_t guest_nothing[], guest_store4_wait[];
 
 int vcpu_set_regs(const struct vcpu *vcpu, const struct reg_value *regs,
 		  size_t count)
@@ -65,6 +65,8 @@ uint64_t mmio_loop(const struct guest_io *io)
 			loop = stores[i];
 		if (io->op == GUEST_READ)
 			loop = loads[i];
+		if (io->op == GUEST_WRITE_AND_WAIT && io->len == 4)
+			loop = guest_store4_wait;
 	}
 	return loop ? GUEST_CODE_GPA + (loop - guest_code) : 0;
 }

@@ -212,10 +212,11 @@ int vcpu_event(struct vcpu *vcpu, struct guest_exit *exit)
 {
 	struct kvm_run *run = vcpu->run;
 
+	if (guest_is_done(run))
+		return GUEST_DONE;
+
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
-		if (run->io.port == GUEST_DONE_PORT)
-			return GUEST_DONE;
 		*exit = (struct guest_exit){
 			.bus = BUS_PIO,
 			.is_write = run->io.direction == KVM_EXIT_IO_OUT,
@@ -224,8 +225,6 @@ int vcpu_event(struct vcpu *vcpu, struct guest_exit *exit)
 		};
 		break;
 	case KVM_EXIT_MMIO:
-		if (run->mmio.is_write && run->mmio.phys_addr == GUEST_DONE_PORT)
-			return GUEST_DONE;
 		*exit = (struct guest_exit){
 			.bus = BUS_MMIO,
 			.is_write = run->mmio.is_write,

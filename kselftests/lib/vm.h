@@ -39,8 +39,9 @@ enum guest_op {
 	GUEST_STRING_WRITE,		/* rep outs: PIO, from GUEST_DATA_GPA */
 	GUEST_STRING_READ,		/* rep ins: PIO, to GUEST_DATA_GPA */
 	/*
-	 * PIO of 4: adds the step to the data, writes it, and waits until the
-	 * 4 bytes at GUEST_DATA_GPA are the same
+	 * 4 bytes, to a port or, where there are none, to memory: adds the step to
+	 * the data, writes it, and waits until the 4 bytes at GUEST_DATA_GPA are the
+	 * same
 	 */
 	GUEST_WRITE_AND_WAIT,
 };
@@ -108,6 +109,19 @@ int vcpu_run(struct vcpu *vcpu, struct guest_exit *exit);
 int vcpu_event(struct vcpu *vcpu, struct guest_exit *exit);
 
 int vcpu_read_data(const struct vcpu *vcpu, uint64_t *data);
+
+/* Whether the last exit says that the guest's program has come to its end */
+static inline bool guest_is_done(const struct kvm_run *run)
+{
+	switch (run->exit_reason) {
+	case KVM_EXIT_IO:
+		return run->io.port == GUEST_DONE_PORT;
+	case KVM_EXIT_MMIO:
+		return run->mmio.is_write && run->mmio.phys_addr == GUEST_DONE_PORT;
+	default:
+		return false;
+	}
+}
 
 /* Write to @text where in its program a vCPU is that did not come to its end */
 void vcpu_where(const struct vcpu *vcpu, char *text, size_t size);

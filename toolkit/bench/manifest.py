@@ -29,6 +29,7 @@ class Extra(Manifest):
     program: Text
     image: Text
     rows: tuple[Text, ...]
+    arch: str = ""  # the only architecture that it is for; "": any
 
 
 class Scale(Manifest):

@@ -41,11 +41,14 @@ class Plan:
     runs: int = 5
     rounds: int = 15
     rows: tuple[str, ...] = ()  # globs; empty: all
+    arch: str = ""  # of the machines; "": the one that a second program is for
 
     @property
     def extra(self) -> Extra | None:
         """The second program, if a row of it is wanted; the host's is never run."""
         extra = self.about.extra if self.where == GUEST else None
+        if extra and extra.arch and self.arch not in ("", extra.arch):
+            return None
         if extra and self.rows and not any(fnmatch.filter(extra.rows, glob) for glob in self.rows):
             return None
         return extra

@@ -93,6 +93,7 @@ def measure(context: click.Context, /, patch: str | None, figure: bool, **given:
     plan = runner.Plan(
         suite=suite,
         about=about,
+        arch=options.architecture(given.get("arch")).name,
         clock=given["clock"] or ("wall" if given["where"] == "host" else about.clock),
         **{name: given[name] for name in ("where", "runs", "rounds", "rows")},
     )

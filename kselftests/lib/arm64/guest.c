@@ -90,6 +90,7 @@ int vcpu_start(struct vcpu *vcpu, const struct guest_io *io)
 		{ CORE(regs[2]), io->times ? io->times : 1 },
 		{ CORE(regs[3]), io->addr },
 		{ CORE(regs[4]), GUEST_DONE_PORT },
+		{ CORE(regs[5]), GUEST_DATA_GPA },
 		{ CORE(pstate), EL1H_MASKED },
 		{ CORE(pc), mmio_loop(io) },
 	};

@@ -4,7 +4,7 @@
  * GUEST_CODE_GPA, so it must not depend on where it runs.
  *
  * In:  x0 data, x1 added to x0 after every access, x2 how many accesses, x3
- *      memory address, x4 GUEST_DONE_PORT.
+ *      memory address, x4 GUEST_DONE_PORT, x5 GUEST_DATA_GPA.
  * Out: x0 as the last access left it; then one byte to GUEST_DONE_PORT.
  *
  * One register and no write-back: only for such an access does the processor
@@ -35,6 +35,16 @@ guest_code:
 	ACCESS	guest_load2, ldrh w0, [x3]
 	ACCESS	guest_load4, ldr w0, [x3]
 	ACCESS	guest_load8, ldr x0, [x3]
+
+	.globl	guest_store4_wait
+guest_store4_wait:
+	add	w0, w0, w1
+	str	w0, [x3]
+1:	ldr	w6, [x5]
+	cmp	w6, w0
+	b.ne	1b
+	subs	x2, x2, #1
+	b.ne	guest_store4_wait
 
 done:	strb	w0, [x4]
 	brk	#0		/* nobody runs the vCPU past its end */

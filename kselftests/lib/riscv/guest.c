@@ -50,6 +50,7 @@ int vcpu_start(struct vcpu *vcpu, const struct guest_io *io)
 		{ CORE(regs.a2), io->times ? io->times : 1 },
 		{ CORE(regs.a3), io->addr },
 		{ CORE(regs.a4), GUEST_DONE_PORT },
+		{ CORE(regs.a5), GUEST_DATA_GPA },
 		{ CORE(mode), SUPERVISOR },
 		{ CORE(regs.pc), mmio_loop(io) },
 	};

@@ -14,6 +14,13 @@ from toolkit.core.arch import RISCV64
 from toolkit.core.errors import InfrastructureError, KernelError, UserError
 
 
+@pytest.mark.parametrize(("arch", "with_qemu"), [("", True), ("x86_64", True), ("arm64", False)])
+def test_the_second_program_may_be_for_one_architecture_alone(arch: str, with_qemu: bool) -> None:
+    plan = runner.Plan("doorbell", DOORBELL, arch=arch)
+    assert bool(plan.extra) == with_qemu
+    assert (plan.image == "nested") == with_qemu
+
+
 @pytest.mark.parametrize(
     ("rows", "with_qemu"),
     [
