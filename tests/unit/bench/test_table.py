@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.unit.bench_samples import DOORBELL, benchmark
 from toolkit.bench import baseline_file, samples, table
 from toolkit.bench.manifest import Bar, BenchManifest
+from toolkit.bench.samples import Benchmark
 
 PROJECT = Path(__file__).parents[3]
 
@@ -39,6 +42,16 @@ def test_the_whole_table() -> None:
         "",
         "not measured: qemu-pio/none: no QEMU in this guest",
     ]
+
+
+def test_the_section_on_bound_vcpus_has_the_table_of_its_baseline() -> None:
+    bench = baseline_file.read(PROJECT / "benchmarks/kvm-task-api-v1.json")
+    (rows,) = [part for part in _parts(bench) if part.startswith("row ")]
+    assert f"```\n{rows}\n```" in (PROJECT / "docs/doorbell.md").read_text()
+
+
+def _parts(bench: Benchmark) -> list[str]:
+    return "\n".join(table.table(bench, DOORBELL)).split("\n\n")
 
 
 def test_the_baseline_and_the_documentation_have_one_table() -> None:
@@ -92,8 +105,9 @@ def test_a_bar_is_not_for_the_rows_that_it_excepts() -> None:
     )
 
 
-def test_the_baseline_of_mmio_socket_meets_the_bars_of_the_doorbell() -> None:
-    bench = baseline_file.read(PROJECT / "benchmarks/mmio-socket-v1.json")
+@pytest.mark.parametrize("series", ["mmio-socket-v1", "kvm-task-api-v1"])
+def test_the_baseline_of_a_series_of_its_own_meets_the_bars_of_the_doorbell(series: str) -> None:
+    bench = baseline_file.read(PROJECT / f"benchmarks/{series}.json")
     lines, met = table.bars(bench, DOORBELL)
     assert met
     assert any("spread" in line and "met" in line for line in lines)
