@@ -195,7 +195,8 @@ def build(
             key = digest(_FORMAT, suite.name, *contents, tree.base.key, read, *tools)
     elif suite.path and not suite.target:
         fill = partial(suite_build.carried, job, suite.name, suite.path)
-        contents = [digests(suite.path), digests(suite.path.parent / suite_build.SHARED)]
+        folders = (suite.path, suite.path.parent / suite_build.SHARED)
+        contents = [digests(each) for each in folders if each.is_dir()]
         key = digest(*contents, tree.base.key, part_of(tree, _USED_OF_TREE), *tools)
     else:
         fill = partial(suite_build.upstream, job, suite.name, suite.target)

@@ -224,6 +224,19 @@ def patched(tree: PatchedTree, name: str, text: str) -> PatchedTree:
     return dataclasses.replace(tree, files=files, key=str(sorted(files)))
 
 
+def test_a_suite_of_ours_may_do_without_what_others_share(
+    tmp_path: Path, tree: PatchedTree
+) -> None:
+    suite_folder = tmp_path / "root/mine"
+    suite_folder.mkdir(parents=True)
+    (suite_folder / "Makefile").write_text("TEST_GEN_PROGS := good\ninclude $(KSFT)/lib.mk\n")
+    (suite_folder / "good.c").write_text(GOOD)
+    shop = Shop(tmp_path, suite_folder.parent)
+    suite = suites.find(shop.folder, "mine", lambda: tree, X86_64)
+    built, _ = suites.build(shop.builder, suite, tree, shop.kernel, log=shop.log, deadline=soon())
+    assert [each.name for each in built.programs] == ["good"]
+
+
 def test_what_compiles_is_built_and_the_rest_is_told(
     tmp_path: Path, folder: Path, tree: PatchedTree
 ) -> None:
