@@ -115,6 +115,15 @@ void vm_row_close(struct row *row);
 int fork_server(struct row *row, const int socks[2],
 		void (*serve)(struct row *row, int sock));
 
+/* Rows of calls have this loop in common, and the loop alone is subtracted */
+#define CALLS(call)							\
+	do {								\
+		for (i = 0; i < row->rings; i++) {			\
+			__asm__ volatile("" ::: "memory");		\
+			call;						\
+		}							\
+	} while (0)
+
 extern const struct row_ops null_ops, eventfd_ops;		/* rows_kernel.c */
 extern const struct row_ops hyperv_ops;				/* rows_hyperv.c */
 extern const struct row_ops vmm_ops, thread_ops, socket_ops;	/* rows_user.c */

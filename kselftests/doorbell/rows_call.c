@@ -34,15 +34,6 @@ static int64_t call_take(struct row *row)
 	return row->call == CALL_IOCTL_RING ? take_rings(row) : take_nothing(row);
 }
 
-/* All rows have this loop in common, and the loop alone is subtracted */
-#define CALLS(call)							\
-	do {								\
-		for (i = 0; i < row->rings; i++) {			\
-			__asm__ volatile("" ::: "memory");		\
-			call;						\
-		}							\
-	} while (0)
-
 static int call_run(struct row *row)
 {
 	int vcpu = row->vcpu.fd;

@@ -32,15 +32,6 @@ static int task_setup(struct row *row)
 	return 0;
 }
 
-/* A loop around @call, as in rows_call.c: all of them have it in common */
-#define CALLS(call)							\
-	do {								\
-		for (i = 0; i < row->rings; i++) {			\
-			__asm__ volatile("" ::: "memory");		\
-			call;						\
-		}							\
-	} while (0)
-
 /* --- kvm_vcpu_run() ------------------------------------------------------------- */
 
 /* The thread has one vCPU, and the rows have one thread: they take turns */
