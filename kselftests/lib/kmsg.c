@@ -44,6 +44,11 @@ static const char * const noise[] = {
 	"hrtimer: interrupt took ",		/* kernel/time/hrtimer.c */
 	"clocksource: ",			/* kernel/time/clocksource.c */
 	"tsc: Refined TSC clocksource ",	/* arch/x86/kernel/tsc.c, after boot */
+	/* The watchdog of kernel/time/clocksource.c found the TSC skewed */
+	"tsc: Marking TSC unstable due to ",	/* arch/x86/kernel/tsc.c */
+	"TSC found unstable after boot, ",	/* kernel/sched/clock.c */
+	"sched_clock: Marking unstable ",	/* kernel/sched/clock.c */
+	"perf: interrupt took too long ",	/* kernel/events/core.c */
 	"input: ",				/* a device found late, input.c */
 	/* net/ipv6/addrconf.c: the network is up a while after a restore */
 	"IPv6: ADDRCONF(",
