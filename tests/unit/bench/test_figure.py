@@ -45,7 +45,11 @@ def texts(svg: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("baseline", "picture", "at_least"),
-    [("iosignalfd-v5", "doorbell", 60), ("mmio-socket-v1", "mmio-socket", 40)],
+    [
+        ("iosignalfd-v5", "doorbell", 60),
+        ("mmio-socket-v1", "mmio-socket", 40),
+        ("kvm-task-api-v1", "kvm-task-api", 20),
+    ],
 )
 def test_the_documentation_has_the_picture_of_its_baseline(
     tmp_path: Path, baseline: str, picture: str, at_least: int
