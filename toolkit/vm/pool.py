@@ -35,7 +35,6 @@ at once; what both sides change is below a lock there.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import itertools
 import shutil
@@ -45,6 +44,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from toolkit.core.background import Background
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import MachineLostError
 from toolkit.core.model.kernel import KernelBuild
@@ -57,8 +57,6 @@ from toolkit.vm.factory import BootedGuest, CannotSaveError, MachineFactory, mer
 from toolkit.vm.snapshot import Snapshot, Store
 from toolkit.vm.standby import Standby
 
-_POLL = 0.1
-
 
 @dataclass(frozen=True, slots=True)
 class _First:
@@ -66,33 +64,6 @@ class _First:
 
     stack: contextlib.ExitStack
     guest: BootedGuest
-
-
-class _Saving:
-    """A thread that saves a machine while other machines work."""
-
-    def __init__(self, save: Callable[[Deadline], Snapshot | None], deadline: Deadline) -> None:
-        self._deadline = deadline.cancellable()
-        self._saved: concurrent.futures.Future[Snapshot | None] = concurrent.futures.Future()
-        threading.Thread(target=self._work, args=(save,), name="saving", daemon=True).start()
-
-    def _work(self, save: Callable[[Deadline], Snapshot | None]) -> None:
-        try:
-            self._saved.set_result(save(self._deadline))
-        except BaseException as error:  # noqa: BLE001 - raised again in result()
-            self._saved.set_exception(error)
-
-    def result(self, deadline: Deadline) -> Snapshot | None:
-        """Wait for what ``save`` returns; raise what it raises, or :class:`DeadlineError`."""
-        while not self._saved.done():
-            deadline.check("waiting for a machine to be saved")
-            concurrent.futures.wait([self._saved], timeout=_POLL)
-        return self._saved.result()
-
-    def end(self) -> None:
-        """Stop saving as soon as possible, and wait for that."""
-        self._deadline.cancel()
-        concurrent.futures.wait([self._saved])
 
 
 @dataclass(slots=True)
@@ -114,7 +85,7 @@ class MachinePool:
     _store: Store = field(init=False)
     _prepared: bool = field(default=False, init=False)
     _saved: Snapshot | None = field(default=None, init=False)
-    _saving: _Saving | None = field(default=None, init=False)
+    _saving: Background[Snapshot | None] | None = field(default=None, init=False)
     _first: _First | None = field(default=None, init=False)
     _boot_splats: tuple[Splat, ...] = field(default=(), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # for these four
@@ -355,7 +326,12 @@ class MachinePool:
             if guest.boot_splats:
                 return guest.boot_splats
             self._first = _First(stack.pop_all(), guest)
-        self._saving = _Saving(lambda limit: self._saved_aside(base, key, limit), self.deadline)
+        self._saving = Background(
+            "saving",
+            partial(self._saved_aside, base, key),
+            self.deadline,
+            what="waiting for a machine to be saved",
+        )
         return ()
 
     def _saved_booted(self, key: str) -> Snapshot:

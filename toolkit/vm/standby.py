@@ -8,15 +8,15 @@ that QEMU has translated for it stays.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.core.background import Background
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolkitError
 from toolkit.vm.factory import BootedGuest, MachineFactory
@@ -26,7 +26,7 @@ _MAKE_SECONDS = 60.0
 _KEPT_SECONDS = 900.0  # whoever has not edited for so long gets the memory back
 _ANSWER_SECONDS = 5.0
 _COMMAND = "true"  # has the guest's shell translated, and shows later that it still answers
-_POLL = 0.1
+_NOW = Deadline.after(0.0)  # for what is there already
 
 FindSaved = Callable[[], Snapshot | None]
 
@@ -63,31 +63,22 @@ class _Kept:
         return not self.guest.machine.splats()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Making:
-    """A machine that is being made, or is there; ``key`` is what it was booted from."""
+    """A machine that is being made, or is there; ``key`` is what it was booted from.
+
+    What is made is None where that failed: the next run makes its own, and says what is wrong.
+    """
 
     key: str
-    deadline: Deadline
-    made: concurrent.futures.Future[_Kept | None] = field(default_factory=concurrent.futures.Future)
+    made: Background[_Kept | None]
 
-    def work(self, factory: MachineFactory, find: FindSaved) -> None:
-        try:
-            self.made.set_result(_make(factory, find, self.deadline))
-        except (ToolkitError, OSError):
-            self.made.set_result(None)  # the next run makes its own, and says what is wrong
-        except BaseException as error:  # noqa: BLE001 - raised again in result()
-            self.made.set_exception(error)
-
-    def result(self, deadline: Deadline) -> _Kept | None:
-        while not self.made.done():
-            deadline.check("waiting for a machine")
-            concurrent.futures.wait([self.made], timeout=_POLL)
-        return self.made.result()
+    def failed(self) -> bool:
+        return self.made.done() and not self.made.result(_NOW)
 
     def drop(self) -> None:
-        self.deadline.cancel()
-        if kept := self.made.result():
+        self.made.end()
+        if kept := self.made.result(_NOW):
             kept.stack.close()
 
 
@@ -116,15 +107,10 @@ class Standby:
         """Begin to restore the machine that ``find`` returns, unless one like it waits already."""
         key = factory.cache_keys()[0]
         waiting = self._detach()
-        if waiting and (waiting.key != key or (waiting.made.done() and not waiting.made.result())):
+        if waiting and (waiting.key != key or waiting.failed()):
             waiting.drop()
             waiting = None
-        making = waiting or _Making(key, Deadline.after(_MAKE_SECONDS).cancellable())
-        if not waiting:
-            work = threading.Thread(
-                target=making.work, args=(factory, find), name="standby", daemon=True
-            )
-            work.start()
+        making = waiting or _Making(key, _begin(factory, find))
         with self._lock:
             self._making = making
             self._timer = threading.Timer(self._kept_seconds, self._expire, [making])
@@ -144,7 +130,7 @@ class Standby:
             return None
         with contextlib.ExitStack() as stack:
             stack.callback(making.drop)
-            kept = making.result(deadline) if making.key == key else None
+            kept = making.made.result(deadline) if making.key == key else None
             if kept is None or not kept.wake(deadline):
                 return None
             stack.pop_all()
@@ -164,6 +150,17 @@ class Standby:
                 return
             self._making = None
         making.drop()
+
+
+def _begin(factory: MachineFactory, find: FindSaved) -> Background[_Kept | None]:
+    def work(deadline: Deadline) -> _Kept | None:
+        try:
+            return _make(factory, find, deadline)
+        except (ToolkitError, OSError):
+            return None
+
+    limit = Deadline.after(_MAKE_SECONDS)
+    return Background("standby", work, limit, what="waiting for a machine")
 
 
 def _make(factory: MachineFactory, find: FindSaved, deadline: Deadline) -> _Kept | None:
