@@ -3,47 +3,30 @@
  * KVM is a module, and the system calls are not: what is bound keeps the module, and
  * without it the system calls say that they are not there.
  */
-#include <fcntl.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
-
 #include "fixture.h"
+#include "module.h"
 
 #define PATIENCE	500	/* of 10 ms: until the last VM has gone */
 
-static int module_unload(void)
-{
-	return syscall(SYS_delete_module, kvm_module(), O_NONBLOCK) ? -errno : 0;
-}
-
 /* The file is called kvm-amd.ko, or kvm-intel.ko */
-static int module_load(void)
+static int kvm_load(void)
 {
-	struct utsname name;
-	char path[256], *sign;
-	int fd, ret;
+	char file[64], *sign;
 
-	uname(&name);
-	snprintf(path, sizeof(path), "/lib/modules/%s/kernel/arch/x86/kvm/%s.ko",
-		 name.release, kvm_module());
-	sign = strrchr(path, '_');
+	snprintf(file, sizeof(file), "arch/x86/kvm/%s.ko", kvm_module());
+	sign = strrchr(file, '_');
 	if (sign)
 		*sign = '-';
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return ret;
+	return module_load(file);
 }
 
 /* Files go when their last user is back in user space, and VMs after that */
-static int module_unload_soon(void)
+static int kvm_unload_soon(void)
 {
 	int i, ret;
 
 	for (i = 0; i < PATIENCE; i++) {
-		ret = module_unload();
+		ret = module_unload(kvm_module());
 		if (ret != -EAGAIN)
 			break;
 		usleep(10000);
@@ -61,9 +44,9 @@ TEST_F(kvm_task_api, kept_by_a_vcpu)
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
 	usleep(100000);
-	EXPECT_RET(-EAGAIN, module_unload());
+	EXPECT_RET(-EAGAIN, module_unload(kvm_module()));
 	EXPECT_RET(-ENXIO, kvm_vcpu_run(0));
-	EXPECT_RET(-EAGAIN, module_unload());
+	EXPECT_RET(-EAGAIN, module_unload(kvm_module()));
 	EXPECT_RET(0, worker_stop(&worker));
 }
 
@@ -74,9 +57,9 @@ TEST_F(kvm_task_api, kept_by_a_vm)
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
 	usleep(100000);
-	EXPECT_RET(-EAGAIN, module_unload());
+	EXPECT_RET(-EAGAIN, module_unload(kvm_module()));
 	EXPECT_RET(self->memslots, bound_check_extension(CAP));
-	EXPECT_RET(-EAGAIN, module_unload());
+	EXPECT_RET(-EAGAIN, module_unload(kvm_module()));
 }
 
 /* The modules are relocated and patched at each load, which takes an emulated machine long */
@@ -99,14 +82,14 @@ TEST_F_TIMEOUT(kvm_task_api, absent, 60)
 		vcpu_destroy(&self->vcpu);
 		vm_destroy(&self->vm);
 		EXPECT_RET(0, worker_stop(&worker));
-		ASSERT_RET(0, module_unload_soon());
+		ASSERT_RET(0, kvm_unload_soon());
 
 		EXPECT_RET(-ENOSYS, kvm_vcpu_run(0));
 		EXPECT_RET(-ENOSYS, kvm_vcpu_run(1));
 		EXPECT_RET(-ENOSYS, bound_check_extension(CAP));
 		EXPECT_RET(-ENOSYS, kvm_vm_call(1, 0));
 
-		ASSERT_RET(0, module_load());
+		ASSERT_RET(0, kvm_load());
 		EXPECT_RET(-ENXIO, kvm_vcpu_run(0));
 		EXPECT_RET(-ENXIO, bound_check_extension(CAP));
 		ASSERT_RET(0, vm_init(&self->vm));

@@ -11,8 +11,6 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include "child.h"
@@ -20,6 +18,7 @@
 #include "debug_kernel.h"
 #include "expect.h"
 #include "fault.h"
+#include "module.h"
 #include "slab.h"
 
 #if __has_include(<linux/doorbell.h>)
@@ -35,6 +34,7 @@
 #endif
 
 #define MODULE		"doorbell"
+#define MODULE_FILE	"drivers/misc/doorbell.ko"
 #define PATIENCE	2000	/* ms */
 #define FAULTS_MAX	50
 #define REFUSALS	2000
@@ -42,28 +42,6 @@
 /* A work queue takes more, in its own structure and one for each CPU */
 #define RELOAD_KIB	1
 #define RELOAD_ROUNDS	(2 * SLAB_ROUNDS)
-
-static int module_load(void)
-{
-	char path[256];
-	struct utsname name;
-	int fd, ret;
-
-	uname(&name);
-	snprintf(path, sizeof(path), "/lib/modules/%s/kernel/drivers/misc/%s.ko",
-		 name.release, MODULE);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int module_unload(void)
-{
-	return syscall(SYS_delete_module, MODULE, O_NONBLOCK) ? -errno : 0;
-}
 
 static int doorbell_open(void)
 {
@@ -120,7 +98,7 @@ FIXTURE_SETUP(device)
 	self->dev = -1;
 	self->fd = -1;
 	ASSERT_RET(0, kmsg_start(&self->kmsg));
-	ret = module_load();
+	ret = module_load(MODULE_FILE);
 	if (ret == -ENOENT)
 		SKIP_FIXTURE("kernel lacks CONFIG_DOORBELL=m");
 	if (ret != -EEXIST)
@@ -369,10 +347,10 @@ TEST_F(device, unloaded_while_bound)
 	int before = efd_mark();
 
 	ASSERT_RET(0, doorbell_bind(self, self->fd));
-	EXPECT_RET(-EWOULDBLOCK, module_unload());
+	EXPECT_RET(-EWOULDBLOCK, module_unload(MODULE));
 	close(self->dev);
 	self->dev = -1;
-	ASSERT_RET(0, module_unload());
+	ASSERT_RET(0, module_unload(MODULE));
 	EXPECT_RET(0, eventfd_add(self->fd, 1));
 	EXPECT_SIGNALS(1, self->fd);
 	expect_no_reference(_metadata, self, before);
@@ -389,8 +367,8 @@ TEST_F_TIMEOUT(device, unloading_leaks_no_memory, 60)
 		before_kib = slab_unreclaimable();
 		ASSERT_LT(0, before_kib);
 		for (i = 0; i < RELOADS; i++) {
-			ASSERT_RET(0, module_unload());
-			ASSERT_RET(0, module_load());
+			ASSERT_RET(0, module_unload(MODULE));
+			ASSERT_RET(0, module_load(MODULE_FILE));
 		}
 		more = slab_grown(before_kib, RELOADS * RELOAD_KIB);
 		if (!more)
@@ -439,19 +417,19 @@ TEST_F_TIMEOUT(device, load_under_faults, 60)
 		SKIP(return, "kernel lacks CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC or a mounted debugfs");
 	close(self->dev);
 	self->dev = -1;
-	ASSERT_RET(0, module_unload());
+	ASSERT_RET(0, module_unload(MODULE));
 	ASSERT_RET(0, fault_arm(plenty));
-	ASSERT_RET(0, module_load());
+	ASSERT_RET(0, module_load(MODULE_FILE));
 	last = plenty - fault_left();
 	ASSERT_RET(0, fault_disarm());
 	TH_LOG("a load takes %d allocations", last);
 
 	for (nth = last; nth > 0 && nth > last - FAULTS_MAX; nth -= 3) {
-		ret = module_unload();
+		ret = module_unload(MODULE);
 		if (ret != -ENOENT)
 			ASSERT_RET(0, ret);
 		ASSERT_RET(0, fault_arm(nth));
-		ret = module_load();
+		ret = module_load(MODULE_FILE);
 		ASSERT_LE(0, fault_disarm());
 		EXPECT_TRUE(ret == 0 || ret == -ENOMEM)
 			TH_LOG("wanted 0 or ENOMEM, got %s", result_name(ret));
@@ -465,11 +443,11 @@ TEST_F_TIMEOUT(device, load_under_faults, 60)
 	for (round = 0; round < RELOAD_ROUNDS && more; round++) {
 		before_kib = slab_unreclaimable();
 		for (nth = 0; nth < RELOADS; nth++) {
-			ret = module_unload();
+			ret = module_unload(MODULE);
 			if (ret != -ENOENT)
 				ASSERT_RET(0, ret);
 			ASSERT_RET(0, fault_arm(again));
-			module_load();
+			module_load(MODULE_FILE);
 			ASSERT_LE(0, fault_disarm());
 		}
 		more = slab_grown(before_kib, RELOADS * RELOAD_KIB);
@@ -477,7 +455,7 @@ TEST_F_TIMEOUT(device, load_under_faults, 60)
 			TH_LOG("slab: %ld KiB more in round %d", more, round);
 	}
 	EXPECT_EQ(0, more);
-	ret = module_load();
+	ret = module_load(MODULE_FILE);
 	if (ret != -EEXIST)
 		ASSERT_RET(0, ret);
 	ASSERT_FD(self->dev, doorbell_open());
