@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from toolkit.bench.samples import Benchmark
+from toolkit.core import files
 from toolkit.core.errors import UserError
 
 FILE = "bench.json"
@@ -37,11 +38,7 @@ def read(path: Path) -> Benchmark:
     file = path / FILE if path.is_dir() else path
     hint = "name a run folder of `toolkit bench`, or the bench.json in one"
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise UserError(f"{file} is larger than {MAX_BYTES >> 20} MiB", hint=hint)
-        bench = _ADAPTER.validate_json(content)
+        bench = _ADAPTER.validate_json(files.content(file, MAX_BYTES))
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}", hint=hint) from error
     except ValidationError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +14,27 @@ from toolkit.core.errors import UserError
 MAX_BYTES = 4 << 20  # of a file that is written by hand
 
 
+def content(path: Path, limit: int) -> bytes:
+    """Return what a file holds, which somebody named on the command line.
+
+    Raises :class:`OSError` for one that cannot be read, has more than ``limit`` bytes, which are
+    whole MiB, or is a pipe or a terminal: what comes from there may take for ever.
+    """
+    # Without O_NONBLOCK the opening of a pipe already waits for somebody who writes
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if stat.S_ISFIFO(mode) or os.isatty(file.fileno()):
+            kind = "a pipe" if stat.S_ISFIFO(mode) else "a terminal"
+            raise OSError(errno.EINVAL, f"it is {kind}")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit >> 20} MiB")
+    return data
+
+
 def text(path: Path, kind: str = "") -> str:
     """Return what a file holds that somebody has written by hand.
 
@@ -19,11 +42,7 @@ def text(path: Path, kind: str = "") -> str:
     no UTF-8 text; ``kind`` is what it is in the error: "the profile".
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) <= MAX_BYTES:
-            return content.decode()
-        problem = f"it is larger than {MAX_BYTES >> 20} MiB"
+        return content(path, MAX_BYTES).decode()
     except OSError as error:
         problem = error.strerror or str(error)
     except UnicodeDecodeError as error:

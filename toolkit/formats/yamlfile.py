@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from yaml import nodes
 
+from toolkit.core import files
 from toolkit.core.errors import UserError
 
 MAX_BYTES = 1 << 20  # such a file is written by hand; more than this is something else
@@ -72,8 +73,7 @@ class YamlFile:
 def read(path: Path) -> YamlFile:
     """Read the file ``path``; raise :class:`UserError` with line and column for any fault in it."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = files.content(path, MAX_BYTES)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     return parse(content, str(path))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import gzip
+import io
 import lzma
 import re
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from toolkit.core import files
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, ToolFailedError, UserError
@@ -69,10 +71,10 @@ def parse(word: str) -> StartingConfig:
 def _read(path: Path) -> str:
     """Return the text of a .config; a file like /proc/config.gz is unpacked."""
     try:
-        with path.open("rb") as file:
-            packed = file.read(len(_GZIP)) == _GZIP
-        with gzip.open(path) if packed else path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        content = files.content(path, _MAX_BYTES)
+        if content.startswith(_GZIP):
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+                content = file.read(_MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(

@@ -239,14 +239,15 @@ def _listing(name: str, root: Path) -> str:
 def places(name: str, root: Path) -> tuple[Path, ...]:
     """Return the files and folders that a series is read from, so that somebody may watch them.
 
-    None for standard input, for a mail of an archive, and for a name that means nothing yet.
+    None for standard input, for a mail of an archive, and for a repository that git cannot read.
+    Raises :class:`UserError` for a name that is unknown or ambiguous: no edit mends that.
     """
-    try:
-        path = locate(name, root)
-        if isinstance(path, Commits):
+    path = locate(name, root)
+    if isinstance(path, Commits):
+        try:
             return Repository(path.path).where_refs_are(Deadline.after(_SECONDS))
-    except ToolkitError:
-        return ()
+        except ToolkitError:
+            return ()
     if isinstance(path, Message) or str(path) == STDIN:
         return ()
     # Of a quilt series each file counts, and so does what is listed below it.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit.core import files
 from toolkit.core.arch import X86_64
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import KernelBase, KernelBuild
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 MANIFEST = "bundle.json"
+_MAX_BYTES = 64 << 20  # of it; one has some 10 KiB
 VERSION = 2
 _KERNEL, _BASELINE, _TREE = "kernel", "base-kernel", "tree"  # folders
 
@@ -95,11 +97,13 @@ def load(folder: Path) -> Bundle:
     """Return the bundle in ``folder``; raise :class:`UserError` when there is no whole one."""
     file = folder / MANIFEST
     try:
-        bundle = _adapter().validate_json(file.read_bytes())
-    except FileNotFoundError:
+        bundle = _adapter().validate_json(files.content(file, _MAX_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{folder} holds no saved build", hint="make one with: toolkit build --save DIR"
         ) from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}", hint="copy it again") from error
     except ValueError as error:
         raise UserError(f"{file} is damaged: {error}", hint="save the build again") from error
     if bundle.version != VERSION:

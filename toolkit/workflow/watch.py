@@ -24,7 +24,7 @@ def places(
     """Return the folders and files that a run's results depend on, as far as people edit them.
 
     ``patch``, ``kernel`` and ``suites`` are the command line's, ``configs`` its --config and
-    each --profile.
+    each --profile. Raises :class:`UserError` for a ``patch`` that names no series.
     """
     own = [paths.patches, paths.suites, paths.images]
     series = catalog.places(patch, paths.patches) if patch else ()

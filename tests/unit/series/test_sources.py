@@ -235,4 +235,5 @@ def test_what_to_watch(tmp_path: Path) -> None:
     folder = quilt(write(tmp_path / "p", "a.patch"), "a.patch")
     assert catalog.places(str(folder / "series"), tmp_path) == (folder,)
     assert catalog.places(str(folder), tmp_path) == (folder,)
-    assert catalog.places("nothing", tmp_path) == ()
+    with pytest.raises(UserError, match="there is no series 'nothing'"):
+        catalog.places("nothing", tmp_path)

@@ -134,8 +134,10 @@ def test_a_folder_with_something_in_it_is_left_alone(made: Bundle, tmp_path: Pat
 
 
 def test_what_is_no_bundle_or_half_of_one_is_refused(made: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no saved build"):
-        saved_build.load(tmp_path)
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "none", tmp_path / "file"):
+        with pytest.raises(UserError, match="holds no saved build"):
+            saved_build.load(place)
     saved_build.save(made, tmp_path / "saved")
     (tmp_path / "saved/kernel/modules.tar").unlink()
     with pytest.raises(UserError, match=r"lacks modules\.tar"):
