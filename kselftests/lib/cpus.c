@@ -27,3 +27,20 @@ int use_every_cpu(void)
 		return 0;
 	return sched_setaffinity(0, sizeof(every), &every) ? -errno : 0;
 }
+
+static int schedule_as(int policy, int priority)
+{
+	const struct sched_param param = { .sched_priority = priority };
+
+	return sched_setscheduler(0, policy, &param) ? -errno : 0;
+}
+
+int hold_cpu(void)
+{
+	return schedule_as(SCHED_FIFO, 1);
+}
+
+int release_cpu(void)
+{
+	return schedule_as(SCHED_OTHER, 0);
+}

@@ -14,4 +14,12 @@ void stay_on_one_cpu(void);
 /* Give it back what it had before stay_on_one_cpu(); 0 or -errno */
 int use_every_cpu(void);
 
+/*
+ * Keep the CPU to the calling thread until release_cpu(), or until it sleeps: whom it
+ * wakes there, work items among them, has to wait, so that several things are done
+ * before anybody sees the first. 0 or -errno
+ */
+int hold_cpu(void);
+int release_cpu(void);
+
 #endif /* KSELFTESTS_CPUS_H */

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "child.h"
+#include "cpus.h"
 #include "doorbell.h"
 #include "eventfd_util.h"
 #include "fixture.h"
@@ -179,14 +180,17 @@ static void send_vm_to_itself(struct __test_metadata *_metadata,
 	EXPECT_LT(before, efd_mark());
 
 	ASSERT_RET(0, region_assign(&self->vm, &region));
+	/* All of it is there before KVM looks ... */
+	ASSERT_RET(0, hold_cpu());
 	if (garbage) {
 		/* What breaks the connection, and what looks like its end */
 		send(self->peer, &answer, 1, MSG_NOSIGNAL);
 		if (self->type == SOCK_SEQPACKET)
 			send(self->peer, &answer, 0, MSG_NOSIGNAL);
 	}
-	/* Behind garbage, the connection may be shut down already */
+	/* ... but on a busy host, where it may have shut the connection down already */
 	send_fd(self->peer, &answer, sizeof(answer), self->vm.fd, 0);
+	ASSERT_RET(0, release_cpu());
 	vcpu_destroy(&self->vcpu);
 	vm_destroy(&self->vm);
 	close(self->sock);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include "cpus.h"
 #include "fixture.h"
 
 EVERY_SOCKET_VARIANT();
@@ -203,6 +204,53 @@ TEST_F(mmio_socket, answers_and_closes_without_reading)
 	vcpu_destroy(&vcpu);
 }
 
+/* Nor if KVM sees the reset first, which a SOCK_SEQPACKET tells before all else */
+TEST_F(mmio_socket, answers_and_is_reset)
+{
+	struct guest_io io = read_at(self, 0, 4), second = read_at(self, 8, 4);
+	struct kvm_mmio_socket_request request;
+	struct run run = {};
+	struct vcpu vcpu;
+
+	ASSERT_RET(0, vcpu_init(&vcpu, &self->vm, 1));
+	begin(_metadata, self, io, &request);
+	ASSERT_RET(0, run_start(&run, &vcpu, &second));
+	EXPECT_TRUE(peer_is_asked(self->peer, PATIENCE));
+	ASSERT_RET(0, hold_cpu());
+	EXPECT_RET(0, peer_answer(self->peer, request.cookie, ANSWER));
+	close_peer(self);
+	ASSERT_RET(0, release_cpu());
+
+	EXPECT_DONE(&self->run, 0);
+	EXPECT_EQ(ANSWER, self->run.rax);
+	EXPECT_DONE(&run, 1);
+	EXPECT_EXIT_FLAGS(&run, 0, second, FAILED | ASKED);
+	vcpu_destroy(&vcpu);
+}
+
+/* What finds the end is a request that cannot be sent, of another vCPU */
+TEST_F(mmio_socket, answers_and_is_asked_for_more)
+{
+	struct kvm_mmio_socket_request request;
+	struct vcpu vcpu;
+
+	ASSERT_RET(0, vcpu_init(&vcpu, &self->vm, 1));
+	EXPECT_EXIT(&vcpu, write_at(self, SIZE, 4, DATA));
+	begin(_metadata, self, read_at(self, 0, 4), &request);
+	ASSERT_RET(0, run_interrupt(&self->run));
+	EXPECT_RET(-EINTR, run_end(&self->run));
+	ASSERT_RET(0, hold_cpu());
+	EXPECT_RET(0, peer_answer(self->peer, request.cookie, ANSWER));
+	close_peer(self);
+	EXPECT_EXIT(&vcpu, write_at(self, 8, 4, DATA));
+	ASSERT_RET(0, release_cpu());
+
+	ASSERT_RET(0, run_resume(&self->run));
+	EXPECT_DONE(&self->run, 0);
+	EXPECT_EQ(ANSWER, self->run.rax);
+	vcpu_destroy(&vcpu);
+}
+
 /* Whatever @size bytes of @data are to a SOCK_SEQPACKET, they are no answer */
 static void expect_malformed(struct __test_metadata *_metadata,
 			     FIXTURE_DATA(mmio_socket) *self, size_t extra,
@@ -374,6 +422,36 @@ TEST_F(mmio_socket, socket_of_two_vms)
 	else
 		EXPECT_EQ(ANSWER, self->run.rax);
 	vm_destroy(&other);
+}
+
+/* VMs count their requests from anywhere, so one knows no answer to another one's */
+TEST_F(mmio_socket, cookies_of_two_vms)
+{
+	struct guest_io io = read_at(self, 0, 4);
+	struct kvm_mmio_socket_request request, others;
+	struct region region = a_region(self);
+	struct run run = {};
+	struct vcpu vcpu;
+	struct vm other;
+	int pair[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, self->type, 0, pair));
+	ASSERT_RET(0, vm_init(&other));
+	ASSERT_RET(0, vcpu_init(&vcpu, &other, 0));
+	region.fd = pair[0];
+	ASSERT_RET(0, region_assign(&other, &region));
+	ASSERT_RET(0, run_start(&run, &vcpu, &io));
+	EXPECT_REQUEST(pair[1], &others, io);
+	begin(_metadata, self, io, &request);
+	EXPECT_NE(others.cookie, request.cookie);
+	EXPECT_RET(0, peer_answer(self->peer, request.cookie, ANSWER));
+	EXPECT_DONE(&self->run, 0);
+	EXPECT_RET(0, peer_answer(pair[1], others.cookie, ANSWER));
+	EXPECT_DONE(&run, 0);
+	vcpu_destroy(&vcpu);
+	vm_destroy(&other);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 TEST_F(mmio_socket, broken_is_shut_down)
