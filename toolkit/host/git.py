@@ -150,11 +150,9 @@ class Repository:
         return Commit(name, author, re.sub("Z$", "+00:00", date), subject)
 
     def _resolve(self, revision: str, kind: str, deadline: Deadline) -> str:
-        wanted = f"{revision}^{{{kind}}}"
-        line = ("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
-        done = self._run(deadline, *line, check=False)
-        name = done.text.strip()
-        if done.status == 0 and _OBJECT.fullmatch(name):  # of ^A it says ^NAME
+        # First what it names, then what that is about: of :/TEXT, a suffix would be text, too.
+        name = self._object(revision, deadline)
+        if _OBJECT.fullmatch(name) and (name := self._object(f"{name}^{{{kind}}}", deadline)):
             return name
         names = self.names(deadline)
         near = difflib.get_close_matches(revision, names, n=5, cutoff=0.4) or names[-10:]
@@ -162,6 +160,12 @@ class Repository:
             f"{self.path} has no revision {revision!r}",
             hint=f"there is {', '.join(near)}" if near else "it has neither branch nor tag",
         )
+
+    def _object(self, revision: str, deadline: Deadline) -> str:
+        """Return the name of what a revision stands for; "" where it is none, of ^A ^NAME."""
+        line = ("rev-parse", "--verify", "--quiet", "--end-of-options", revision)
+        done = self._run(deadline, *line, check=False)
+        return done.text.strip() if done.status == 0 else ""
 
     def names(self, deadline: Deadline) -> list[str]:
         """Return the names of branches and tags; raise :class:`UserError` for no repository."""

@@ -40,6 +40,12 @@ def test_a_commit_and_what_it_is_known_by(tmp_path: Path) -> None:
     assert commit.subject == "subject 1"
 
 
+@pytest.mark.parametrize("revision", [":/subject 1", "HEAD^{/subject 1}", "c2~", "c1^{commit}"])
+def test_a_commit_is_named_in_all_of_gits_ways(tmp_path: Path, revision: str) -> None:
+    ids = real(tmp_path / "r", line(3))
+    assert Repository(tmp_path / "r").commit(revision, soon()).id == ids[1]
+
+
 def test_a_date_in_utc_is_the_same_whatever_git_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
