@@ -3,6 +3,7 @@
  * A peer that does not read: the vCPU waits for room, and belongs to user space
  * as when it waits for an answer. Nothing is lost, nothing comes twice.
  */
+#include "cpus.h"
 #include "fixture.h"
 
 SOCKET_VARIANT(stream_mmio, SOCK_STREAM, BUS_MMIO);
@@ -179,6 +180,37 @@ TEST_F(mmio_socket, region_changes_its_socket)
 		EXPECT_REQUEST(pair[1], &request, io);
 	}
 	EXPECT_DONE(&self->run, 0);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* The vCPU waits for room in one socket, and wakes up to find another one */
+TEST_F(mmio_socket, region_changes_its_socket_meanwhile)
+{
+	struct kvm_mmio_socket_request request;
+	int pair[2], before, exits;
+	struct region region;
+	struct guest_io io;
+
+	fill(_metadata, self, &region, &io);
+	ASSERT_EQ(0, socketpair(AF_UNIX, self->type, 0, pair));
+	ASSERT_RET(0, hold_cpu());
+	ASSERT_RET(0, region_deassign(&self->vm, &region));
+	region.fd = pair[0];
+	ASSERT_RET(0, region_assign(&self->vm, &region));
+	ASSERT_RET(0, release_cpu());
+
+	ASSERT_RET(0, peer_receive(pair[1], &request, PATIENCE));
+	before = request_data(&request);
+	/* On a busy host, it may have run before there was another one */
+	exits = __atomic_load_n(&self->run.nr_exits, __ATOMIC_RELAXED);
+	EXPECT_GE(1, exits);
+	drain(_metadata, self, io, 0, before - exits);
+	EXPECT_NO_REQUEST(self->peer);
+	for (io.data = before + 1; io.data < ENOUGH; io.data++) {
+		EXPECT_REQUEST(pair[1], &request, io);
+	}
+	EXPECT_DONE(&self->run, exits);
 	close(pair[0]);
 	close(pair[1]);
 }
