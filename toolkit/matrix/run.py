@@ -134,9 +134,10 @@ def _commit(kernel: str) -> str:
 
 def _took(names: Iterable[str], paths: Paths) -> Mapping[str, float]:
     try:
-        return history.program_seconds(paths.history, names)
+        last = history.last_runs(paths.history, names)
     except InfrastructureError:
         return {}
+    return {name: run.seconds for name, run in last.items() if run.seconds is not None}
 
 
 def _not_run(planned: Planned) -> CellResult:

@@ -1,73 +1,33 @@
 """The runs there were: their folders, and a database in which a test is followed over runs.
 
-The database is SQLite in its write-ahead mode: two runs may end at once, and a reader never waits.
-It is bounded: the oldest runs go when there are more than :data:`MAX_RUNS` of them, or their cases
-are more than :data:`MAX_OUTCOMES`.
+The database (:mod:`toolkit.report.history_file`) is bounded: the oldest runs go when there are more
+than :data:`MAX_RUNS` of them, or their cases are more than :data:`MAX_OUTCOMES`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sqlite3
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.core import arch, paths
-from toolkit.core.errors import InfrastructureError, UserError
+from toolkit.core.errors import UserError
 from toolkit.core.model.result import RunResult, Verdict
 from toolkit.core.model.testing import Status
+from toolkit.report import history_file
 from toolkit.testing import verdicts
 
-VERSION = 1  # PRAGMA user_version
 MAX_RUNS = 2000
 MAX_OUTCOMES = 1_000_000
 LAST = "last"
-_ANEW = "move that file away; a new one is begun by the next run"
 _RESULT = "result.json"
-_BUSY_SECONDS = 20.0  # that one run may wait for another's few milliseconds
-_AGAIN_SECONDS = 0.05
+_BAD = frozenset(status.value for status in Status if status.bad)
 
 # What runs a :class:`Which` stands for: those with its word, if it has one, behind the release.
 _WANTED = "? IN ('', series) AND (? IS NULL OR substr(release, instr(release || ' ', ' ') + 1) = ?)"
-_SCHEMA = """
-CREATE TABLE run (
-    id INTEGER PRIMARY KEY,
-    folder TEXT NOT NULL,
-    started TEXT NOT NULL,
-    seconds REAL NOT NULL,
-    verdict TEXT NOT NULL,
-    exit_code INTEGER NOT NULL,
-    series TEXT NOT NULL,
-    kernel TEXT NOT NULL,
-    release TEXT NOT NULL,
-    accelerator TEXT NOT NULL,
-    build TEXT NOT NULL,
-    command TEXT NOT NULL,
-    bad INTEGER NOT NULL,
-    leaves INTEGER NOT NULL
-);
-CREATE TABLE leaf (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE outcome (
-    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
-    leaf INTEGER NOT NULL REFERENCES leaf,
-    status TEXT NOT NULL,
-    seconds REAL,
-    PRIMARY KEY (leaf, run)
-) WITHOUT ROWID;
-CREATE INDEX outcome_run ON outcome (run);
-CREATE TABLE stage (
-    run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
-    name TEXT NOT NULL,
-    seconds REAL NOT NULL,
-    cached INTEGER NOT NULL
-);
-CREATE INDEX stage_name ON stage (name, run);
-CREATE INDEX stage_run ON stage (run);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +59,14 @@ class Which:
 
 
 ALL = Which()
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """What became of a test program when it last ran; without ``seconds`` nobody took its time."""
+
+    seconds: float | None
+    bad: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +115,7 @@ def record(path: Path, result: RunResult, folder: Path) -> None:
     made by a newer toolkit.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _open(path) as db, _transaction(db):
+    with history_file.opened(path) as db, history_file.transaction(db):
         counted = verdicts.counts(result.leaves)
         bad = sum(number for status, number in counted.items() if status.bad)
         row = db.execute(
@@ -202,7 +170,7 @@ def runs(path: Path, *, limit: int, which: Which = ALL) -> list[Entry]:
     """Return the last runs, the newest last; none where there is no database yet."""
     if not path.exists():
         return []
-    with _open(path) as db:
+    with history_file.opened(path) as db:
         rows = db.execute(
             f"""
             SELECT folder, started, seconds, verdict, series, release, accelerator, bad, leaves
@@ -210,7 +178,7 @@ def runs(path: Path, *, limit: int, which: Which = ALL) -> list[Entry]:
             """,  # noqa: S608 - a constant
             (*which.values(), limit),
         ).fetchall()
-    with _sound(path):
+    with history_file.sound(path):
         return [
             Entry(Path(a), str(b), float(c), Verdict(d), str(e), str(f), str(g), int(h), int(i))
             for a, b, c, d, e, f, g, h, i in reversed(rows)
@@ -224,7 +192,7 @@ def find_leaf(path: Path, wanted: str) -> str:
     """
     if not path.exists():
         raise UserError("no run has been recorded yet", hint="run toolkit build-and-test first")
-    with _open(path) as db:
+    with history_file.opened(path) as db:
         if db.execute("SELECT 1 FROM leaf WHERE name = ?", (wanted,)).fetchone():
             return wanted
         rows = db.execute(
@@ -244,13 +212,13 @@ def leaves(path: Path, beginning: str) -> list[str]:
     if not path.exists():
         return []
     query = "SELECT name FROM leaf WHERE substr(name, 1, ?) = ? ORDER BY name LIMIT 100"
-    with _open(path) as db:
+    with history_file.opened(path) as db:
         rows = db.execute(query, (len(beginning), beginning))
         return [str(name) for (name,) in rows]
 
 
-def program_seconds(path: Path, programs: Iterable[str]) -> dict[str, float]:
-    """Return how long each test program, named ``suite/program``, took when it last ran.
+def last_runs(path: Path, programs: Iterable[str]) -> dict[str, LastRun]:
+    """Return what became of each test program, named ``suite/program``, when it last ran.
 
     What was never recorded is absent.
     """
@@ -261,12 +229,18 @@ def program_seconds(path: Path, programs: Iterable[str]) -> dict[str, float]:
         WITH mine AS (
             SELECT id FROM leaf WHERE name = ?1 OR (name > ?1 || '/' AND name < ?1 || '0')
         )
-        SELECT sum(seconds) FROM outcome WHERE leaf IN mine
+        SELECT status, seconds FROM outcome WHERE leaf IN mine
         AND run = (SELECT max(run) FROM outcome WHERE leaf IN mine)
     """
-    with _open(path) as db:
-        took = {each: db.execute(query, (_text(each),)).fetchone()[0] for each in programs}
-    return {program: seconds for program, seconds in took.items() if seconds is not None}
+    with history_file.opened(path) as db:
+        rows = {each: db.execute(query, (_text(each),)).fetchall() for each in programs}
+    return {program: _last(outcomes) for program, outcomes in rows.items() if outcomes}
+
+
+def _last(outcomes: Sequence[tuple[str, float | None]]) -> LastRun:
+    seconds = [took for _, took in outcomes if took is not None]
+    bad = any(status in _BAD for status, _ in outcomes)
+    return LastRun(sum(seconds) if seconds else None, bad)
 
 
 def leaf_points(path: Path, leaf: str, *, limit: int, which: Which = ALL) -> list[Point]:
@@ -300,7 +274,7 @@ def stages(path: Path) -> list[str]:
     """Return the names of the stages that were ever recorded, the most frequent ones first."""
     if not path.exists():
         return []
-    with _open(path) as db:
+    with history_file.opened(path) as db:
         rows = db.execute("SELECT name FROM stage GROUP BY name ORDER BY count(*) DESC LIMIT 50")
         return [str(name) for (name,) in rows.fetchall()]
 
@@ -308,9 +282,9 @@ def stages(path: Path) -> list[str]:
 def _points(path: Path, query: str, values: tuple[object, ...]) -> list[Point]:
     if not path.exists():
         return []
-    with _open(path) as db:
+    with history_file.opened(path) as db:
         rows = db.execute(query, values).fetchall()
-    with _sound(path):
+    with history_file.sound(path):
         return [
             Point(Path(a), str(b), str(c), str(d), str(e), None if f is None else float(f))
             for a, b, c, d, e, f in reversed(rows)
@@ -319,80 +293,10 @@ def _points(path: Path, query: str, values: tuple[object, ...]) -> list[Point]:
 
 def bad(point: Point) -> bool:
     """Return whether a point is a leaf's failure."""
-    return point.status in {status.value for status in Status if status.bad}
+    return point.status in _BAD
 
 
 # --- the file ------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the database, which is created where there is none, and bring it to this version."""
-    try:
-        with contextlib.closing(
-            sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        ) as db:
-            db.execute("PRAGMA foreign_keys = ON")
-            _migrate(db, path)
-            yield db
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: of a damaged schema
-        what = f"the history in {path} cannot be used: {error}"
-        raise InfrastructureError(what, hint=_ANEW) from error
-
-
-@contextlib.contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """Take values as what they should be; a column of SQLite has any kind."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise InfrastructureError(f"{path} is damaged: {error}", hint=_ANEW) from error
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    if _version(db) == VERSION:
-        return
-    _to_wal(db)
-    with _transaction(db):
-        version = _version(db)  # again: another run may have been quicker
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {VERSION}")
-        elif version != VERSION:
-            raise InfrastructureError(
-                f"the history in {path} has version {version}, this toolkit knows {VERSION}",
-                hint="use the newer toolkit, or move that file away",
-            )
-
-
-def _to_wal(db: sqlite3.Connection) -> None:
-    """Switch to the write-ahead mode, which SQLite refuses at once while another run does it."""
-    until = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-            time.sleep(_AGAIN_SECONDS)
-
-
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Write everything or nothing; the lock is taken at once, so that two runs queue."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
 
 
 def _text(raw: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,7 +33,8 @@ class Runner:
     """Runs programs on the machines of a pool.
 
     ``machines`` work at a time, 0: as many as there is capacity for. ``repeat`` is how often each
-    program runs. ``took`` has the seconds that programs took in the last run, by suite/program.
+    program runs. ``took`` has the seconds that programs took in the last run, by suite/program, and
+    ``failed`` has those of which a case was bad then.
     """
 
     pool: Machines
@@ -49,6 +50,7 @@ class Runner:
     repeat: int = 1
     named: Sequence[str] = ()  # programs that run even if the suite's allow.yaml keeps them out
     took: Mapping[str, float] = field(default_factory=dict)
+    failed: Collection[str] = ()
     witness: guest_program.Witness | None = None
     _collector: Collector = field(init=False)
     _order: tuple[TestProgram, ...] = field(default=(), init=False)
@@ -129,7 +131,7 @@ class Runner:
             done = self._runs - len(rest)
             self.observer.stage_progress("test", done, self._runs, f"{program.name}: {line}")
 
-        for raw in self._raw_runs(self._longest_first(rest), self.isolation, progress):
+        for raw in self._raw_runs(self._in_turn(rest), self.isolation, progress):
             program = next(each for each in rest if _is_of(raw, each))
             rest.remove(program)
             self._add(program, raw)
@@ -276,17 +278,19 @@ class Runner:
             on_line=progress,
         )
 
-    def _longest_first(self, programs: Sequence[TestProgram]) -> tuple[TestProgram, ...]:
+    def _in_turn(self, programs: Sequence[TestProgram]) -> tuple[TestProgram, ...]:
         """Return the programs in the order in which machines take them.
 
-        What the series changes is first. Then the longest, so that no machine works alone in the
-        end; a program without a time may be long. Those that share a machine keep their order.
+        First what was bad last time, which is what somebody waits for, and what the series
+        changes. Then the longest, so that no machine works alone in the end; a program without a
+        time may be long. Those that share a machine keep their order.
         """
         if self.isolation is Isolation.SUITE:
             return tuple(programs)
 
-        def key(program: TestProgram) -> tuple[bool, float]:
-            return program.touched, self.took.get(f"{program.suite}/{program.name}", math.inf)
+        def key(program: TestProgram) -> tuple[bool, bool, float]:
+            name = f"{program.suite}/{program.name}"
+            return name in self.failed, program.touched, self.took.get(name, math.inf)
 
         return tuple(sorted(programs, key=key, reverse=True))
 

@@ -308,6 +308,7 @@ class Run:
         if self._runner is None:
             pool, built, accelerator = self.pool, self.built_suites, self.accelerator.name
             config, factor = self.kernel.config.read_text(), self.request.timeout_factor
+            last = stage_work.last_runs(built, self.paths.history)
             pace = Pace.of(accelerator, config, factor)
             self._runner = Runner(
                 pool=pool,
@@ -322,7 +323,10 @@ class Run:
                 result_cache=self.result_cache,
                 repeat=self.request.repeat,
                 named=self.request.tests,
-                took=stage_work.seconds_of(built, self.paths.history),
+                took={
+                    name: each.seconds for name, each in last.items() if each.seconds is not None
+                },
+                failed=frozenset(name for name, each in last.items() if each.bad),
                 witness=self.counters,
             )
         return self._runner

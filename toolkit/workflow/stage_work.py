@@ -326,15 +326,15 @@ def suites_for_other_kernel(built: Sequence[BuiltSuite]) -> tuple[BuiltSuite, ..
     )
 
 
-def seconds_of(built: Sequence[BuiltSuite], database: Path) -> dict[str, float]:
-    """Return how long each program took when it last ran, by suite/program.
+def last_runs(built: Sequence[BuiltSuite], database: Path) -> dict[str, history.LastRun]:
+    """Return what became of each program when it last ran, by suite/program.
 
     No result depends on it, so a database that cannot be read is no error; there is a notice of it
     when the run is recorded.
     """
     names = [f"{each.suite}/{each.name}" for suite in built for each in suite.programs]
     try:
-        return history.program_seconds(database, names)
+        return history.last_runs(database, names)
     except InfrastructureError:
         return {}
 

@@ -238,7 +238,7 @@ class Scene:
                 assert store.find(seal.parent.parent.name, seal.parent.name), seal
         database = self.tmp / "state" / paths.APP / "history.sqlite"
         if database.exists():
-            history.program_seconds(database, ["one/a_test"])
+            history.last_runs(database, ["one/a_test"])
 
     def check_next_run(self) -> None:
         """Fail if the next run, with the same folders and without the fault, is not good."""

@@ -90,7 +90,25 @@ def test_a_program_takes_as_long_as_its_cases_did_when_it_last_ran(database: Pat
     untimed = Leaf("kvm/untimed_test/one", Status.PASS)
     for found in (leaves(9, 9, 9, 4), (*leaves(1, 2, 50), untimed)):
         history.record(database, a_result.passed(leaves=found), Path("/runs/timed"))
-    assert history.program_seconds(database, names) == {"kvm/long_test": 3, "kvm/alone_test": 4}
+    assert history.last_runs(database, names) == {
+        "kvm/long_test": history.LastRun(3, bad=False),
+        "kvm/alone_test": history.LastRun(4, bad=False),
+        "kvm/untimed_test": history.LastRun(None, bad=False),
+    }
+
+
+def test_a_program_was_bad_if_one_of_its_cases_was_when_it_last_ran(database: Path) -> None:
+    def record(*statuses: Status) -> None:
+        leaves = tuple(Leaf(f"kvm/a_test/{i}", each) for i, each in enumerate(statuses))
+        history.record(database, a_result.passed(leaves=leaves), Path("/runs/bad"))
+
+    def bad() -> bool:
+        return history.last_runs(database, ["kvm/a_test"])["kvm/a_test"].bad
+
+    record(Status.PASS, Status.TIMEOUT, Status.SKIP)
+    assert bad()
+    record(Status.XFAIL, Status.PASS)  # and what was bad before that does not count
+    assert not bad()
 
 
 def test_a_stage_is_followed_over_runs(database: Path) -> None:

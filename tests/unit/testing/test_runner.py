@@ -169,6 +169,17 @@ def test_what_the_series_changes_begins_first(bench: Bench) -> None:
     assert bench.ran == ["a_test", "c_test", "b_test"]
 
 
+def test_what_was_bad_last_time_begins_before_all_else(bench: Bench) -> None:
+    made = bench.runner()
+    made.machines = 1
+    made.took = {"kvm/a_test": 0.5, "kvm/b_test": 2.0, "kvm/c_test": 3.0}
+    made.failed = {"kvm/a_test"}
+    programs = [replace(each, touched=each.name == "b_test") for each in made.select(())]
+    tested = made.run(programs)
+    assert bench.ran == ["a_test", "b_test", "c_test"]
+    assert ids(tested.leaves) == [f"kvm/{name}/fine" for name in NAMES]
+
+
 def test_each_case_has_a_machine_and_the_program_its_leaves(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolkitError, UserError
 from toolkit.core.model.result import Verdict
 from toolkit.core.model.testing import Status
-from toolkit.report import history
+from toolkit.report import history, history_file
 
 MAX_RUNS = history.MAX_RUNS
 MAX_BYTES = 14_000_000  # of names and results, as the page holds them
@@ -226,14 +226,14 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _check(db: sqlite3.Connection, path: Path, fault: type[ToolkitError]) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if version == 0 or (version == history.VERSION and not tables.issuperset(_TABLES)):
+    if version == 0 or (version == history_file.VERSION and not tables.issuperset(_TABLES)):
         raise fault(
             f"{path} is no history of the toolkit",
             hint="it is called history.sqlite, below the XDG state folder",
         )
-    if version != history.VERSION:
+    if version != history_file.VERSION:
         raise fault(
-            f"the history {path} has version {version}, this toolkit knows {history.VERSION}",
+            f"the history {path} has version {version}, this toolkit knows {history_file.VERSION}",
             hint="use the newer toolkit",
         )
 
