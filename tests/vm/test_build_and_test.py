@@ -39,6 +39,14 @@ def test_v4_passes_on_a_real_kernel(toolkit: Toolkit) -> None:
     assert "accelerator: " in ended.err
 
 
+def test_the_suite_of_the_bus_alone_builds_and_passes(toolkit: Toolkit) -> None:
+    ended = toolkit.run("build-and-test", "--patch", "v4", "--suite", "kvm-io-bus")
+    assert ended.code == 0, ended
+    statuses = ended.statuses()
+    assert set(statuses.values()) <= {"pass", "skip"}
+    assert list(statuses.values()).count("pass") >= 15
+
+
 def test_a_second_run_finds_what_the_first_one_made(toolkit: Toolkit) -> None:
     first = toolkit.run("build", "--patch", "v4")
     assert first.code == 0, first
