@@ -112,14 +112,21 @@ class Job:
         return in_tree_suites.emitted(names.text)
 
 
+def _makefiles(path: Path) -> list[bytes]:
+    """Return the rules of a suite of our own, and those that it shares with others."""
+    shared = sorted((path.parent / "lib").glob("*.mk"))
+    return [file.read_bytes() for file in (path / "Makefile", *shared) if file.is_file()]
+
+
 def carried(job: Job, name: str, path: Path, folder: Path) -> None:
     """Build a suite of our own: every program of it, or none."""
     path = path.resolve()  # relative links of the suite start there, in a sandbox as well
     installed, included = folder / "installed", folder / "included"
     with job.builder.work_tree(job.tree, job.deadline) as work:
         source = work.source()
-        # Keep the objects of the last build: make redoes what an edit calls for.
-        objects = work.suite_objects(f"{name}-{digest(str(path))[:8]}")
+        # Keep the objects of the last build: make redoes what an edit calls for, but does not
+        # know of an edit of its own rules.
+        objects = work.suite_objects(f"{name}-{digest(str(path), *_makefiles(path))[:8]}")
         for place in (installed, included):
             place.mkdir(exist_ok=True)
         sources = (source, path.parent, *sandbox.referents(path))

@@ -237,6 +237,30 @@ def test_a_suite_of_ours_may_do_without_what_others_share(
     assert [each.name for each in built.programs] == ["good"]
 
 
+@pytest.mark.parametrize("edited", ["mine/Makefile", "lib/suite.mk"])
+def test_what_was_built_before_hides_no_rule_that_is_wrong_now(
+    tmp_path: Path, tree: PatchedTree, edited: str
+) -> None:
+    suite_folder = tmp_path / "root/mine"
+    for name in ("mine", "lib"):
+        (tmp_path / "root" / name).mkdir(parents=True)
+    makefile = "TEST_GEN_PROGS := good\ninclude ../lib/suite.mk\ninclude $(KSFT)/lib.mk\n"
+    (suite_folder / "Makefile").write_text(makefile)
+    (tmp_path / "root/lib/suite.mk").touch()
+    (suite_folder / "good.c").write_text(GOOD)
+    shop = Shop(tmp_path, suite_folder.parent)
+
+    def build() -> None:
+        suite = suites.find(shop.folder, "mine", lambda: tree, X86_64)
+        suites.build(shop.builder, suite, tree, shop.kernel, log=shop.log, deadline=soon())
+
+    build()
+    with (tmp_path / "root" / edited).open("a") as file:
+        file.write("override CC := false\n")
+    with pytest.raises(BuildError):
+        build()
+
+
 def test_what_compiles_is_built_and_the_rest_is_told(
     tmp_path: Path, folder: Path, tree: PatchedTree
 ) -> None:
