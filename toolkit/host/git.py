@@ -243,8 +243,7 @@ class Repository:
 
     def has_commit(self, name: str, deadline: Deadline) -> bool:
         """Return whether a commit of this name is here."""
-        line = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        return self._run(deadline, *line, check=False).status == 0
+        return bool(self._object(f"{name}^{{commit}}", deadline))
 
     # --- content -----------------------------------------------------------------------------
 
