@@ -213,8 +213,8 @@ class Shop(Silent):
     def notice(self, text: str) -> None:
         self.heard.append(text)
 
-    def build(self, tree: PatchedTree) -> tuple[BuiltSuite, bool]:
-        suite = suites.find(self.folder, "upstream:good", lambda: tree, X86_64)
+    def build(self, tree: PatchedTree, name: str = "upstream:good") -> tuple[BuiltSuite, bool]:
+        suite = suites.find(self.folder, name, lambda: tree, X86_64)
         suite = dataclasses.replace(suite, timeouts={"b*": 9})
         return suites.build(self.builder, suite, tree, self.kernel, log=self.log, deadline=soon())
 
@@ -232,8 +232,7 @@ def test_a_suite_of_ours_may_do_without_what_others_share(
     (suite_folder / "Makefile").write_text("TEST_GEN_PROGS := good\ninclude $(KSFT)/lib.mk\n")
     (suite_folder / "good.c").write_text(GOOD)
     shop = Shop(tmp_path, suite_folder.parent)
-    suite = suites.find(shop.folder, "mine", lambda: tree, X86_64)
-    built, _ = suites.build(shop.builder, suite, tree, shop.kernel, log=shop.log, deadline=soon())
+    built, _ = shop.build(tree, "mine")
     assert [each.name for each in built.programs] == ["good"]
 
 
@@ -249,16 +248,11 @@ def test_what_was_built_before_hides_no_rule_that_is_wrong_now(
     (tmp_path / "root/lib/suite.mk").touch()
     (suite_folder / "good.c").write_text(GOOD)
     shop = Shop(tmp_path, suite_folder.parent)
-
-    def build() -> None:
-        suite = suites.find(shop.folder, "mine", lambda: tree, X86_64)
-        suites.build(shop.builder, suite, tree, shop.kernel, log=shop.log, deadline=soon())
-
-    build()
+    shop.build(tree, "mine")
     with (tmp_path / "root" / edited).open("a") as file:
         file.write("override CC := false\n")
     with pytest.raises(BuildError):
-        build()
+        shop.build(tree, "mine")
 
 
 def test_what_compiles_is_built_and_the_rest_is_told(
