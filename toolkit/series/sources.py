@@ -12,7 +12,6 @@ import gzip
 import io
 import itertools
 import re
-import stat
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from typing import TextIO
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
+from toolkit.core.files import content
 from toolkit.series import QUILT, STDIN, commits, lore
 from toolkit.series.gitmail import MailFile
 from toolkit.series.place import Commits, Message, Place
@@ -308,18 +308,13 @@ def _files(folder: Path, names: Sequence[str]) -> Iterator[MailFile]:
 def read_file(path: Path) -> bytes:
     """Return what a file holds, unpacked where it is compressed by gzip.
 
-    Raises :class:`UserError` for what is no regular file, and for one that is too large.
+    Raises :class:`UserError` for what :func:`toolkit.core.files.content` does not read, and for
+    what is too large when it is unpacked.
     """
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a pipe" if stat.S_ISFIFO(mode) else "no regular file"
-            hint = "save it first, or name - and give it on standard input"
-            raise UserError(f"{path} is {kind}", hint=hint)
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = content(path, MAX_BYTES)
     except OSError as error:
-        hint = "name a file that is there and that you may read"
+        hint = "name a file that you may read, or - and give it on standard input"
         raise UserError(f"cannot read {path}: {error.strerror}", hint=hint) from error
     return _unpacked(data, str(path))
 

@@ -42,7 +42,7 @@ def test_a_fault_lies_on_top_of_the_series(tmp_path: Path) -> None:
 
 def test_what_is_no_file_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "a.patch").mkdir()
-    with pytest.raises(UserError, match=r"a\.patch is no regular file"):
+    with pytest.raises(UserError, match=r"a\.patch: Is a directory"):
         faults.load(tmp_path)
 
 
