@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from tests.vm.conftest import Toolkit
+from tests.vm.conftest import PARTICULAR, Toolkit
 
 
 def test_a_target_of_the_tree_is_a_suite_like_any_other(toolkit: Toolkit) -> None:
-    # With kvm's options, so that no other kernel is built for this.
-    suites = ("--suite", "kvm", "--suite", "upstream:eventfd")
-    ended = toolkit.run("build-and-test", "--patch", "v4", *suites, "--test", "eventfd_test")
+    ended = toolkit.run("build-and-test", *PARTICULAR, "--test", "eventfd_test")
     assert ended.code == 0, ended
     statuses = ended.statuses()
     assert len(statuses) > 1, ended

@@ -124,6 +124,15 @@ def test_further_packages_go_into_a_debian_alone(images: Path) -> None:
             read_manifest("tools", ours, X86_64, (wrong,))
 
 
+@pytest.mark.parametrize("tiny", [True, False])
+def test_one_kernel_serves_all_images_with_a_debian(tiny: bool) -> None:
+    def asked(image: str) -> list[str]:
+        return [path.read_text() for path in kernel_configs(image, IMAGES, X86_64, tiny=tiny)]
+
+    runner = Path(__file__).parents[2] / "data/images/runner"
+    assert asked("debian") == asked("tools") == asked(str(runner))
+
+
 def test_a_debian_of_another_architecture_is_refused_and_one_in_memory_is_not() -> None:
     read_manifest("minimal", IMAGES, ARM64)
     with pytest.raises(UserError, match="debian cannot be made for arm64 on this host") as caught:
