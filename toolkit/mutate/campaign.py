@@ -30,7 +30,7 @@ from toolkit.mutate.shift import Shift
 from toolkit.mutate.store import FORMAT, Store, Tests, has_verdicts
 from toolkit.mutate.trial import Trial
 from toolkit.mutate.workshop import Bench, Workshop
-from toolkit.report import history
+from toolkit.report import history, wording
 from toolkit.testing import guest_program
 from toolkit.testing.result_cache import DiskResultCache
 from toolkit.testing.tested import Tested
@@ -271,10 +271,10 @@ class Campaign:
     def _headline(self) -> str:
         fates = [verdict.fate for _, verdict in (*self._tried(), *self._settled())]
         killed, survived = fates.count(Fate.KILLED), fates.count(Fate.SURVIVED)
-        percent = score.score(killed, survived)
-        if percent is None:
+        share = score.score(killed, survived)
+        if share is None:
             return "no score yet"
-        return f"score {percent:.1f} %, {killed} killed, {survived} survived"
+        return f"score {wording.percent(share)}, {killed} killed, {survived} survived"
 
     def _tried(self) -> Iterator[tuple[Mutant, Verdict]]:
         """Yield the mutants with their verdicts; of a sample no more than it is to have.

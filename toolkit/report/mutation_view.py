@@ -55,6 +55,7 @@ class MutationView:
     rows: tuple[OperatorRow, ...]
     hunks: tuple[Hunk, ...]
     by_hand: tuple[Survivor, ...]  # faults that somebody wrote and nothing caught
+    void: tuple[str, ...]  # such as no test could catch, each with the reason
     stale: tuple[str, ...]
     more: int  # survivors that are not shown
 
@@ -81,6 +82,7 @@ def of(mutation: Mutation) -> MutationView:
         by_hand=tuple(
             shown[each.mutant.id] for each in survived[:MAX_SURVIVORS] if each.mutant.fault
         ),
+        void=tuple(_void(mutation))[:MAX_SURVIVORS],
         stale=mutation.stale,
         more=max(0, len(survived) - MAX_SURVIVORS),
     )
@@ -104,6 +106,25 @@ def _survivor(each: Mutated, meanings: dict[str, str]) -> Survivor:
         note="; ".join(notes),
         explained=each.explained,
     )
+
+
+def _void(mutation: Mutation) -> Iterator[str]:
+    """Yield the faults that somebody wrote and that are none, each with the reason."""
+    names = {each.mutant.id: each.mutant.fault or each.mutant.id for each in mutation.mutants}
+    for each in mutation.mutants:
+        mutant, verdict = each.mutant, each.verdict
+        if not mutant.fault or each.explained:
+            continue
+        match verdict.fate:
+            case Fate.UNBUILT:
+                problem = f"it does not build: {verdict.why}"
+            case Fate.EQUIVALENT:
+                problem = "it compiles to the same code as the series"
+            case Fate.DUPLICATE:
+                problem = f"it compiles to the same code as {names.get(verdict.by, verdict.by)}"
+            case _:
+                continue
+        yield f"no fault: {mutant.fault}, {mutant.file}:{mutant.line}: {problem}"
 
 
 def headline(mutation: Mutation) -> str:
@@ -152,13 +173,22 @@ def unexplained_score(mutation: Mutation) -> float | None:
 
 
 def summary(mutation: Mutation, limit: int) -> Iterator[str]:
-    """Yield the lines for a terminal: the survivors, at most ``limit``, the table, the score."""
+    """Yield the lines for a terminal: survivors and what is no fault, the table, the score.
+
+    Of the first two there are at most ``limit`` each.
+    """
     survived = [each for each in mutation.mutants if each.verdict.fate is Fate.SURVIVED]
     loud = [each for each in survived if not each.explained]
     for each in loud[:limit]:
         yield from _lines(each)
     if len(loud) > limit:
         yield f"… and {len(loud) - limit} more survivors"
+    void = [*_void(mutation)]
+    if void:
+        yield ""
+        yield from void[:limit]
+    if len(void) > limit:
+        yield f"… and {len(void) - limit} more that are no fault"
     fates = ("killed", "survived", "explained", "equivalent", "duplicate", "unbuilt", "pending")
     yield ""
     yield f"{'operator':<20}" + "".join(f"{name:>11}" for name in fates)

@@ -87,6 +87,39 @@ def test_the_terminal_shows_survivors_that_nobody_explained_the_table_and_the_sc
     assert ["all", "1", "3", "1", "4"] in rows
 
 
+@pytest.mark.parametrize(
+    ("verdict", "problem"),
+    [
+        (Verdict(Fate.UNBUILT, why="no member x"), "it does not build: no member x"),
+        (Verdict(Fate.EQUIVALENT), "it compiles to the same code as the series"),
+        (Verdict(Fate.DUPLICATE, by="eee"), "it compiles to the same code as 50-first"),
+        (Verdict(Fate.DUPLICATE, by="ccc"), "it compiles to the same code as ccc"),
+    ],
+)
+def test_a_fault_by_hand_that_is_none_is_named(verdict: Verdict, problem: str) -> None:
+    first = replace(FAULT, mutant=replace(by_hand("50-first"), id="eee"))
+    void = Mutated(by_hand("52-void"), verdict)
+    mutation = replace(MUTATION, mutants=(*MUTATION.mutants, first, void))
+    line = f"no fault: 52-void, {void.mutant.file}:{void.mutant.line}: {problem}"
+    assert line in text(mutation).splitlines()
+    page = html_page.render(
+        view.of(next(iter(a_result.STATES.values()))()), (), mutation_view.of(mutation)
+    )
+    assert f'<p class="note">{line}</p>'.encode() in page
+    assert "no fault" not in text()
+    explained = replace(void, explained="as series.yaml says")
+    assert "no fault" not in text(replace(mutation, mutants=(*MUTATION.mutants, explained)))
+    generated = replace(void, mutant=mutant("fff"))
+    assert "no fault" not in text(replace(mutation, mutants=(*MUTATION.mutants, generated)))
+
+
+def test_few_voids_are_shown_where_there_are_many() -> None:
+    voids = tuple(Mutated(by_hand(f"5{i}-void"), Verdict(Fate.EQUIVALENT)) for i in range(3))
+    shown = text(replace(MUTATION, mutants=voids), limit=2)
+    assert shown.count("no fault: ") == 2
+    assert "… and 1 more that are no fault" in shown
+
+
 def test_few_survivors_are_shown_where_there_are_many() -> None:
     shown = text(limit=1)
     assert "aaa" in shown
