@@ -144,12 +144,12 @@ def headline(mutation: Mutation) -> str:
         low, high = mutation.interval
         text += f" (95 % interval {percent(low)} to {percent(high)})"
     if mutation.explained:
-        text += f"; {mutation.explained} of the {mutation.survived} survivors are explained"
+        text += f"; survivors that are explained: {mutation.explained} of {mutation.survived}"
     declared = sum(
         1 for each in mutation.mutants if each.verdict.fate is Fate.EQUIVALENT and each.explained
     )
     if declared:
-        text += f"; {declared} more are equivalent, as series.yaml says"
+        text += f"; equivalent, as series.yaml says: {declared}"
     return text
 
 

@@ -67,7 +67,7 @@ def test_what_is_said_to_be_equivalent_is_counted_apart() -> None:
     said = Mutated(mutant, Verdict(Fate.EQUIVALENT), "no test can tell")
     compiled = Mutated(mutant, Verdict(Fate.EQUIVALENT))
     mutation = replace(MUTATION, mutants=(*MUTATION.mutants, said, compiled))
-    assert mutation_view.headline(mutation).endswith("; 1 more are equivalent, as series.yaml says")
+    assert mutation_view.headline(mutation).endswith("; equivalent, as series.yaml says: 1")
     assert "equivalent" not in mutation_view.headline(MUTATION)
 
 
@@ -80,7 +80,7 @@ def test_the_terminal_shows_survivors_that_nobody_explained_the_table_and_the_sc
     assert "bbb" not in shown
     assert "survived: 51-no-grace-period" in shown
     assert "the tests noticed 1 of 4 mutants: 25.0 % (95 % interval 4.6 % to 69.9 %)" in shown
-    assert "1 of the 3 survivors are explained" in shown
+    assert "survivors that are explained: 1 of 3" in shown
     assert "series.yaml: b.c: gone" in shown
     rows = [line.split() for line in shown.splitlines()]
     assert ["boundary", "1", "2", "1", "4"] in rows
