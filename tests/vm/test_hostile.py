@@ -35,7 +35,7 @@ EXPECTED = {
     "flood_without_newlines": ("timeout", "did not end within 8 s"),
     "forged_kernel_log": ("fail", "WARNING: CPU: 0 PID: 1 at forged.c:1"),
     "forged_output_of_kernel": ("pass", ""),
-    "forged_results": ("error", "1 tests were planned, but numbers beyond that came"),
+    "forged_results": ("error", "1 test was planned, but numbers beyond that came"),
     "fork_bomb": ("timeout|crash", "did not end within 8 s|Kernel panic|SSH server"),
     "huge_plan": ("crash", "999999999 tests were planned, 1 results came"),
     "init_killed": ("crash", "SSH server or network|rebooted or powered off"),

@@ -19,6 +19,7 @@ from toolkit.bench.manifest import BenchManifest, Extra
 from toolkit.bench.samples import INSN, WALL, Benchmark, Row
 from toolkit.core.errors import InfrastructureError, KernelError, UserError
 from toolkit.core.model.testing import BuiltSuite
+from toolkit.core.text import counted
 from toolkit.host import process
 from toolkit.host.cache import digest
 from toolkit.testing import guest_program
@@ -80,7 +81,7 @@ def measure(run: Run, plan: Plan) -> Benchmark:
 
         def work() -> tuple[tuple[BenchLog, tuple[str, ...]], bool, str]:
             result = _in_guest(run, plan, machines) if machines else (_on_host(run, plan), ())
-            return result, False, f"{len(result[0].samples)} rows"
+            return result, False, counted(len(result[0].samples), "row")
 
         log, command = run.stages.run(f"measure-{number}", work)
         logs.append(log)
@@ -230,7 +231,7 @@ def checked(log: BenchLog, about: BenchManifest) -> BenchLog:
     """Return a log with nothing amiss; raise for rows that failed, or an end that is missing."""
     if log.failed:
         raise KernelError(
-            f"{len(log.failed)} rows of the benchmark failed",
+            f"{counted(len(log.failed), 'row')} of the benchmark failed",
             hint="; ".join(f"{errno}: {meaning}" for errno, meaning in about.failures.items()),
             detail=[f"{name}: {why}" for name, why in log.failed.items()],
         )

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from toolkit.bench.manifest import Bar, BenchManifest, Reference
 from toolkit.bench.samples import INSN, Benchmark, Cost, Move, costs, differences
+from toolkit.core.text import counted
 
 
 def table(bench: Benchmark, about: BenchManifest) -> list[str]:
@@ -21,7 +22,7 @@ def _head(bench: Benchmark, about: BenchManifest) -> Iterator[str]:
     what = f"{bench.series or 'no patches'} on " if bench.where == "guest" else ""
     place = f"in a guest ({bench.accelerator})" if bench.where == "guest" else "on the host itself"
     runs = max((len(row.runs) for row in bench.rows), default=0)
-    yield f"{what}Linux {bench.release}, {place}, {runs} runs"
+    yield f"{what}Linux {bench.release}, {place}, {counted(runs, 'run')}"
     if bench.clock == INSN:
         yield (
             f"instructions a {about.operation}, median of the runs; µs at {bench.rate:g} ns an "

@@ -20,7 +20,7 @@ from toolkit.core.errors import (
     UserError,
     of_os_error,
 )
-from toolkit.core.text import printable
+from toolkit.core.text import counted, printable
 
 # Everything else is imported where it is used: `toolkit --help` must be quick.
 if TYPE_CHECKING:
@@ -297,5 +297,5 @@ def _show(result: Bisection, folder: Path) -> None:
     for number, step in enumerate(result.steps, 1):
         row = f"{number:<5}{step.commit.id[:12]:<14}{step.judgement.value:<6}"
         click.echo(printable(f"{row}{duration(step.seconds):>12}  {step.reason}"))
-    click.echo(f"\n{len(result.steps)} steps, {duration(result.seconds)}")
+    click.echo(f"\n{counted(len(result.steps), 'step')}, {duration(result.seconds)}")
     click.echo(f"{folder / FILE}\n{folder / LOG}  (for git bisect replay)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from toolkit.cli import options
-from toolkit.core.text import printable
+from toolkit.core.text import counted, printable
 
 if TYPE_CHECKING:
     from toolkit.report.history import Entry, Point
@@ -120,7 +120,7 @@ def _list_runs(entries: list[Entry]) -> None:
     from toolkit.report.wording import duration
 
     for entry in entries:
-        cases = f"{entry.bad} of {entry.leaves} bad" if entry.bad else f"{entry.leaves} cases"
+        cases = f"{entry.bad} of {entry.leaves} bad" if entry.bad else counted(entry.leaves, "case")
         subject = " on ".join(filter(None, (entry.series or "unpatched", entry.release)))
         click.echo(
             f"{_when(entry.started)}  {entry.verdict.value:<14}  {duration(entry.seconds):>11}  "

@@ -65,7 +65,8 @@ def cache_list(root: Path | None) -> None:
     for entry in entries:
         name = f"{entry.kind}/{entry.key}"
         click.echo(f"{text.size(entry.size):>9}  {_when(entry.used)}  {name:<45}  {entry.label}")
-    click.echo(f"{text.size(sum(entry.size for entry in entries)):>9}  in {len(entries)} entries")
+    size = text.size(sum(entry.size for entry in entries))
+    click.echo(f"{size:>9}  in {text.counted(len(entries), 'entry', 'entries')}")
 
 
 @cache.command("prune")
@@ -157,7 +158,8 @@ def runs_list(root: Path | None) -> None:
         click.echo(
             f"{text.size(each.size):>9}  {_when(each.used)}  {text.printable(str(each.path))}"
         )
-    click.echo(f"{text.size(sum(each.size for each in recorded)):>9}  in {len(recorded)} folders")
+    size = text.size(sum(each.size for each in recorded))
+    click.echo(f"{size:>9}  in {text.counted(len(recorded), 'folder')}")
 
 
 @runs.command("prune")

@@ -9,7 +9,7 @@ import click
 
 from toolkit.cli import open_run, options
 from toolkit.core.errors import EXIT_KERNEL, EXIT_OK, ToolkitError
-from toolkit.core.text import printable
+from toolkit.core.text import counted, printable
 
 # Everything else is imported where it is used: `toolkit --help` must not wait for pydantic.
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def mutate(context: click.Context, /, patch: str | None, *, listing: bool, **giv
     for mutant in sorted(listed, key=lambda each: (each.file, each.line)):
         click.echo(printable(_row(mutant)))
     if listing:
-        click.echo(f"{len(listed)} mutants")
+        click.echo(counted(len(listed), "mutant"))
     code = _show(mutation, folder) if mutation else EXIT_OK
     if ended:
         raise ended

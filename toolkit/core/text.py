@@ -1,4 +1,4 @@
-"""Text that strangers wrote, made harmless; and sizes, as people write them."""
+"""Text that strangers wrote, made harmless; and sizes and counts, as people write them."""
 
 from __future__ import annotations
 
@@ -66,6 +66,11 @@ def size(number: float) -> str:
         number /= 1024
         unit += 1
     return f"{number:.1f} {_UNITS[unit]}" if unit > 2 else f"{number:.0f} {_UNITS[unit]}"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return how many there are of something: ``1 case``, ``2 cases``; ``plural``: not noun + s."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def parse_size(words: str) -> int:

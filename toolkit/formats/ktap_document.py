@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from toolkit.core.model.testing import Status, TestNode
+from toolkit.core.text import counted
 
 MESSAGE_LINES = 30
 MESSAGE_LINE_CHARS = 400
@@ -156,12 +157,12 @@ class Document:
         nodes += self.troubles
         for first, end in self._gaps():
             name = str(first) if first == end else f"{first}..{end}"
-            why = f"{len(self.results)} results came, {name} never did"
+            why = f"{counted(len(self.results), 'result')} came, {name} never did"
             if self.plan is not None:
-                why = f"{self.plan} tests were planned, {why}"
+                why = f"{_planned(self.plan)}, {why}"
             nodes.append(TestNode(name, Status.CRASH, self.message(why)))
         if self.plan is not None and self._exceeded(self.plan):
-            why = f"{self.plan} tests were planned, but numbers beyond that came"
+            why = f"{_planned(self.plan)}, but numbers beyond that came"
             nodes.append(TestNode("plan", Status.ERROR, why))
         return nodes
 
@@ -205,3 +206,7 @@ class Document:
             expected = max(expected, number + 1)
         if expected <= total:
             yield expected, total
+
+
+def _planned(number: int) -> str:
+    return f"{counted(number, 'test')} {'was' if number == 1 else 'were'} planned"

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from toolkit.core.text import counted
 from toolkit.host import process, recording
 from toolkit.host.recording import Command
 
@@ -122,7 +123,7 @@ def repeatable(command: Command) -> str:
     omitted = len(command.argv) - len(words)
     if not omitted and len(line) <= _MAX_CHARACTERS:
         return line
-    more = f" … and {omitted} more arguments" if omitted else " …"
+    more = f" … and {counted(omitted, 'more argument')}" if omitted else " …"
     return _comment(f"cut: {line[:_MAX_CHARACTERS]}{more}")
 
 

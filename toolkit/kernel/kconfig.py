@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from toolkit.core.errors import UserError
 from toolkit.core.model.kernel import Fragment
+from toolkit.core.text import counted
 
 _ASSIGNMENT = re.compile(r"(CONFIG_[A-Za-z0-9_]+)=(.*)")
 _UNSET = re.compile(r"# (CONFIG_[A-Za-z0-9_]+) is not set")
@@ -140,7 +141,8 @@ def lost(name: str, wanted: str, text: str) -> list[str]:
     ]
     if not gone:
         return []
-    return [f"this kernel does not have {len(gone)} options of {name}: {_listed(gone, MAX_SHOWN)}"]
+    options = counted(len(gone), "option")
+    return [f"this kernel does not have {options} of {name}: {_listed(gone, MAX_SHOWN)}"]
 
 
 def _listed(words: Sequence[str], limit: int) -> str:

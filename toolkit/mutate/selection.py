@@ -13,6 +13,7 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
 from toolkit.core.model.mutation import Fate, Mutant, Mutation
 from toolkit.core.model.series import PatchedTree, PatchSeries
+from toolkit.core.text import counted
 from toolkit.formats.manifest import nearest
 from toolkit.host import process
 from toolkit.mutate.operators.table import MEANINGS
@@ -102,7 +103,8 @@ def _patch(series: PatchSeries, name: str) -> int:
     """Return which patch a name or number stands for, counted from 1; 0 for no patch."""
     if name.isdecimal() and len(name) <= 4:
         if not 1 <= int(name) <= len(series.patches):
-            raise UserError(f"--since {name}: the series has {len(series.patches)} patches")
+            patches = counted(len(series.patches), "patch", "patches")
+            raise UserError(f"--since {name}: the series has {patches}")
         return int(name)
     names = [patch.name for patch in series.patches]
     return names.index(Path(name).name) + 1 if Path(name).name in names else 0

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from toolkit.core.model.coverage import Coverage, HunkRun, LineRun, PatchRun
+from toolkit.core.text import counted
 from toolkit.report.wording import percent
 
 CONTEXT = 3  # lines shown around those that did not run
@@ -124,7 +125,7 @@ def headline(coverage: Coverage) -> str:
     row = total(coverage)
     if not row.lines:
         return "the series adds no line with code to this kernel"
-    text = f"{percent(_share(row))} of the {row.lines} lines that the series adds were run"
+    text = f"{percent(_share(row))} of the {_lines(row)} were run"
     if row.explained:
         text += f", {percent(_share(row, explained=True))} run or explained"
     return text
@@ -136,9 +137,13 @@ def below(coverage: Coverage) -> str:
     if coverage.wanted is None or _share(row) >= coverage.wanted:
         return ""
     return (
-        f"the tests ran {percent(_share(row))} of the {row.lines} lines that the series adds, "
+        f"the tests ran {percent(_share(row))} of the {_lines(row)}, "
         f"and {coverage.wanted:g} % were asked for"
     )
+
+
+def _lines(row: PatchRun) -> str:
+    return f"{counted(row.lines, 'line')} that the series adds"
 
 
 def _share(row: PatchRun, *, explained: bool = False) -> float:

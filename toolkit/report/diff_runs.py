@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from toolkit.core.model.result import RunResult
 from toolkit.core.model.testing import Leaf, Status
-from toolkit.core.text import visible
+from toolkit.core.text import counted, visible
 from toolkit.report import wording
 from toolkit.report.wording import duration
 
@@ -71,8 +71,8 @@ def lines(before: RunResult, after: RunResult) -> Iterator[str]:
         yield from _cases([change for change in changed if change.kind == kind], words)
     if not changed:
         yield ""
-        count = len(after.leaves)
-        yield f"every case has the same result ({count} cases)" if count else "no case in either"
+        cases = counted(len(after.leaves), "case")
+        yield f"every case has the same result ({cases})" if after.leaves else "no case in either"
     yield from _section("times", _times(before, after))
     yield from _section("made differently", _environment(before, after))
 

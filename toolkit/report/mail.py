@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from toolkit.core.model.result import RunResult, Verdict
-from toolkit.core.text import visible
+from toolkit.core.text import counted, visible
 from toolkit.formats import mailheaders
 from toolkit.report import templates, wording
 from toolkit.report.view import ReportView
@@ -152,5 +152,5 @@ def evidence(text: str | Iterable[str]) -> str:
     telling = [line for line in lines if not _REGISTERS.match(line)]
     shown = [visible(line, keep="\t")[:MAX_LINE] for line in telling[:MAX_LINES]]
     if (left := len(telling) - MAX_LINES) > 0:
-        shown.append(f"… {left} more lines")
+        shown.append(f"… {counted(left, 'more line')}")
     return "\n".join(f"  {line}".rstrip() for line in shown).strip("\n")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from toolkit.core.text import visible
+from toolkit.core.text import counted, visible
 from toolkit.report import templates
 from toolkit.report.view import Program, ReportView
 from toolkit.report.wording import duration, percent
@@ -76,7 +76,9 @@ def block(text: str, language: str = "") -> str:
 
 def _bounded(lines: Sequence[str]) -> list[str]:
     shown = [visible(line, keep="\t")[:MAX_LINE] for line in lines[:MAX_LINES]]
-    return [*shown, f"… {len(lines) - MAX_LINES} more lines"] if len(lines) > MAX_LINES else shown
+    if len(lines) > MAX_LINES:
+        shown.append(f"… {counted(len(lines) - MAX_LINES, 'more line')}")
+    return shown
 
 
 def _longest_run(text: str) -> int:

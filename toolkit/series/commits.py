@@ -8,6 +8,7 @@ from pathlib import Path
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
+from toolkit.core.text import counted
 from toolkit.host.git import Repository
 from toolkit.series.gitmail import MailFile
 from toolkit.series.place import Commits
@@ -61,10 +62,12 @@ def read(commits: Commits, deadline: Deadline) -> tuple[list[MailFile], str, tup
             f"no commit of {commits.name} changes a file",
             hint="write git:PATH@A..B for what B has and A does not",
         )
-    left_out = {"merges": held.merges, "commits without a change": held.commits - len(files)}
-    notices = [
-        f"left out: {count} {what} of {commits.name}" for what, count in left_out.items() if count
-    ]
+    unchanging = held.commits - len(files)
+    left_out = {
+        counted(held.merges, "merge"): held.merges,
+        counted(unchanging, "commit without a change", "commits without a change"): unchanging,
+    }
+    notices = [f"left out: {what} of {commits.name}" for what, count in left_out.items() if count]
     return files, held.base, tuple(notices)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from toolkit.core.errors import UserError
 from toolkit.core.model.coverage import Coverage, HunkRun, LineRun
+from toolkit.core.text import counted
 from toolkit.testing import coverage
 
 
@@ -53,7 +54,7 @@ def merge(parts: Sequence[Part]) -> Coverage:
 
 
 def _series(part: Part) -> str:
-    return f"{part.series or 'no series'} ({len(part.subjects)} patches)"
+    return f"{part.series or 'no series'} ({counted(len(part.subjects), 'patch', 'patches')})"
 
 
 def _labelled(parts: Sequence[Part], names: Sequence[Sequence[str]]) -> Iterator[str]:

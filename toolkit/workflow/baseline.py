@@ -11,6 +11,7 @@ from toolkit.core.model.comparison import ComparedLeaf, Comparison, LeafClass, R
 from toolkit.core.model.kernel import KernelBuild
 from toolkit.core.model.series import KnownFailure
 from toolkit.core.model.testing import BuiltSuite, Leaf, Status, TestProgram
+from toolkit.core.text import counted
 from toolkit.testing import classify, retest, verdicts
 from toolkit.testing.classify import Side
 from toolkit.testing.result_cache import DiskResultCache
@@ -182,6 +183,7 @@ def ask(
             questions, before, after, confidence=run.request.confidence, progress=progress
         )
         sure = sum(each.established for each in answers.values())
-        return answers, False, f"{len(answers)} cases differ, {sure} of them for certain"
+        verb = "differs" if len(answers) == 1 else "differ"
+        return answers, False, f"{counted(len(answers), 'case')} {verb}, {sure} for certain"
 
     return run.stages.run("repeat", work)

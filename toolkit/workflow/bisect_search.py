@@ -21,7 +21,7 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import ToolkitError, UserError
 from toolkit.core.model.kernel import Commit
 from toolkit.core.observer import Observer
-from toolkit.core.text import visible
+from toolkit.core.text import counted, visible
 from toolkit.host.git import Repository
 from toolkit.workflow import bisect_state
 from toolkit.workflow.bisect_state import Bisection, Judgement, Outcome, Role, Step
@@ -137,9 +137,8 @@ class Bisector:
                 break
             commit = known[name] = repository.commit(name, _limit())
             count = len(halving)
-            self.observer.notice(
-                f"{count} commits come into question, about {bisect_state.steps_left(count)} steps"
-            )
+            steps = counted(bisect_state.steps_left(count), "step")
+            self.observer.notice(f"{counted(count, 'commit')} in question, about {steps}")
             match self._step(commit, Role.MIDPOINT).judgement:
                 case Judgement.GOOD:
                     goods.append(name)

@@ -129,9 +129,26 @@ def render(system: str, pipeline: Pipeline, command: Sequence[str]) -> str:
     return text.rstrip() + "\n"
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what is a number in YAML 1.2, too, as CI services read it; PyYAML knows 1.1 alone."""
+
+
+# Section 10.3.2 of YAML 1.2.2
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"),
+    list("-+0123456789"),
+)
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+
+
 def _yaml(value: str | list[str]) -> str:
     """Return a value on one line of YAML, with quotes where it would be taken for another."""
-    dumped = yaml.safe_dump(value, default_flow_style=True, width=math.inf)
+    dumped = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=math.inf)
     return dumped.removesuffix("...\n").strip()
 
 

@@ -23,6 +23,7 @@ from toolkit.core.model.testing import BuiltSuite
 from toolkit.core.observer import Observer, PrefixedObserver
 from toolkit.core.paths import Paths
 from toolkit.core.stages import StageLog
+from toolkit.core.text import counted
 from toolkit.host.cache import Cache
 from toolkit.kernel import gcov_build
 from toolkit.kernel.kbuild import Builder
@@ -347,7 +348,7 @@ class Run:
             unchanged = ""
             if tested.recalled:
                 unchanged = f", {tested.recalled} of {tested.runs} programs unchanged"
-            detail = f"{len(tested.leaves)} cases{unchanged}"
+            detail = f"{counted(len(tested.leaves), 'case')}{unchanged}"
             return None, tested.recalled == tested.runs, detail
 
         with self.pool.in_use():

@@ -21,6 +21,7 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BuildError, UserError
 from toolkit.core.model.kernel import KernelBase, KernelConfig
 from toolkit.core.model.series import PatchedTree, PatchSeries
+from toolkit.core.text import counted
 from toolkit.formats.compiler_log import diagnostics
 from toolkit.host import process
 from toolkit.host.cache import Cache, digest
@@ -279,7 +280,8 @@ def _coccinelle(run: Run, trees: Sequence[PatchedTree]) -> tuple[list[_Added], t
     def work() -> tuple[Mapping[coccinelle.Version, coccinelle.Report], bool, str]:
         versions = {each for pair in touched for side in pair for each in side}
         reports = checker.reports(versions, progress, run.deadline)
-        return reports, not ran, f"{len(checker.scripts)} scripts, {len(versions)} files"
+        scripts = counted(len(checker.scripts), "script")
+        return reports, not ran, f"{scripts}, {counted(len(versions), 'file')}"
 
     reports = run.stages.run("coccinelle", work)
 

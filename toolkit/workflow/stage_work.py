@@ -21,6 +21,7 @@ from toolkit.core.model.series import PatchedTree, PatchSeries
 from toolkit.core.model.testing import BuiltSuite
 from toolkit.core.observer import Observer
 from toolkit.core.paths import Paths
+from toolkit.core.text import counted
 from toolkit.host import process
 from toolkit.host.cache import Cache
 from toolkit.kernel import configure as configuration
@@ -141,7 +142,8 @@ def patch(
         raise base_choice.explained(error, base, series, named, deadline) from error
     if series is None:
         return tree, False, "no patches"
-    return tree, False, f"{series.name}, {len(series.patches)} patches, {len(tree.files)} files"
+    patches = counted(len(series.patches), "patch", "patches")
+    return tree, False, f"{series.name}, {patches}, {counted(len(tree.files), 'file')}"
 
 
 def wanted_suites(
@@ -230,7 +232,7 @@ def configure(
     (folder / "kernel.config").write_text(config.text)
     options = sum(len(each.options) for each in made_of.fragments)
     begin = made_of.start.target or made_of.start.name
-    return (config, compiler), cached, f"{begin} and {options} options"
+    return (config, compiler), cached, f"{begin} and {counted(options, 'option')}"
 
 
 def build(
@@ -267,7 +269,7 @@ def build_suites(
     return (
         tuple(suite for suite, _ in built),
         all(cached for _, cached in built),
-        f"{count} programs",
+        counted(count, "program"),
     )
 
 

@@ -62,7 +62,7 @@ def test_the_rows_of_qemu_are_those_of_its_script() -> None:
 
 
 def test_a_failed_row_is_the_kernels_fault() -> None:
-    with pytest.raises(KernelError, match="1 rows") as caught:
+    with pytest.raises(KernelError, match="1 row of") as caught:
         runner.checked(BenchLog(failed={"vmm-pio": "EBADMSG"}, done=True), DOORBELL)
     assert caught.value.detail == ("vmm-pio: EBADMSG",)
     assert "EBADMSG: rings got lost" in caught.value.hint

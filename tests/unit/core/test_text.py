@@ -91,3 +91,12 @@ def test_what_is_no_time_span_is_refused(words: str) -> None:
 @given(st.text(alphabet="ab\n\r\u2028\x0c\U0001f600"))
 def test_only_a_newline_ends_a_line(content: str) -> None:
     assert list(lines_of(content)) == list(io.StringIO(content, newline="\n"))
+
+
+@pytest.mark.parametrize(
+    ("number", "patches", "cases"),
+    [(0, "0 patches", "0 cases"), (1, "1 patch", "1 case"), (12, "12 patches", "12 cases")],
+)
+def test_one_of_something_is_no_plural(number: int, patches: str, cases: str) -> None:
+    assert text.counted(number, "patch", "patches") == patches
+    assert text.counted(number, "case") == cases

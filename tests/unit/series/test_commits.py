@@ -121,14 +121,14 @@ def test_merges_are_left_out_and_named(repository: Path) -> None:
     files, base, notices = commits.read(Commits(repository, "main", "side"), soon())
     assert len(files) == 3
     assert base == Repository(repository).commit("main", soon()).id
-    assert notices == ("left out: 1 merges of linux@main..side",)
+    assert notices == ("left out: 1 merge of linux@main..side",)
 
 
 def test_commits_that_change_nothing_are_left_out_and_named(repository: Path) -> None:
     git(repository, "commit", "-q", "--allow-empty", "-m", "kvm: nothing")
     found = reader.read(Commits(repository, "v6.12", "topic"))
     assert [patch.subject for patch in found.patches] == ["kvm: one", "kvm: two"]
-    assert found.notices == ("left out: 1 commits without a change of linux@v6.12..topic",)
+    assert found.notices == ("left out: 1 commit without a change of linux@v6.12..topic",)
     with pytest.raises(UserError, match=r"no commit of linux@topic~1\.\.topic changes a file"):
         reader.read(Commits(repository, "topic~1", "topic"))
 

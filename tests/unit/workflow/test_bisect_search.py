@@ -108,7 +108,7 @@ def test_what_it_leaves_behind(tmp_path: Path) -> None:
     ]
     assert all((tmp_path / each["folder"]).is_dir() for each in saved["steps"])
     assert (tmp_path / LOG).read_text().endswith(f"first bad commit: [{name(4)}] subject 4\n")
-    assert any("8 commits come into question, about 3 steps" in line for line in told.lines)
+    assert any("8 commits in question, about 3 steps" in line for line in told.lines)
     assert sorted(path.name for path in tmp_path.iterdir()) == [FILE, LOG, "steps"]
 
 

@@ -108,6 +108,15 @@ def check_schema(system: str, pipeline: Pipeline, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("system", ci_file.SYSTEMS)
+@pytest.mark.parametrize("name", ["08", "-8", "0o17", "0x1f", "1e3", ".5", "8.", "on", "null"])
+def test_a_name_that_yaml_takes_for_something_else_has_quotes(
+    tmp_path: Path, system: str, name: str
+) -> None:
+    check_schema(system, replace(PLAIN, runner=(name,)), tmp_path)
+    assert f"'{name}'" in (tmp_path / "file.yml").read_text()
+
+
+@pytest.mark.parametrize("system", ci_file.SYSTEMS)
 @pytest.mark.parametrize("pipeline", [PLAIN, FULL], ids=["plain", "full"])
 def test_the_file_holds_against_the_schema(system: str, pipeline: Pipeline, tmp_path: Path) -> None:
     check_schema(system, pipeline, tmp_path)
