@@ -20,7 +20,7 @@ DOORBELL_VARIANT(ioeventfd_mmio, ioeventfd_api, BUS_MMIO);
 #define BATCH	50		/* writes between two looks at the stop flag */
 #define ROUNDS	24
 /*
- * Seconds for so many, which wait for a vCPU in its guest: 0.3 is usual, and 20 have
+ * Seconds for so many, which wait for a vCPU in its guest: 0.3 is usual, and 18 have
  * been seen where one thread of the host emulates all CPUs, each for up to 0.1 s.
  */
 #define ROUNDS_SECONDS 90
