@@ -34,7 +34,7 @@ SIGNED = (
 )
 # One kernel for those who want signed modules and those who want the tree's own tests: it takes
 # four minutes to build.
-PARTICULAR = (
+SHARED_KERNEL = (
     *("--patch", "v4", "--suite", "kvm", "--suite", "upstream:eventfd"),
     *(word for option in SIGNED if SIGNS for word in ("--kconfig", option)),
 )

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.vm.conftest import PARTICULAR, SIGNED, SIGNS, Toolkit
+from tests.vm.conftest import SHARED_KERNEL, SIGNED, SIGNS, Toolkit
 
 
 @pytest.mark.skipif(not SIGNS, reason="needs openssl and libssl-dev")
@@ -14,7 +14,7 @@ def test_a_kernel_that_wants_its_modules_signed_and_compressed_gets_to_load_them
     toolkit: Toolkit,
 ) -> None:
     stray = ["env", "LOCALVERSION=-stray", "KCFLAGS=-Wstray", "LLVM=1", "INSTALL_MOD_STRIP=1"]
-    ended = toolkit.run("build-and-test", *PARTICULAR, "--test", "*args*", wrapper=stray)
+    ended = toolkit.run("build-and-test", *SHARED_KERNEL, "--test", "*args*", wrapper=stray)
     assert ended.code == 0, ended
     assert "CONFIG_CRYPTO_SHA256=y (was n)" in ended.err  # Debian hashes what it loads
     statuses = ended.statuses()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.vm.conftest import PARTICULAR, Toolkit
+from tests.vm.conftest import SHARED_KERNEL, Toolkit
 
 
 def test_a_target_of_the_tree_is_a_suite_like_any_other(toolkit: Toolkit) -> None:
-    ended = toolkit.run("build-and-test", *PARTICULAR, "--test", "eventfd_test")
+    ended = toolkit.run("build-and-test", *SHARED_KERNEL, "--test", "eventfd_test")
     assert ended.code == 0, ended
     statuses = ended.statuses()
     assert len(statuses) > 1, ended
