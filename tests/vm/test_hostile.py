@@ -37,7 +37,7 @@ EXPECTED = {
     "forged_output_of_kernel": ("pass", ""),
     "forged_results": ("error", "1 test was planned, but numbers beyond that came"),
     "fork_bomb": ("timeout|crash", "did not end within 8 s|Kernel panic|SSH server"),
-    "huge_plan": ("crash", "999999999 tests were planned, 1 results came"),
+    "huge_plan": ("crash", "999999999 tests were planned, 1 result came"),
     "init_killed": ("crash", "SSH server or network|rebooted or powered off"),
     "invalid_bytes": ("pass", ""),
     "log_level_lowered": ("error", "kernel.printk is 1, which keeps messages of KERN_ALERT"),
