@@ -18,17 +18,21 @@ def content(path: Path, limit: int) -> bytes:
     """Return what a file holds, which somebody named on the command line.
 
     Raises :class:`OSError` for one that cannot be read, has more than ``limit`` bytes, which are
-    whole MiB, or is a pipe or a terminal: what comes from there may take for ever.
+    whole MiB, or is a pipe, a terminal or a device other than /dev/null: what comes from there may
+    take for ever.
     """
     # Without O_NONBLOCK the opening of a pipe already waits for somebody who writes
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
+        status = os.fstat(file.fileno())
+        mode = status.st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if stat.S_ISFIFO(mode) or os.isatty(file.fileno()):
             kind = "a pipe" if stat.S_ISFIFO(mode) else "a terminal"
             raise OSError(errno.EINVAL, f"it is {kind}")
+        if not stat.S_ISREG(mode) and status.st_rdev != Path(os.devnull).stat().st_rdev:
+            raise OSError(errno.EINVAL, "it is a device")
         data = file.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit >> 20} MiB")

@@ -32,7 +32,7 @@ def test_a_text_that_somebody_wrote(tmp_path: Path) -> None:
     for path, problem in (
         (tmp_path, "cannot read the list .*: Is a directory"),
         (tmp_path / "none", "No such file or directory"),
-        (Path("/dev/zero"), "it is larger"),
+        (Path("/dev/zero"), "it is a device"),
     ):
         with pytest.raises(UserError, match=problem):
             files.text(path, "the list")
