@@ -62,12 +62,11 @@ def read(commits: Commits, deadline: Deadline) -> tuple[list[MailFile], str, tup
             f"no commit of {commits.name} changes a file",
             hint="write git:PATH@A..B for what B has and A does not",
         )
-    unchanging = held.commits - len(files)
-    left_out = {
-        counted(held.merges, "merge"): held.merges,
-        counted(unchanging, "commit without a change", "commits without a change"): unchanging,
-    }
-    notices = [f"left out: {what} of {commits.name}" for what, count in left_out.items() if count]
+    left_out = (
+        (held.merges, "merge", "merges"),
+        (held.commits - len(files), "commit without a change", "commits without a change"),
+    )
+    notices = [f"left out: {counted(*each)} of {commits.name}" for each in left_out if each[0]]
     return files, held.base, tuple(notices)
 
 
