@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from toolkit.core.clock import clock
 from toolkit.core.errors import DeadlineError
 
 _STOPPED = 1.0  # seconds in which no loop of the toolkit lets a wait alone
@@ -16,7 +17,7 @@ _LAST_LOOK = 1.0  # seconds: what came while the toolkit was stopped is read wit
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A point on the monotonic clock. ``budget`` is how far away it was at first, in seconds.
+    """A point on the toolkit's clock. ``budget`` is how far away it was at first, in seconds.
 
     One made by :meth:`cancellable` can be brought forward with :meth:`cancel`, and with it every
     deadline derived from it.
@@ -29,15 +30,15 @@ class Deadline:
     @classmethod
     def after(cls, seconds: float) -> Deadline:
         """Return the deadline ``seconds`` from now."""
-        return cls(time.monotonic() + seconds, seconds)
+        return cls(clock.now() + seconds, seconds)
 
     def remaining(self) -> float:
         """Return the seconds left, never below zero, and of very many :data:`LONGEST`."""
-        return 0.0 if self.cancelled() else min(max(0.0, self.at - time.monotonic()), LONGEST)
+        return 0.0 if self.cancelled() else min(max(0.0, self.at - clock.now()), LONGEST)
 
     def expired(self) -> bool:
         """Return whether the time has run out."""
-        return self.cancelled() or time.monotonic() >= self.at
+        return self.cancelled() or clock.now() >= self.at
 
     def cancelled(self) -> bool:
         """Return whether the deadline was cancelled."""
@@ -53,7 +54,7 @@ class Deadline:
 
     def sooner(self, seconds: float) -> Deadline:
         """Return the earlier of this deadline and the one ``seconds`` from now."""
-        at = time.monotonic() + seconds
+        at = clock.now() + seconds
         return replace(self, at=at, budget=seconds) if at < self.at else self
 
     def wait(self, lost: Callable[[], float] | None = None) -> Wait:
@@ -74,7 +75,8 @@ class Wait:
     """One loop that waits against a :class:`Deadline`, and asks :meth:`expired` again and again.
 
     While the toolkit is stopped (^Z), or the host too busy to run it, what it waits for may come
-    and the time run out. So where nobody asked for a second, the loop gets another one to find it.
+    and the time run out. So where nobody asked for a second, the loop gets another one to find it;
+    and where nobody did for long, that time does not count: see :mod:`toolkit.core.clock`.
     """
 
     def __init__(self, deadline: Deadline, lost: Callable[[], float] | None = None) -> None:
@@ -85,10 +87,10 @@ class Wait:
 
     def expired(self) -> bool:
         """Return whether the time has run out; a cancelled deadline's always has."""
-        now = time.monotonic()
-        if now - self._asked > _STOPPED:
+        before, self._asked = self._asked, clock.tick(self._asked)
+        now = clock.now()
+        if self._asked - before > _STOPPED:
             self._until = now + _LAST_LOOK
-        self._asked = now
         if self._deadline.cancelled() or not self._deadline.expired():
             return self._deadline.cancelled()
         lost = min(self._lost(), self._deadline.budget) if self._lost else 0.0

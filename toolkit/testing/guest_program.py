@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from toolkit.core.clock import clock
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import DeadlineError, InfrastructureError, MachineLostError
 from toolkit.core.model.machine import Splat
@@ -153,7 +154,7 @@ def run_program(
     behind; a ``witness`` looks before and after. Raises :class:`MachineLostError` when the
     machine goes away and the kernel did not say why.
     """
-    start, stopped = machine.console_size(), machine.stopped()
+    start, standstill = machine.console_size(), _standstill(machine)
     if witness:
         witness.before(session, program, deadline)
     began = time.monotonic()
@@ -169,9 +170,9 @@ def run_program(
         witness=witness,
     )
     splats = tuple(_explained(splat, ended.leaks) for splat in machine.splats())
-    stopped = machine.stopped() - stopped
-    if stopped > _STOPPED_SECONDS and (ended.unseen or any(s.kind in _STALLS for s in splats)):
-        raise _stopped(program, stopped)
+    standstill = _standstill(machine) - standstill
+    if standstill > _STOPPED_SECONDS and (ended.unseen or any(s.kind in _STALLS for s in splats)):
+        raise _stopped(program, standstill)
     return RawRun(
         suite=program.suite,
         program=program.name,
@@ -263,10 +264,15 @@ def _run(
     )
 
 
+def _standstill(machine: Machine) -> float:
+    """Return for how many seconds a guest may have stood still whose own clock went on."""
+    return machine.stopped() + clock.frozen()
+
+
 def _stopped(program: TestProgram, seconds: float) -> MachineLostError:
     """Return the error for a program whose guest lost so much time that nothing can be said."""
     return MachineLostError(
-        f"QEMU was stopped (SIGSTOP) for {seconds:.0f} s while {program.name} ran",
+        f"QEMU or the host was stopped for {seconds:.0f} s while {program.name} ran",
         hint="run again; a guest cannot tell that time from a kernel that hangs",
     )
 

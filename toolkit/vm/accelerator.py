@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from toolkit.core.arch import Arch
+from toolkit.core.clock import clock
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.machine import Accelerator
@@ -215,7 +216,7 @@ def boot(
         with errors.open("wb") as log:
             argv = boot_argv(binary, arch, kernel, serial, nested=nested)
             child = process.start(argv, stdout=log, stderr=log)
-        size, last_output = 0, time.monotonic()
+        size, last_output, wait = 0, clock.now(), deadline.wait()
         try:
             while True:
                 ended = child.poll() is not None
@@ -225,11 +226,11 @@ def boot(
                 if ended:
                     return judge_end(console, errors.read_text(errors="replace"))
                 if len(console) > size:
-                    size, last_output = len(console), time.monotonic()
-                quiet = time.monotonic() - last_output
+                    size, last_output = len(console), clock.now()
+                wait.check("the trial boot under KVM")
+                quiet = clock.now() - last_output
                 if quiet > (silence if size else first_line):
                     return judge_silence(console, quiet)
-                deadline.check("the trial boot under KVM")
                 time.sleep(_POLL)
         finally:
             process.stop(child, process.Grace(terminate=1.0))

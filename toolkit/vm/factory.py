@@ -158,6 +158,7 @@ class MachineFactory:
         keys = ssh_keys.make_keys(folder / snapshot.KEYS, self.image.host_key_type)
         with self._started(folder, keys, limit) as vm:
             vm.wait_ready(limit)
+            limit = deadline.sooner(BOOT_SECONDS)  # it may have lost time, and all of the first
             with self._session(vm, keys, limit) as session:
                 self._load_modules(vm, session, limit)
                 yield BootedGuest(vm, session, vm.splats())
@@ -286,7 +287,7 @@ class MachineFactory:
         keys = ssh_keys.make_keys(into / snapshot.KEYS, self.image.host_key_type)
         with self._started(own, keys, limit, self._files(into, kept=True)) as vm:
             vm.wait_ready(limit)
-            self._save(vm, into, limit)
+            self._save(vm, into, deadline.sooner(BOOT_SECONDS))
 
     def save_loaded(
         self,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from toolkit.core.clock import clock
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BootError, DeadlineError, MachineLostError, UserError
 from toolkit.core.model.machine import MachineSpec, Splat
@@ -87,7 +88,9 @@ class Machine:
     # --- console ---------------------------------------------------------------------
 
     def _follow(self) -> None:
+        ticked = time.monotonic()
         while not self._stop.is_set():
+            ticked = clock.tick(ticked)
             # Whether QEMU has ended must be asked before the last read, not after it.
             ended = self._child.poll() is not None
             self._note_stop()
@@ -213,15 +216,20 @@ class Machine:
         """Wait until the image says that it is ready.
 
         Raises :class:`BootError` when the kernel panics, powers off or is not ready
-        before the deadline, :class:`MachineLostError` when QEMU itself fails, and
+        before the deadline, :class:`MachineLostError` when QEMU itself fails or was stopped, and
         :class:`UserError` when the console does not show all that the kernel logs.
         """
-        wait = deadline.wait()
+        wait = deadline.wait(self.lost)
         while not self._ready.wait(_POLL):
             if self.dead():
                 self.settle()
                 raise self._boot_failure()
             if wait.expired():
+                if self.stopped() >= deadline.budget:
+                    raise MachineLostError(
+                        f"QEMU was stopped (SIGSTOP) for {self.stopped():.0f} s while it booted",
+                        hint="run again; nothing is known of the kernel",
+                    )
                 raise BootError(
                     f"the kernel did not come up within {deadline.budget:.0f} s",
                     hint="console.log has all it printed; does it hang at the last line?",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -109,6 +112,37 @@ def test_a_console_without_the_kernels_messages_is_not_trusted(qemu: Qemu) -> No
 def test_a_kernel_that_says_nothing_has_not_come_up(qemu: Qemu) -> None:
     with pytest.raises(BootError, match="did not come up"):
         qemu.machine.wait_ready(Deadline.after(0.1))
+
+
+@contextlib.contextmanager
+def stopped(qemu: Qemu) -> Iterator[None]:
+    """Have QEMU be a process that is stopped."""
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        qemu.child.pid = child.pid
+        child.send_signal(signal.SIGSTOP)
+        until(lambda: qemu.machine.stopped() > 0)
+        yield
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_machine_that_was_stopped_all_the_time_says_nothing_of_its_kernel(qemu: Qemu) -> None:
+    with (
+        stopped(qemu),
+        pytest.raises(MachineLostError, match=r"was stopped \(SIGSTOP\) for . s while it booted"),
+    ):
+        qemu.machine.wait_ready(Deadline.after(0.2))
+
+
+def test_a_machine_that_was_stopped_has_as_much_time_for_its_boot(qemu: Qemu) -> None:
+    with stopped(qemu):
+        threading.Timer(0.3, qemu.prints, [BOOT]).start()
+        limit = Deadline.after(5)
+        clock = time.monotonic()
+        qemu.machine.wait_ready(replace(limit, at=limit.at - 5 + 0.2))
+    assert time.monotonic() - clock >= 0.25
 
 
 def test_an_end_of_qemu_is_its_own_unless_the_kernel_asked_for_it(qemu: Qemu) -> None:
