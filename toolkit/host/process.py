@@ -27,12 +27,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import (
-    DeadlineError,
-    InfrastructureError,
-    ToolFailedError,
-    ToolMissingError,
-)
+from toolkit.core.errors import InfrastructureError, ToolFailedError, ToolMissingError
+from toolkit.core.text import size
 from toolkit.host import recording
 from toolkit.host.recording import Command
 
@@ -40,6 +36,8 @@ Child = subprocess.Popen[bytes]
 
 TAIL_LINES = 40  # how much of a failed tool's output its error carries
 READ_SIZE = 1 << 16
+_LOOK, _LAST_LOOK = 2.0, 0.2  # seconds between two looks whether there is time left
+_LIMIT = 256 << 20  # bytes; a child that is run to its end and writes more has lost its way
 _SIGNALLED = 128  # a shell's exit status for a command that a signal killed, less its number
 PIPE = subprocess.PIPE  # for start(), whose caller reads the stream itself
 # What a shell or an outer make left in the environment must not steer a kernel build.
@@ -309,7 +307,8 @@ def run(
     ``merge`` sends standard error where standard output goes, in order; ``on_line`` gets each
     finished line of standard output, and ``log`` gets both streams appended. With ``check`` a
     failure raises :class:`ToolFailedError` with the last lines. When the deadline passes the
-    child is stopped and :class:`DeadlineError` raised; on ^C it is stopped too.
+    child is stopped and :class:`DeadlineError` raised; one that writes without end is stopped with
+    an :class:`InfrastructureError`. On ^C it is stopped too.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -356,8 +355,8 @@ def _collect(
 ) -> tuple[bytes, bytes]:
     """Read both streams until they close and the child is gone."""
     parts: dict[str, list[bytes]] = {"out": [], "err": []}
-    pending = b""
-    pidfd = os.pidfd_open(child.pid)
+    pending, written = b"", 0
+    pidfd, wait = os.pidfd_open(child.pid), deadline.wait()
     try:
         with selectors.DefaultSelector() as selector:
             for stream, name in ((child.stdout, "out"), (child.stderr, "err")):
@@ -367,14 +366,10 @@ def _collect(
             exited = False
             while not exited or selector.get_map():
                 # A grandchild may hold a pipe open for ever: stop listening once the child is gone.
-                events = selector.select(0.2 if exited else deadline.remaining())
-                if not events:
-                    if exited:
-                        break
-                    # The toolkit may have been stopped (^Z) while the child ended.
-                    if not deadline.expired() or selector.select(0):
-                        continue
-                    raise DeadlineError(name_of(child), deadline.budget)
+                patience = min(_LOOK, max(_LAST_LOOK, deadline.remaining()))
+                events = selector.select(_LAST_LOOK if exited else patience)
+                if not events and exited:
+                    break
                 for key, _ in events:
                     if key.data == "exit":
                         exited = True
@@ -384,6 +379,9 @@ def _collect(
                     if not chunk:
                         selector.unregister(key.fileobj)
                         continue
+                    written += len(chunk)
+                    if written > _LIMIT:
+                        raise InfrastructureError(f"{name_of(child)} wrote over {size(_LIMIT)}")
                     parts[key.data].append(chunk)
                     if sink:
                         sink.write(chunk)
@@ -392,6 +390,8 @@ def _collect(
                         *lines, pending = (pending + chunk).split(b"\n")
                         for line in lines:
                             on_line(line.decode(errors="replace").rstrip("\r"))
+                if not exited:
+                    wait.check(name_of(child))
     finally:
         os.close(pidfd)
     if on_line and pending:

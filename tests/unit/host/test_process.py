@@ -136,6 +136,20 @@ def test_the_deadline_stops_the_whole_group(tmp_path: Path) -> None:
     assert gone(int(pidfile.read_text()))
 
 
+def test_a_child_that_never_falls_silent_has_the_same_deadline() -> None:
+    with pytest.raises(DeadlineError, match="yes did not end"):
+        process.run(
+            ["yes", "x" * 60_000], deadline=Deadline.after(0.5), on_line=lambda _: time.sleep(0.01)
+        )
+
+
+def test_a_child_that_floods_is_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(process, "_LIMIT", 1 << 20)
+    with pytest.raises(InfrastructureError, match="yes wrote over 1 MiB"):
+        process.run(["yes"], deadline=soon(), log=tmp_path / "log")
+    assert (tmp_path / "log").stat().st_size <= (1 << 20) + process.READ_SIZE
+
+
 def test_a_grandchild_that_holds_the_pipe_does_not_hang_the_caller(tmp_path: Path) -> None:
     pidfile = tmp_path / "pid"
     done = process.run(["sh", "-c", f"sleep 60 & echo $! > {pidfile}; echo done"], deadline=soon())
