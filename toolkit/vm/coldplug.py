@@ -25,7 +25,8 @@ from toolkit.vm.machine import Machine
 if TYPE_CHECKING:
     from toolkit.vm.ssh import GuestSession
 
-_DEVICES = "cat $(find /sys/devices -name modalias)"
+# Names may have blanks ("Fixed MDIO bus.0"), and a device may be gone before it is read.
+_DEVICES = "find /sys/devices -name modalias -exec sh -c 'cat \"$@\" || :' sh '{}' +"
 _PRINTK = "cat /proc/sys/kernel/printk"  # its first number is console_loglevel
 _CONSOLE_SECONDS = 60.0  # how long the console may lag behind SSH, as long as anything comes
 _SILENT_SECONDS = 5.0

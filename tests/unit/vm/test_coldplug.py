@@ -10,6 +10,7 @@ import pytest
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import DeadlineError, MachineLostError, UserError
+from toolkit.host import process
 from toolkit.vm import coldplug
 from toolkit.vm.ssh import CommandResult
 
@@ -27,6 +28,33 @@ def test_takes_the_vendor_whose_feature_the_cpu_has() -> None:
     cpu = f"cpu:type:x86,ven0002fam000Fmod006B:feature:,{FEATURES}\n"
     assert len(cpu) > 256
     assert coldplug.wanted_modules(ALIASES, [cpu, "", "acpi:PNP0303:"]) == ["kvm_amd"]
+
+
+class HostSession:
+    """A session whose guest is this host, with the devices of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def check(self, command: str, *, deadline: Deadline) -> CommandResult:
+        here = command.replace("/sys/devices", str(self.folder))
+        done = process.run(["sh", "-c", here], deadline=deadline)
+        return CommandResult(done.status, None, done.stdout, done.stderr, 0.0)
+
+
+def test_a_device_may_have_blanks_in_its_name_and_another_be_gone(tmp_path: Path) -> None:
+    """As "Fixed MDIO bus.0" has, which defconfig makes."""
+    for name in ("pci0000:00/0000:00:01.0", "platform/Fixed MDIO bus.0", "platform/a 'b' $c"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "modalias").write_text(f"of:{name}\n")
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone/modalias").symlink_to("nowhere")
+    found = coldplug.devices(cast("Any", HostSession(tmp_path)), Deadline.after(20))
+    assert sorted(found) == [
+        "of:pci0000:00/0000:00:01.0",
+        "of:platform/Fixed MDIO bus.0",
+        "of:platform/a 'b' $c",
+    ]
 
 
 def test_no_device_wants_nothing() -> None:
