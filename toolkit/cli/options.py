@@ -241,8 +241,8 @@ RUN = several(
         "-s",
         "suites",
         multiple=True,
-        help="A suite, upstream:TARGET, kunit[:GLOB], kvm-unit-tests:PATH, or a folder in "
-        "kselftest form: ./my-suite.",
+        help="A suite, upstream:TARGET (or a glob: 'upstream:net*'), kunit[:GLOB], "
+        "kvm-unit-tests:PATH, or a folder in kselftest form: ./my-suite.",
     ),
     PROGRAM,
     BUILD,

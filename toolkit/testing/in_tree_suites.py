@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from toolkit.core.arch import Arch
@@ -31,6 +32,8 @@ GENERATED = "tools"  # the folder of generated headers, beside what is built
 # What the build of a target may read of a tree, and a series may therefore change.
 READS = re.compile(r"^(tools|scripts|usr)/|\.[hS]$")
 _MAKEFILE = "Makefile"
+_TARGETS = re.compile(r"^TARGETS[ \t]*\+?=[ \t]*(.*)$", re.M)
+_GLOB = re.compile(r"[*?\[]")
 _EMITTED = re.compile(r"[^:\s]*:(\w[\w.@+-]*)")  # COLLECTION:NAME of emit_tests in lib.mk
 _FAILED = re.compile(
     r"\*\*\* (?:\[(?:[^\]]*[ /])?([^\]/ ]+)\] Error |No rule to make target '(?:[^']*/)?([^'/]+)')"
@@ -77,6 +80,38 @@ def targets(tree: PatchedTree) -> list[str]:
         if path.name == _MAKEFILE and name.startswith(f"{FOLDER}/"):
             exists[str(path.parent.relative_to(FOLDER))] = file.content is not None
     return sorted(name for name, there in exists.items() if there and name != ".")
+
+
+def listed(tree: PatchedTree) -> list[str]:
+    """Return the targets that ``make kselftest`` knows, sorted.
+
+    That is those in TARGETS of the selftests' own Makefile, those too that it skips by itself.
+    """
+    lines = _TARGETS.findall(read(tree, f"{FOLDER}/{_MAKEFILE}") or "")
+    return sorted({word for line in lines for word in line.split()} & set(targets(tree)))
+
+
+def expand(names: Sequence[str], tree: Callable[[], PatchedTree]) -> tuple[str, ...]:
+    """Return suites' names with one for each target where ``upstream:GLOB`` stands.
+
+    Those are of :func:`listed`, and each comes once. ``tree`` is asked for only where there is a
+    glob. Raises :class:`UserError` for one that no target fits.
+    """
+    expanded: list[str] = []
+    for name in names:
+        if not _is_glob(name):
+            expanded.append(name)
+            continue
+        glob, existing = name.removeprefix(PREFIX), listed(tree())
+        fitting = [f"{PREFIX}{each}" for each in existing if fnmatchcase(each, glob)]
+        if not fitting:
+            raise _unknown(tree(), glob, (), existing)
+        expanded += [each for each in fitting if each not in (*names, *expanded)]
+    return tuple(expanded)
+
+
+def _is_glob(name: str) -> bool:
+    return name.startswith(PREFIX) and bool(_GLOB.search(name))
 
 
 def touched(tree: PatchedTree) -> tuple[str, ...]:
@@ -132,6 +167,8 @@ def _is_called(suite: str, wanted: str) -> bool:
     if not wanted.startswith(PREFIX):
         return suite == suite_names.name_of(wanted)
     end = wanted.removeprefix(PREFIX).replace("/", "-")
+    if _is_glob(wanted):
+        return fnmatchcase(suite, f"{SUITE_PREFIX}{end}")
     return suite.startswith(SUITE_PREFIX) and suite.endswith(f"-{end}")
 
 
@@ -139,7 +176,7 @@ def _unknown(
     tree: PatchedTree, wanted: str, fitting: Sequence[str], existing: Sequence[str]
 ) -> UserError:
     what = "names several" if fitting else "is none"
-    names = fitting or difflib.get_close_matches(wanted, existing, n=3)
+    names = fitting or difflib.get_close_matches(wanted.strip("*?"), existing, n=3)
     hint = f"did you mean {' or '.join(PREFIX + name for name in names)}?" if names else ""
     top = sorted({name.partition("/")[0] for name in existing})
     return UserError(

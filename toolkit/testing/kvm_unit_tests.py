@@ -23,6 +23,7 @@ from toolkit.core.model.testing import BuiltSuite, TestProgram
 from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, digest
 from toolkit.kernel.kbuild import Builder
+from toolkit.testing import suite_manifest
 from toolkit.testing.folder_content import digests
 from toolkit.testing.suite_names import KVM_UNIT_TESTS
 from toolkit.testing.suites import Suite
@@ -70,8 +71,11 @@ def checked(name: str, arch: Arch) -> Path:
     return folder.resolve()
 
 
-def find(name: str, arch: Arch) -> Suite:
-    """Return the suite of a checkout; raise as :func:`checked`, and where it has no test."""
+def find(suites: Path, name: str, arch: Arch) -> Suite:
+    """Return the suite of a checkout; raise as :func:`checked`, and where it has no test.
+
+    What cannot work of it stands in ``kvm-unit-tests/allow.yaml`` below the folder ``suites``.
+    """
     folder = checked(name, arch)
     if not (tests := parse((folder / _CONFIG).read_text(errors="replace"))):
         raise UserError(f"--suite {name}: {folder / _CONFIG} has no test", hint=_HINT)
@@ -82,6 +86,7 @@ def find(name: str, arch: Arch) -> Suite:
         fragments=(Fragment(KVM_UNIT_TESTS, _OPTIONS),),
         limit_of_tree=True,
         unittests=tests,
+        allowed=suite_manifest.allowed(suites / KVM_UNIT_TESTS, arch),
     )
 
 
@@ -181,7 +186,7 @@ def _built(suite: Suite, path: Path, names: list[str]) -> BuiltSuite:
         for name in names
         if (why := _not_here(suite.unittests[name]))
     )
-    return BuiltSuite(suite.name, path, programs, skipped, kvm=suite.kvm)
+    return BuiltSuite(suite.name, path, programs, (*skipped, *suite.allowed), kvm=suite.kvm)
 
 
 def _seconds(test: Mapping[str, str]) -> float:

@@ -169,10 +169,10 @@ def wanted_suites(
         if suite_names.is_kunit(name):
             return kunit.find(name, tree(), builder, deadline)
         if suite_names.is_kvm_unit_tests(name):
-            return kvm_unit_tests.find(name, request.arch)
+            return kvm_unit_tests.find(paths.suites, name, request.arch)
         return suites.find(paths.suites, name, tree, request.arch)
 
-    wanted = tuple(map(find, names))
+    wanted = tuple(map(find, in_tree_suites.expand(names, tree)))
     called = [suite.name for suite in wanted]
     if twice := next((name for name in called if called.count(name) > 1), ""):
         raise UserError(f"two suites are called {twice}", hint="name each once, or rename one")

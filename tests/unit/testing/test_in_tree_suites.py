@@ -58,6 +58,51 @@ def test_a_series_own_tests_are_the_innermost_targets_that_it_changes(tmp_path: 
     assert in_tree_suites.touched(tree(tmp_path / "b")) == ()
 
 
+LIST = """# SPDX-License-Identifier: GPL-2.0
+TARGETS += kvm
+TARGETS +=  filesystems filesystems/eventfd
+TARGETS += gone
+TARGETS_HOTPLUG = timers
+		echo TARGETS += timers
+ifneq ($(SKIP_TARGETS),)
+	override TARGETS := $(TMP)
+endif
+TARGETS += bpf/lib
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["upstream:*"], "bpf/lib filesystems filesystems/eventfd kvm"),
+        (["upstream:file*"], "filesystems filesystems/eventfd"),
+        (["upstream:[kt]*"], "kvm"),
+        (["upstream:?vm", "upstream:*v*", "upstream:timers"], "kvm filesystems/eventfd timers"),
+        (["upstream:k*", "upstream:kvm"], "kvm"),
+    ],
+)
+def test_a_glob_is_all_targets_that_fit_and_are_listed(
+    tmp_path: Path, names: list[str], expected: str
+) -> None:
+    with_list = tree(tmp_path, **{f"{SELFTESTS}/Makefile": LIST})
+    wanted = tuple(f"upstream:{each}" for each in expected.split())
+    assert in_tree_suites.expand(names, lambda: with_list) == wanted
+
+
+def test_a_glob_that_no_target_fits(tmp_path: Path) -> None:
+    with_list = tree(tmp_path / "a", **{f"{SELFTESTS}/Makefile": LIST})
+    with pytest.raises(UserError, match=r"'kvn\*' is none of the selftests") as caught:
+        in_tree_suites.expand(["upstream:kvn*"], lambda: with_list)
+    assert caught.value.hint == "did you mean upstream:kvm?"
+    with pytest.raises(UserError, match="none of the selftests"):
+        in_tree_suites.expand(["upstream:*"], lambda: tree(tmp_path / "b"))
+
+
+def test_other_names_stay_as_they_are_and_ask_for_no_tree() -> None:
+    names = ("kvm", "upstream:kvm", "kunit:list*", "./my-[suite]", "kvm", "upstream-kvm")
+    assert in_tree_suites.expand(names, lambda: pytest.fail("no tree")) == names
+
+
 def test_the_end_of_a_path_names_a_target_where_it_is_the_only_one(tmp_path: Path) -> None:
     plain = tree(tmp_path / "a")
     assert in_tree_suites.resolve(plain, "filesystems") == "filesystems"
@@ -91,6 +136,8 @@ def test_a_suite_s_name_leads_back_to_its_target(tmp_path: Path, target: str) ->
         (("upstream:lib",), "upstream-net-lib"),
         (("upstream:ib", "net-lib"), ""),
         (("kunit:list*",), "kunit"),
+        (("upstream:*",), "upstream-kvm upstream-net-lib"),
+        (("upstream:net/*",), "upstream-net-lib"),
     ],
 )
 def test_suites_of_a_saved_build_go_by_the_same_names(

@@ -11,12 +11,13 @@ import pytest
 from tests.unit.fake_tree import soon
 from toolkit.core.arch import ARM64, X86_64
 from toolkit.core.errors import UserError
-from toolkit.core.model.testing import BuiltSuite, Status
+from toolkit.core.model.testing import BuiltSuite, Leaf, Status
 from toolkit.core.observer import Silent
 from toolkit.host.cache import Cache
 from toolkit.kernel import worktree
 from toolkit.kernel.kbuild import Builder
 from toolkit.testing import guest_program, kvm_unit_tests, program_names, verdicts
+from toolkit.testing.suites import Suite
 
 CONFIG = """# a comment
 [apic]
@@ -73,8 +74,12 @@ def builder(tmp_path: Path) -> Builder:
     return Builder(Cache(tmp_path / "cache"), X86_64, worktree.materialise, 2, Silent())
 
 
+def find(checkout: Path) -> Suite:
+    return kvm_unit_tests.find(checkout.parent / "suites", f"kvm-unit-tests:{checkout}", X86_64)
+
+
 def build(builder: Builder, checkout: Path) -> tuple[BuiltSuite, bool]:
-    suite = kvm_unit_tests.find(f"kvm-unit-tests:{checkout}", X86_64)
+    suite = find(checkout)
     return kvm_unit_tests.build(builder, suite, checkout.parent / "log", soon())
 
 
@@ -120,6 +125,30 @@ def test_what_is_not_for_this_machine_is_not_started(builder: Builder, checkout:
     }
 
 
+def test_what_cannot_work_stands_in_a_list_as_for_other_suites(
+    builder: Builder, checkout: Path
+) -> None:
+    allowed = checkout.parent / "suites/kvm-unit-tests/allow.yaml"
+    allowed.parent.mkdir(parents=True)
+    allowed.write_text(
+        "allow:\n"
+        "- {test: apic, accel: tcg, reason: no x2APIC}\n"
+        "- {test: slow-one, accel: tcg, action: skip, reason: it takes an hour}\n"
+    )
+    built, _ = build(builder, checkout)
+    programs = {program.name: program for program in built.programs}
+    emulated = verdicts.known_here(None, [built], "tcg")
+    assert verdicts.unstarted(programs["apic"], emulated) is None
+    failed = Leaf("kvm-unit-tests/apic", Status.FAIL, "")
+    assert verdicts.mark_known([failed], emulated)[0].status is Status.XFAIL
+    skipped = verdicts.unstarted(programs["slow-one"], emulated)
+    assert skipped
+    assert skipped.message == "not run: it takes an hour"
+    on_hardware = verdicts.known_here(None, [built], "kvm")
+    assert verdicts.unstarted(programs["slow-one"], on_hardware) is None
+    assert verdicts.mark_known([failed], on_hardware) == [failed]
+
+
 def test_a_checkout_that_does_not_build_is_the_caller_s(builder: Builder, checkout: Path) -> None:
     (checkout / "Makefile").write_text("clean:\nstandalone:\n\techo it is broken; false\n")
     with pytest.raises(UserError, match="does not build") as caught:
@@ -137,9 +166,9 @@ def test_what_is_no_checkout(builder: Builder, checkout: Path, missing: str) -> 
 
 def test_names_that_lead_nowhere(builder: Builder, checkout: Path) -> None:
     with pytest.raises(UserError, match="which checkout"):
-        kvm_unit_tests.find("kvm-unit-tests", X86_64)
+        kvm_unit_tests.checked("kvm-unit-tests", X86_64)
     with pytest.raises(UserError, match="there is no file"):
-        kvm_unit_tests.find("kvm-unit-tests:", X86_64)
+        kvm_unit_tests.checked("kvm-unit-tests:", X86_64)
     (checkout / "x86/unittests.cfg").write_text("# none\n")
     with pytest.raises(UserError, match="has no test"):
         build(builder, checkout)
@@ -148,7 +177,7 @@ def test_names_that_lead_nowhere(builder: Builder, checkout: Path) -> None:
 
 
 def test_tests_are_known_before_the_build(builder: Builder, checkout: Path) -> None:
-    suite = kvm_unit_tests.find(f"kvm-unit-tests:{checkout}", X86_64)
+    suite = find(checkout)
     program_names.check(("api*", "slow-one"), [suite], lambda: pytest.fail("no tree"))
     with pytest.raises(UserError) as caught:
         program_names.check(("apix",), [suite], lambda: pytest.fail("no tree"))
