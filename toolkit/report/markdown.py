@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_FAILURES = 30
 MAX_PROGRAMS = 100
+MAX_SUITES = 200
 MAX_REASONS = 10  # why tests were skipped
 MAX_LINES = 20  # of one message or report
 MAX_LINE = 300
@@ -40,6 +41,7 @@ def _template() -> Template:
     limits = {
         "MAX_FAILURES": MAX_FAILURES,
         "MAX_PROGRAMS": MAX_PROGRAMS,
+        "MAX_SUITES": MAX_SUITES,
         "MAX_REASONS": MAX_REASONS,
     }
     return templates.load("summary.md.j2", templates.printed, {**helpers, **limits})

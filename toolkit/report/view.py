@@ -72,6 +72,31 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
+class SuiteTotal:
+    """All leaves of one suite."""
+
+    name: str
+    programs: int
+    leaves: tuple[Leaf, ...]
+
+    @property
+    def tally(self) -> str:
+        """How many of its leaves have each status, in words."""
+        return wording.tally(verdicts.counts(self.leaves))
+
+    @property
+    def seconds(self) -> float:
+        """What its leaves took, as far as that is known."""
+        return sum(leaf.seconds or 0.0 for leaf in self.leaves)
+
+    @property
+    def reason(self) -> str:
+        """Why most of those were skipped that were, and how many for that reason; "" for none."""
+        reasons = skip_reasons(leaf for leaf in self.leaves if leaf.status is Status.SKIP)
+        return f"{reasons[0][0]} ({reasons[0][1]})" if reasons else ""
+
+
+@dataclass(frozen=True, slots=True)
 class ReportView:
     """A result as its readers see it."""
 
@@ -111,6 +136,18 @@ class ReportView:
     def programs_bad_first(self) -> list[Program]:
         """The programs, those with failures first."""
         return sorted(self.programs, key=lambda program: not program.bad)
+
+    @property
+    def suites(self) -> list[SuiteTotal]:
+        """The suites in the order in which they ran, without what is no suite's, such as a boot."""
+        by_name: dict[str, list[Program]] = {}
+        for program in self.programs:
+            if program.name and program.name != _DMESG:
+                by_name.setdefault(program.suite, []).append(program)
+        return [
+            SuiteTotal(name, len(group), tuple(leaf for each in group for leaf in each.leaves))
+            for name, group in by_name.items()
+        ]
 
     def failed_programs(self, limit: int) -> list[Program]:
         """Return the first ``limit`` failures by program, without its other leaves."""

@@ -36,6 +36,29 @@ def test_coverage_is_one_table() -> None:
     assert "| 2: `KVM: add iosignalfd` | 77.7 % | 7/9 | 88.8 % |" in text
 
 
+def test_several_suites_have_a_table_of_their_own() -> None:
+    skipped = (Status.SKIP, "not testable here: needs ethtool\nmore")
+    leaves = (
+        Leaf("boot/dmesg", Status.PASS),
+        Leaf("upstream-net/a/one", Status.PASS, seconds=1.0),
+        Leaf("upstream-net/a/two", Status.FAIL, "no route", seconds=2.0),
+        Leaf("upstream-timers/nanosleep", Status.PASS),
+        Leaf("upstream-net/b", *skipped, seconds=0.5),
+        Leaf("upstream-net/c", *skipped),
+        Leaf("upstream-net/d", Status.SKIP, "needs | a bar"),
+    )
+    lines = markdown.render(view.of(a_result.passed(leaves=leaves))).decode().split("\n")
+    at = lines.index("| suite | programs | result | time | most skips |")
+    assert lines[at + 2 : at + 5] == [
+        "| `upstream-net` | 4 | 1 failed, 1 passed, 3 skipped | 3.50 s "
+        "| `not testable here: needs ethtool (2)` |",
+        "| `upstream-timers` | 1 | 1 passed |  |  |",
+        "",
+    ]
+    alone = markdown.render(view.of(a_result.passed(leaves=leaves[1:3]))).decode()
+    assert "| suite |" not in alone
+
+
 def test_it_is_bounded_whatever_failed() -> None:
     leaves = tuple(
         Leaf(f"s/p{number}/{'c' * 200}", Status.FAIL, "x" * 4000 + "\ny" * 2000)
