@@ -36,7 +36,7 @@ Child = subprocess.Popen[bytes]
 
 TAIL_LINES = 40  # how much of a failed tool's output its error carries
 READ_SIZE = 1 << 16
-_LOOK, _LAST_LOOK = 2.0, 0.2  # seconds between two looks whether there is time left
+_LOOK, _LAST_LOOK = 0.5, 0.2  # seconds between two looks whether there is time left
 _LIMIT = 256 << 20  # bytes; a child that is run to its end and writes more has lost its way
 _SIGNALLED = 128  # a shell's exit status for a command that a signal killed, less its number
 PIPE = subprocess.PIPE  # for start(), whose caller reads the stream itself
