@@ -325,23 +325,36 @@ def oopses(bench: Bench) -> Ended:
 
 @kernel("its module warns when it is loaded", code=1, words="WARNING")
 def warns_at_load(bench: Bench) -> Ended:
-    folder = warns_when_loaded(bench.toolkit.tmp / "warns")
-    return bench.run("pass", "--patch", str(folder))
+    return _as_kvm_loads(bench, "WARN_ON(1);")
 
 
-def warns_when_loaded(folder: Path) -> Path:
-    """Make and return the folder of a series whose kernel warns while it loads KVM."""
+@kernel("it refuses its module", code=1, words="refuses its module kvm_amd: Invalid argument")
+def refuses_module(bench: Bench) -> Ended:
+    return _as_kvm_loads(bench, "return -EINVAL;")
+
+
+@kernel("its module says that the machine is not for it", code=3, words="module on this machine")
+def wrong_machine(bench: Bench) -> Ended:
+    return _as_kvm_loads(bench, "return -EOPNOTSUPP;")
+
+
+def _as_kvm_loads(bench: Bench, line: str) -> Ended:
+    return bench.run("pass", "--patch", str(as_kvm_loads(bench.toolkit.tmp / "series", line)))
+
+
+def as_kvm_loads(folder: Path, line: str) -> Path:
+    """Make and return the folder of a series whose kernel runs a line of C while it loads KVM."""
     folder.mkdir()
     diff = (
         "diff --git a/virt/kvm/eventfd.c b/virt/kvm/eventfd.c\n"
         "--- a/virt/kvm/eventfd.c\n+++ b/virt/kvm/eventfd.c\n"
-        "@@ -677,6 +677,7 @@\n int kvm_irqfd_init(void)\n {\n+\tWARN_ON(1);\n"
+        f"@@ -677,6 +677,7 @@\n int kvm_irqfd_init(void)\n {{\n+\t{line}\n"
         ' \tirqfd_cleanup_wq = alloc_workqueue("kvm-irqfd-cleanup", 0, 0);\n'
         " \tif (!irqfd_cleanup_wq)\n \t\treturn -ENOMEM;\n \n"
     )
     (patch,) = (DATA / "series/warn-in-ioctl").glob("*.patch")
     head, _, _ = patch.read_text().partition("\n---\n")
-    (folder / "0001-warn.patch").write_text(f"{head}\n---\n\n{diff}")
+    (folder / "0001-line.patch").write_text(f"{head}\n---\n\n{diff}")
     return folder
 
 

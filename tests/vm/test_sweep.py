@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm.conftest import DATA, PROJECT, Toolkit
-from tests.vm.test_fault_table import warns_when_loaded
+from tests.vm.test_fault_table import as_kvm_loads
 
 TABLE = PROJECT / "docs/verdict-table.md"
 IOCTL = ("--suite", "selfcheck", "--test", "ioctl_test")
@@ -48,7 +48,7 @@ def cells() -> dict[tuple[str, str], str]:
 def series(tmp_path: Path, name: str) -> Path:
     """Return the folder of a series of one patch."""
     if name == "warns-when-loaded":
-        return warns_when_loaded(tmp_path / name)
+        return as_kvm_loads(tmp_path / name, "WARN_ON(1);")
     if name == "refuses":
         (patch,) = (DATA / "series/breaks-twice").glob("0003-*.patch")
         folder = tmp_path / name

@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import DeadlineError, MachineLostError, UserError
+from toolkit.core.errors import (
+    BootError,
+    DeadlineError,
+    InfrastructureError,
+    MachineLostError,
+    UserError,
+)
 from toolkit.formats.kernel_log import MARK
 from toolkit.vm import kernel_log
 from toolkit.vm.machine import Machine
@@ -27,6 +33,15 @@ if TYPE_CHECKING:
 
 # Names may have blanks ("Fixed MDIO bus.0"), and a device may be gone before it is read.
 _DEVICES = "find /sys/devices -name modalias -exec sh -c 'cat \"$@\" || :' sh '{}' +"
+# All at once, as a process takes an emulated guest 30 ms; one by one where one of them is refused.
+_LOADING = (
+    "{{ modprobe -a {names} 2>/dev/null || "
+    "for name in {names}; do modprobe $name 2>&1 || echo refused: $name; done; }}"
+)
+_REFUSED = re.compile(r"^.*: (.+)\nrefused: (\S+)$", re.M)  # "modprobe: …: REASON" before it
+_NO_DEVICE = ("No such device",)  # an alias may name several drivers, and udev does not mind
+# What KVM says of a CPU that it cannot use: EOPNOTSUPP, as glibc and musl call it.
+_NOT_SUPPORTED = ("Operation not supported", "Not supported")
 _PRINTK = "cat /proc/sys/kernel/printk"  # its first number is console_loglevel
 _CONSOLE_SECONDS = 60.0  # how long the console may lag behind SSH, as long as anything comes
 _SILENT_SECONDS = 5.0
@@ -71,20 +86,41 @@ def load_modules(
 
     That is what udev does when a machine starts, and it picks kvm_amd or kvm_intel. Returns once
     the console shows what the kernel logged meanwhile. Raises :class:`UserError` where it never
-    does, because the image's user land has lowered the log level.
+    does, because the image's user land has lowered the log level; :class:`BootError` for a module
+    that the kernel refuses, and :class:`InfrastructureError` for one that the machine is not for.
     """
-    names = wanted_modules(read_aliases(modules), devices)
-    loading = f"modprobe -a {shlex.join(names)}" if names else "true"
+    names = shlex.join(wanted_modules(read_aliases(modules), devices))
+    loading = _LOADING.format(names=names) if names else "true"
     seen, command = _mark(machine)
     then = f"{{ {loading} && {command}; }}"
-    session.put_archive(modules, deadline=deadline, then=then)
+    output = session.put_archive(modules, deadline=deadline, then=then).text
     if _comes(machine, seen, deadline):
+        _judge(_REFUSED.findall(output), machine)
         return
     printk = session.check(_PRINTK, deadline=deadline).text
     raise UserError(
         f"the console does not show what the kernel logs: {_why(printk)}",
         hint="does the image's user land lower the log level (dmesg -n, kernel.printk)?",
     )
+
+
+def _judge(refused: Iterable[tuple[str, str]], machine: Machine) -> None:
+    """Raise the error of the first module that was refused for ``reason``, an error's name."""
+    for reason, name in refused:
+        said = f"{name}: {reason}"
+        if reason in _NO_DEVICE:
+            continue
+        if reason in _NOT_SUPPORTED:
+            raise InfrastructureError(
+                f"the kernel cannot use its module on this machine: {said}",
+                hint="the kernel says why, among its last lines",
+                detail=machine.console_tail(),
+            )
+        raise BootError(
+            f"the kernel refuses its module {said}",
+            detail=machine.console_tail(),
+            log=machine.spec.console_log,
+        )
 
 
 def synchronise(machine: Machine, session: GuestSession, deadline: Deadline) -> str:

@@ -312,14 +312,16 @@ class GuestSession:
             )
         return result
 
-    def put_archive(self, archive: Path, *, deadline: Deadline, then: str = "true") -> None:
+    def put_archive(
+        self, archive: Path, *, deadline: Deadline, then: str = "true"
+    ) -> CommandResult:
         """Unpack a tar archive at the root of the guest; folders that are missing are made.
 
         ``then`` is a shell command that runs afterwards and has to succeed as well: as a command of
-        its own it would take an emulated guest 0.1 s.
+        its own it would take an emulated guest 0.1 s. Returns what it wrote.
         """
         with archive.open("rb") as source:
-            self._unpack(lambda file: shutil.copyfileobj(source, file), deadline, then)
+            return self._unpack(lambda file: shutil.copyfileobj(source, file), deadline, then)
 
     def put(
         self, source: Path, folder: str, *, deadline: Deadline, only: Collection[str] | None = None
@@ -340,15 +342,14 @@ class GuestSession:
 
     def _unpack(
         self, write_archive: Callable[[BinaryIO], object], deadline: Deadline, then: str = "true"
-    ) -> None:
+    ) -> CommandResult:
         if self._payload_disk:  # several machines at once: no archive is held in memory
             size = transfer_disk.write(self._payload_disk, write_archive)
-            self.check(f"{transfer_disk.unpacking(size)} && {then}", deadline=deadline)
-        else:
-            buffer = io.BytesIO()
-            write_archive(buffer)
-            command = f"{transfer_disk.UNPACK} && {then}"
-            self.check(command, deadline=deadline, input=buffer.getvalue())
+            return self.check(f"{transfer_disk.unpacking(size)} && {then}", deadline=deadline)
+        buffer = io.BytesIO()
+        write_archive(buffer)
+        command = f"{transfer_disk.UNPACK} && {then}"
+        return self.check(command, deadline=deadline, input=buffer.getvalue())
 
     def set_clock(self) -> None:
         """Have the next command first set the guest's clock to the host's, to the second.

@@ -1,15 +1,24 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from toolkit.core.deadline import Deadline
-from toolkit.core.errors import DeadlineError, MachineLostError, UserError
+from toolkit.core.errors import (
+    BootError,
+    DeadlineError,
+    InfrastructureError,
+    MachineLostError,
+    UserError,
+)
+from toolkit.formats.kernel_log import MARK
 from toolkit.host import process
 from toolkit.vm import coldplug
 from toolkit.vm.ssh import CommandResult
@@ -94,6 +103,11 @@ class FakeVm:
     def dead(self) -> str:
         return self.reason
 
+    spec = SimpleNamespace(console_log=Path("console.log"))
+
+    def console_tail(self) -> list[str]:
+        return ["kvm_amd: it has a reason"]
+
     def console_size(self) -> int:
         self.asked += 1
         return min(self.asked, self.growing)
@@ -111,8 +125,8 @@ class FakeSession:
 
     check = run
 
-    def put_archive(self, archive: Path, *, deadline: Deadline, then: str) -> None:
-        self.commands.append(then)
+    def put_archive(self, archive: Path, *, deadline: Deadline, then: str) -> CommandResult:
+        return self.run(then)
 
 
 @pytest.fixture(autouse=True)
@@ -174,3 +188,76 @@ def test_modules_are_loaded_onto_a_console_that_shows_all(tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"kernel\.printk is 1") as caught:
         load(FakeVm(False), FakeSession("1 4 1 7"))
     assert "dmesg -n" in caught.value.hint
+
+
+# What busybox and kmod say, and how the modules that are called so are refused.
+MODPROBE = """#!/bin/sh
+[ "$1" = -a ] && shift
+status=0
+for name; do
+    case $name in
+    good*) continue ;;
+    absent) why='No such device' ;;
+    kvm_amd) why='Operation not supported' ;;
+    on_musl) why='Not supported' ;;
+    *) why='Invalid argument' ;;
+    esac
+    case $name in
+    *_kmod) echo "modprobe: ERROR: could not insert '$name': $why" >&2 ;;
+    *) echo "modprobe: can't load module $name (kernel/a: b/$name.ko): $why" >&2 ;;
+    esac
+    status=1
+done
+exit $status
+"""
+
+
+class ShellSession(FakeSession):
+    """A session whose guest is this host, but for its modprobe and its console."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("7 4 1 7")
+        self.folder = folder
+        (folder / "modprobe").write_text(MODPROBE)
+        (folder / "modprobe").chmod(0o755)
+
+    def put_archive(self, archive: Path, *, deadline: Deadline, then: str) -> CommandResult:
+        here = then.replace("/dev/kmsg", str(self.folder / "kmsg"))
+        path = f"{self.folder}:{os.environ['PATH']}"
+        done = process.run(["sh", "-ec", here], deadline=deadline, env={"PATH": path})
+        return CommandResult(done.status, None, done.stdout, done.stderr, 0.0)
+
+
+def load(folder: Path, *names: str) -> str:
+    """Load modules by these names, and return what was logged then."""
+    archive = folder / "modules.tar"
+    with tarfile.open(archive, "w") as tar:
+        text = "".join(f"alias device:{name} {name}\n" for name in names).encode()
+        member = tarfile.TarInfo("lib/modules/6.12.1/modules.alias")
+        member.size = len(text)
+        tar.addfile(member, io.BytesIO(text))
+    session, vm = ShellSession(folder), FakeVm(True)
+    devices = [f"device:{name}" for name in names]
+    coldplug.load_modules(
+        cast("Any", vm), cast("Any", session), archive, devices, Deadline.after(20)
+    )
+    return (folder / "kmsg").read_text()
+
+
+def test_a_driver_that_finds_no_device_is_passed_over_as_udev_does(tmp_path: Path) -> None:
+    assert MARK in load(tmp_path, "good", "absent", "good_too")
+
+
+@pytest.mark.parametrize("name", ["kvm_amd", "on_musl"])
+def test_a_module_that_the_machine_is_not_for_is_the_machine_s(tmp_path: Path, name: str) -> None:
+    """KVM of a kernel with PREEMPT_RT wants a TSC of constant rate, which QEMU does not emulate."""
+    with pytest.raises(InfrastructureError, match=f"on this machine: {name}: (Oper|Not)") as caught:
+        load(tmp_path, "absent", "good", name)
+    assert caught.value.detail == ("kvm_amd: it has a reason",)
+
+
+@pytest.mark.parametrize("name", ["kvm", "kvm_kmod"])
+def test_a_module_that_is_refused_is_the_kernel_s(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BootError, match=f"refuses its module {name}: Invalid argument$") as caught:
+        load(tmp_path, "absent", "good", name)
+    assert caught.value.detail == ("kvm_amd: it has a reason",)
