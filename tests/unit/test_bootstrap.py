@@ -129,6 +129,7 @@ def test_what_the_architecture_needs_that_a_command_names(
         (("--kernel", "debian-image:6.12"), ("btf",)),
         (("--kernel=debian-image:6.12",), ("btf",)),
         (("--config", "distro"), ("btf",)),
+        (("--config", "distro:cloud-amd64"), ("btf",)),
         (("--config", "defconfig"), ()),
     ],
 )
@@ -140,6 +141,14 @@ def test_what_a_distribution_s_configuration_needs_comes_with_it(
     assert done.returncode == 2, "which nothing but /no/file can make it"
     named = [line.split()[0] for line in done.stderr.splitlines() if "(Debian package" in line]
     assert named == [*lacks, "/no/file"]
+
+
+def test_a_path_that_no_virtual_environment_can_have(checkout: Path) -> None:
+    moved = checkout.rename(checkout.with_name("a b:c"))
+    done = call(moved, "qemu-x  qemu-system-x86  is not\n", "true", path=os.environ["PATH"])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "move the checkout" in done.stderr
+    assert str(moved) in done.stderr
 
 
 def test_without_a_command_it_says_how_it_is_used(checkout: Path) -> None:
