@@ -94,8 +94,9 @@ def test_a_glob_that_no_target_fits(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'kvn\*' is none of the selftests") as caught:
         in_tree_suites.expand(["upstream:kvn*"], lambda: with_list)
     assert caught.value.hint == "did you mean upstream:kvm?"
+    without = tree(tmp_path / "b")
     with pytest.raises(UserError, match="none of the selftests"):
-        in_tree_suites.expand(["upstream:*"], lambda: tree(tmp_path / "b"))
+        in_tree_suites.expand(["upstream:*"], lambda: without)
 
 
 def test_other_names_stay_as_they_are_and_ask_for_no_tree() -> None:
