@@ -31,8 +31,25 @@ _HOST_LACKS = re.compile(
 _NO_RESULT = "the output holds no test result"  # how toolkit.formats.ktap begins such a message
 
 
+class _Group:
+    """What can be said of some leaves together."""
+
+    __slots__ = ()
+    leaves: tuple[Leaf, ...]
+
+    @property
+    def tally(self) -> str:
+        """How many of its leaves have each status, in words."""
+        return wording.tally(verdicts.counts(self.leaves))
+
+    @property
+    def seconds(self) -> float:
+        """What its leaves took, as far as that is known."""
+        return sum(leaf.seconds or 0.0 for leaf in self.leaves)
+
+
 @dataclass(frozen=True, slots=True)
-class Program:
+class Program(_Group):
     """Leaves of one test program, or of a boot, in the order in which they came."""
 
     suite: str
@@ -46,11 +63,6 @@ class Program:
         return f"{self.suite}/{self.name}" if self.name else self.suite
 
     @property
-    def tally(self) -> str:
-        """How many of its leaves have each status, in words."""
-        return wording.tally(verdicts.counts(self.leaves))
-
-    @property
     def bad(self) -> int:
         """How many of its leaves fail the run."""
         return sum(leaf.status.bad for leaf in self.leaves)
@@ -60,11 +72,6 @@ class Program:
         """The status of its worst leaf."""
         return min((leaf.status for leaf in self.leaves), key=_ORDER.__getitem__)
 
-    @property
-    def seconds(self) -> float:
-        """What its leaves took, as far as that is known."""
-        return sum(leaf.seconds or 0.0 for leaf in self.leaves)
-
     def message(self, leaf: Leaf) -> str:
         """Return a leaf's message, or nothing where it only names the program's splats."""
         titles = {visible(splat.title) for splat in self.splats}
@@ -72,22 +79,12 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class SuiteTotal:
+class SuiteTotal(_Group):
     """All leaves of one suite."""
 
     name: str
     programs: int
     leaves: tuple[Leaf, ...]
-
-    @property
-    def tally(self) -> str:
-        """How many of its leaves have each status, in words."""
-        return wording.tally(verdicts.counts(self.leaves))
-
-    @property
-    def seconds(self) -> float:
-        """What its leaves took, as far as that is known."""
-        return sum(leaf.seconds or 0.0 for leaf in self.leaves)
 
     @property
     def reason(self) -> str:
