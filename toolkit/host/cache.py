@@ -28,9 +28,9 @@ from filelock import Timeout
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import InfrastructureError, UserError
-from toolkit.host import folders, integrity, locks, work_folders
+from toolkit.host import folders, integrity, locks
 from toolkit.host.locks import Locks, OnWait
-from toolkit.host.work_folders import WorkFolders
+from toolkit.host.work_folders import NOTHING, WorkFolders, Worth
 
 _SEAL = ".sealed.json"  # written last: a folder without it is not an entry
 _FORMAT = 2  # of a seal; what an earlier toolkit sealed cannot be checked, and counts as absent
@@ -217,18 +217,18 @@ class Cache:
         *,
         deadline: Deadline,
         label: str = "",
-        suits: Callable[[Path], bool] = work_folders.none,
+        worth: Worth = NOTHING,
     ) -> Iterator[Path]:
         """Lend a changing folder ``work/KIND/KEY`` that nobody else has meanwhile.
 
         Where others have it the caller gets one of its own; see
-        :class:`~toolkit.host.work_folders.WorkFolders`, also for ``suits``.
+        :class:`~toolkit.host.work_folders.WorkFolders`, also for ``worth``.
         """
         what = f"the work folder of {label or key}"
         with (
             self._timed_out(what, deadline),
             self._work_folders.lend(
-                f"work/{kind}/{key}", what=what, deadline=deadline, suits=suits
+                f"work/{kind}/{key}", what=what, deadline=deadline, worth=worth
             ) as folder,
         ):
             yield folder

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ Materialise = Callable[[PatchedTree, Path, Deadline], object]
 
 NEAR = 40  # lines of .config in which two configurations that share a build folder may differ
 STEPS = ".toolkit-steps"  # in a build folder that had a whole build: how many steps that took
+_ALIVE = ".toolkit-alive"  # in a build folder: its time is when make there last got on
+_SILENT = 300.0  # seconds in which make says nothing, at most: it links vmlinux, and that with LTO
+_CONFIG = ".config"
 # How many folders stay in a work folder, by their kinds.
 _KEPT = {("out", "gcov"): 10, ("packaged",): 3, ("suite",): 12, ("conf",): 5}
 _KINDS = {kind for kinds in _KEPT for kind in kinds}
@@ -96,12 +100,17 @@ class WorkTree:
 
         kbuild tracks each option by itself (scripts/basic/fixdep.c), so where two configurations
         differ in little, going back and forth between them compiles little. The one option that
-        makes a kernel count its lines changes every command.
+        makes a kernel count its lines changes every command. A new one has its .config already, by
+        which :func:`is_building` knows it.
         """
         output = _near(self.folder, config.text, self.toolchain, self.rules)
         if output is None:
             output = self.place(f"{_kind(config.text)}-{config.key[:16]}")
         output.mkdir(exist_ok=True)
+        if not (output / _CONFIG).exists():
+            (output / _CONFIG).write_text(config.text)
+        (output / _ALIVE).unlink(missing_ok=True)
+        (output / _ALIVE).touch(exist_ok=False)
         os.utime(output)
         self._remove_surplus()
         return output
@@ -140,7 +149,7 @@ def _near(folder: Path, config: str, toolchain: Toolchain, rules: str) -> Path |
     """Return the build folder in a work folder whose configuration is nearest, if it is near."""
     options = set(config.splitlines())
     distances: dict[Path, int] = {}
-    for other in folder.glob(f"{named(_kind(config), toolchain, rules)}-*/.config"):
+    for other in folder.glob(f"{named(_kind(config), toolchain, rules)}-*/{_CONFIG}"):
         with contextlib.suppress(FileNotFoundError):  # a folder that another run has may change
             distances[other.parent] = len(options ^ set(other.read_text().splitlines()))
     near = min(distances, key=lambda output: (distances[output], output.name), default=None)
@@ -154,3 +163,27 @@ def has_built(folder: Path, config: str, toolchain: Toolchain, rules: str = "") 
     """
     near = _near(folder, config, toolchain, rules)
     return near is not None and (near / STEPS).exists()
+
+
+def is_building(folder: Path, config: str, toolchain: Toolchain, rules: str = "") -> bool:
+    """Return whether whoever has a work folder is making the first build of a near configuration.
+
+    One that was stopped, or hangs, is none: that make gets on is seen in the build folder (see
+    :func:`sign_of_life`). The arguments are those of :func:`has_built`.
+    """
+    near = _near(folder, config, toolchain, rules)
+    if near is None or (near / STEPS).exists():
+        return False
+    try:
+        return abs(time.time() - (near / _ALIVE).lstat().st_mtime) < _SILENT
+    except FileNotFoundError:
+        return False
+
+
+def sign_of_life(output: Path) -> None:
+    """Note in a build folder that what makes it has just got on.
+
+    What runs there may put a link in the file's place: that is not followed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(output / _ALIVE, follow_symlinks=False)

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.model.kernel import LINKED, KernelBuild, KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
-from toolkit.host import process, sandbox, work_folders
+from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, check_path, digest
+from toolkit.host.work_folders import NOTHING, Worth
 from toolkit.kernel import build_folders, build_rules, gcov_build, incremental
 from toolkit.kernel.build_folders import Materialise, WorkTree
 from toolkit.kernel.make import Make, Progress, ccache_environment
@@ -75,17 +76,17 @@ class Builder:
         self,
         tree: PatchedTree,
         deadline: Deadline,
-        suits: Callable[[Path], bool] = work_folders.none,
+        worth: Worth = NOTHING,
     ) -> Iterator[WorkTree]:
         """Lend a work folder of the tree's base that no other run has.
 
-        One that ``suits`` is waited for a little; see :meth:`Cache.work`.
+        One of ``worth`` is waited for; see :meth:`Cache.work`.
         """
         if unconfined := sandbox.notice():
             self.observer.notice(unconfined)
         lineage = tree.base.lineage or tree.base.key
         with self.cache.work(
-            "kernel", lineage, deadline=deadline, label=tree.base.name, suits=suits
+            "kernel", lineage, deadline=deadline, label=tree.base.name, worth=worth
         ) as folder:
             limit = deadline.cancellable()
             work = WorkTree(folder, tree, self.materialise, limit, self.toolchain)
@@ -115,7 +116,7 @@ class Builder:
         key = digest(tree.key, config.key, self.compiler(deadline), target)
 
         def fill(folder: Path) -> None:
-            with self.work_tree(tree, deadline, self._has_built(tree, config)) as work:
+            with self.work_tree(tree, deadline, self._worth(tree, config)) as work:
                 self._compile(work, config, folder, log)
             shutil.copyfile(log, folder / "build.log")
 
@@ -165,17 +166,21 @@ class Builder:
         It is for what is made beside that build, and locked against other runs meanwhile. Raises
         as :meth:`build` does.
         """
-        with self.work_tree(tree, deadline, self._has_built(tree, config)) as work:
+        with self.work_tree(tree, deadline, self._worth(tree, config)) as work:
             yield self._finished(work, config, log, gcov_build.wanted(tree, config.text))
 
-    def _has_built(self, tree: PatchedTree, config: KernelConfig) -> Callable[[Path], bool]:
+    def _worth(self, tree: PatchedTree, config: KernelConfig) -> Worth:
         rules = build_rules.rules(tree)
-        return lambda place: build_folders.has_built(place, config.text, self.toolchain, rules)
+        return Worth(
+            lambda place: build_folders.has_built(place, config.text, self.toolchain, rules),
+            lambda place: build_folders.is_building(place, config.text, self.toolchain, rules),
+        )
 
     def _finished(
         self, work: WorkTree, config: KernelConfig, log: Path, counting: Sequence[str]
     ) -> Make:
-        source, output = work.source(), work.output(config)
+        output = work.output(config)  # first, so that other runs see at once what is made here
+        source = work.source()
         incremental.claim(output, source)
         if not (output / ".config").exists() or (output / ".config").read_text() != config.text:
             (output / ".config").write_text(config.text)
@@ -195,7 +200,12 @@ class Builder:
 
         def whole() -> None:
             progress = Progress(self.observer, make.output / build_folders.STEPS)
-            make.run(image, "modules", "headers", *words, on_line=progress)
+
+            def on_line(line: str) -> None:
+                build_folders.sign_of_life(make.output)
+                progress(line)
+
+            make.run(image, "modules", "headers", *words, on_line=on_line)
             progress.remember()
 
         told = [*self.toolchain.words, *words]

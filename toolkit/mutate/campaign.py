@@ -27,7 +27,7 @@ from toolkit.mutate.operators.table import MEANINGS
 from toolkit.mutate.order import Order
 from toolkit.mutate.selection import Selection
 from toolkit.mutate.shift import Shift
-from toolkit.mutate.store import FORMAT, Store, Tests, has_verdicts
+from toolkit.mutate.store import FORMAT, WORTH, Store, Tests
 from toolkit.mutate.trial import Trial
 from toolkit.mutate.workshop import Bench, Workshop
 from toolkit.report import history, wording
@@ -130,7 +130,7 @@ class Campaign:
                 detail=error.detail,
             ) from error
         with run.cache.work(
-            "mutate", self._key(), deadline=run.deadline, label="verdicts", suits=has_verdicts
+            "mutate", self._key(), deadline=run.deadline, label="verdicts", worth=WORTH
         ) as folder:
             self._store = Store(folder, self._tests())
             untried = bool(self._untried(self._store))

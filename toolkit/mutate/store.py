@@ -16,10 +16,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from toolkit.core.model.mutation import Fate, Verdict
+from toolkit.host.work_folders import Worth
 from toolkit.testing import leaf_ids
 
 FORMAT = 2  # of how verdicts come about; a part of the folder's name
 _FILE = "verdicts.jsonl"
+WORTH = Worth(now=lambda folder: (folder / _FILE).exists())  # of a folder of verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,6 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             self._verdicts[mutant] = verdict
-
-
-def has_verdicts(folder: Path) -> bool:
-    """Return whether there are verdicts in a folder."""
-    return (folder / _FILE).exists()
 
 
 def _ends_whole(path: Path) -> bool:

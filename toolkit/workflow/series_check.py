@@ -25,6 +25,7 @@ from toolkit.core.text import counted
 from toolkit.formats.compiler_log import diagnostics
 from toolkit.host import process
 from toolkit.host.cache import Cache, digest
+from toolkit.host.work_folders import Worth
 from toolkit.kernel import build_folders
 from toolkit.kernel.build_folders import WorkTree
 from toolkit.kernel.configure import configure
@@ -221,7 +222,7 @@ class _Lint:
         run, kit, compiler_output = self._run, self._kit, list[str]()
 
         def work() -> tuple[bool, bool, str]:
-            with kit.builder.work_tree(tree, run.deadline, self._is_ours) as folder:
+            with kit.builder.work_tree(tree, run.deadline, Worth(now=self._is_ours)) as folder:
                 if not fresh and not self._is_ours(folder.folder):
                     return False, False, "another run has the folder"
                 source = folder.source()

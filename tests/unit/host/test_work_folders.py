@@ -12,7 +12,7 @@ from filelock import Timeout
 from toolkit.core.deadline import Deadline
 from toolkit.host import locks, work_folders
 from toolkit.host.locks import Locks
-from toolkit.host.work_folders import WorkFolders
+from toolkit.host.work_folders import WorkFolders, Worth
 
 NAME = "work/kernel/key"
 
@@ -39,10 +39,12 @@ class Runs:
 
 def lend(
     run: WorkFolders,
-    suits: Callable[[Path], bool] = work_folders.none,
+    built: Callable[[Path], bool] = work_folders.none,
+    building: Callable[[Path], bool] = work_folders.none,
     deadline: Deadline | None = None,
 ) -> contextlib.AbstractContextManager[Path]:
-    return run.lend(NAME, what="the work folder", deadline=deadline or soon(), suits=suits)
+    worth = Worth(now=built, soon=building)
+    return run.lend(NAME, what="the work folder", deadline=deadline or soon(), worth=worth)
 
 
 def built(folder: Path) -> bool:
@@ -107,6 +109,64 @@ def test_but_not_for_as_long_as_a_whole_build_takes(
         (first / "built").touch()
         with lend(runs.start("two"), built) as second:
             assert second.name == "key.1"
+
+
+def building(folder: Path) -> bool:
+    return (folder / "building").exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_being_built_for_the_first_time_is_waited_for_however_long_it_takes(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    monkeypatch.setattr(work_folders, "PATIENCE", 0.0)
+    monkeypatch.setattr(work_folders, "_LOOK", 0.0)
+    ready = threading.Event()
+
+    def build() -> None:
+        with lend(runs.start("one")) as folder:
+            (folder / "building").touch()
+            ready.set()
+            assert runs.told.wait(20)
+            if not fails:
+                (folder / "built").touch()
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    ready.wait()
+    with lend(runs.start("two"), work_folders.none, building) as folder:
+        assert folder.name == "key"
+        assert built(folder) is not fails  # a build that failed left most of what it made
+    thread.join()
+    assert runs.heard == ["two: the work folder: /one)", "two: the work folder: "]
+
+
+def test_a_build_that_does_not_get_on_is_not_waited_for(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_folders, "_LOOK", 0.0)
+    looks = iter([True, True, False])
+    with lend(runs.start("one")), lend(runs.start("two"), built, lambda _: next(looks)) as second:
+        assert second.name == "key.1"
+
+
+def test_nobody_waits_for_a_build_where_there_is_one_that_is_done(runs: Runs) -> None:
+    one, two, three = (runs.start(name) for name in ("one", "two", "three"))
+    with lend(one) as first:
+        (first / "building").touch()
+        with lend(two) as second:
+            (second / "built").touch()
+        with lend(three, built, building) as third:
+            assert third == second
+    assert runs.heard == []
+
+
+def test_a_cold_run_waits_for_nobodys_build(runs: Runs) -> None:
+    with lend(runs.start("one")) as first:
+        (first / "building").touch()
+        with lend(runs.start("two", cold=True), built, building) as second:
+            assert second.name == "key.1"
+    assert runs.heard == []
 
 
 def test_there_are_only_so_many_at_a_time(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

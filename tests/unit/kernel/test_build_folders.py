@@ -57,6 +57,43 @@ def test_a_folder_saves_work_only_where_a_near_configuration_was_built(work: Wor
     assert not has_built(work.folder, near, CLANG), "another compiler has built nothing"
 
 
+def test_a_first_build_is_seen_from_its_start_to_its_end(work: WorkTree) -> None:
+    near, far = config(range(101)).text, config(range(200)).text
+
+    def building(options: str = near, toolchain: Toolchain = GCC) -> bool:
+        return build_folders.is_building(work.folder, options, toolchain)
+
+    assert not building()
+    output = work.output(config(range(100)))
+    assert building()
+    assert not building(far)
+    assert not building(near, CLANG)
+    (alive,) = (path for path in output.iterdir() if path.name != ".config")
+    os.utime(alive, (1_000_000, 1_000_000))
+    assert not building(), "it has said nothing for long: it hangs, or was killed"
+    build_folders.sign_of_life(output)
+    assert building()
+    (output / build_folders.STEPS).write_text("1200")
+    assert not building(), "it is done"
+    assert has_built(work.folder, near, GCC)
+
+
+def test_a_sign_of_life_follows_no_link_that_the_build_made(work: WorkTree, tmp_path: Path) -> None:
+    output = work.output(config(range(100)))
+    other = tmp_path / "other"
+    other.touch()
+    os.utime(other, (1_000_000, 1_000_000))
+    (alive,) = (path for path in output.iterdir() if path.name != ".config")
+    alive.unlink()
+    build_folders.sign_of_life(output)
+    assert not alive.exists()
+    alive.symlink_to(other)
+    build_folders.sign_of_life(output)
+    work.output(config(range(100)))
+    assert not alive.is_symlink()
+    assert other.stat().st_mtime == 1_000_000
+
+
 def test_what_a_series_makefile_leaves_behind_reaches_no_other_series(work: WorkTree) -> None:
     def places(tree: PatchedTree) -> list[Path]:
         its = replace(work, tree=tree)
