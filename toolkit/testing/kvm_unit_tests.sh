@@ -13,6 +13,8 @@ if [ -z "$KVM_UNIT_TEST" ]; then
 		echo "SKIP: needs /dev/kvm, and the machine's CPU has no virtualization"
 		exit 4
 	fi
+	# Some ask QEMU for more memory than the machine has, and use little of it.
+	echo 1 >/proc/sys/vm/overcommit_memory
 	KVM_UNIT_TEST=yes QEMU=$qemu ACCEL=kvm TIMEOUT=0 bash "$0" </dev/null 2>&1 |
 		sed -u 's/\x1b\[[0-9;]*m//g; s/\r$//; /^declare -x /d' | tee /tmp/kvm-unit-test
 	status=${PIPESTATUS[0]}
