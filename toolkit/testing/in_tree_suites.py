@@ -102,10 +102,11 @@ def expand(names: Sequence[str], tree: Callable[[], PatchedTree]) -> tuple[str, 
         if not _is_glob(name):
             expanded.append(name)
             continue
-        glob, existing = name.removeprefix(PREFIX), listed(tree())
+        glob, patched = name.removeprefix(PREFIX), tree()
+        existing = listed(patched)
         fitting = [f"{PREFIX}{each}" for each in existing if fnmatchcase(each, glob)]
         if not fitting:
-            raise _unknown(tree(), glob, (), existing)
+            raise _unknown(patched, glob, (), existing)
         expanded += [each for each in fitting if each not in (*names, *expanded)]
     return tuple(expanded)
 

@@ -85,18 +85,27 @@ def test_a_machine_is_ready_once_its_image_says_so(qemu: Qemu) -> None:
     assert qemu.machine.dead() == ""
 
 
+@contextlib.contextmanager
+def running(qemu: Qemu) -> Iterator[subprocess.Popen[bytes]]:
+    """Have QEMU be a process that does nothing."""
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        qemu.child.pid = child.pid
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_the_time_that_qemu_was_stopped_is_known(qemu: Qemu) -> None:
     assert qemu.machine.stopped() == 0.0
-    child = subprocess.Popen(["sleep", "60"])
-    qemu.child.pid = child.pid
-    for _ in range(2):
-        before = qemu.machine.stopped()
-        child.send_signal(signal.SIGSTOP)
-        until(lambda before=before: qemu.machine.stopped() > before + 0.2)  # type: ignore[misc]
-        child.send_signal(signal.SIGCONT)
-        until(lambda: qemu.machine.stopped() == qemu.machine.stopped())
-    child.kill()
-    child.wait()
+    with running(qemu) as child:
+        for _ in range(2):
+            before = qemu.machine.stopped()
+            child.send_signal(signal.SIGSTOP)
+            until(lambda before=before: qemu.machine.stopped() > before + 0.2)  # type: ignore[misc]
+            child.send_signal(signal.SIGCONT)
+            until(lambda: qemu.machine.stopped() == qemu.machine.stopped())
     assert qemu.machine.stopped() == qemu.machine.stopped() > 0.4
 
 
@@ -117,15 +126,10 @@ def test_a_kernel_that_says_nothing_has_not_come_up(qemu: Qemu) -> None:
 @contextlib.contextmanager
 def stopped(qemu: Qemu) -> Iterator[None]:
     """Have QEMU be a process that is stopped."""
-    child = subprocess.Popen(["sleep", "60"])
-    try:
-        qemu.child.pid = child.pid
+    with running(qemu) as child:
         child.send_signal(signal.SIGSTOP)
         until(lambda: qemu.machine.stopped() > 0)
         yield
-    finally:
-        child.kill()
-        child.wait()
 
 
 def test_a_machine_that_was_stopped_all_the_time_says_nothing_of_its_kernel(qemu: Qemu) -> None:
