@@ -3,6 +3,7 @@
 A C file that registers suites (``kunit_test_suites()`` and its kin of include/kunit/test.h) is a
 test. The Makefile beside it says which module it goes into and which options that takes; where it
 says nothing, another C file includes the test, mostly below an ``#ifdef`` of the test's option.
+That is false where the option is a module: such tests can be built in alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from toolkit.kernel import kconfig_explain, module_choice, tree_text
 from toolkit.kernel.kconfig_explain import Symbol
 
 _MAX_PARTS = 1000  # of an expression, and levels of parentheses: each is read anew
-_FORMAT = 1  # of what is found, a part of its key
+_FORMAT = 2  # of what is found, a part of its key
 _REGISTERS = "kunit_test_"  # begins the macros, and some other words
 _MACRO = re.compile(r"^[ \t]*kunit_test_(?:init_section_)?suites?\s*\(([^;]{0,4000})", re.M)
 _SUITE = re.compile(r"\bstruct\s+kunit_suite\s+(\w+)\s*=\s*\{(.{0,2000}?)\n[ \t]*\}\s*;", re.S)
@@ -33,6 +34,8 @@ _NAME = re.compile(r"\.name\s*=\s*(?:\"([^\"\n]*)\"|(KBUILD_MODNAME))")
 _CASE = re.compile(r"\bKUNIT_CASE\w*\(\s*(\w+)")
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*(if|ifdef|ifndef|elif|else|endif)\b(.*)$", re.M)
 _OPTION = re.compile(r"\b(CONFIG_[A-Z0-9_]+?)(?:_MODULE)?\b")
+# True of an option that is y, and of none that is m.
+_BUILT_IN = re.compile(r"\b(?:IS_BUILTIN|defined)\s*\(?\s*(CONFIG_[A-Z0-9_]+)")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*\"([^\"\n]+\.c)\"", re.M)
 _CONFIGURES = re.compile(r"(^|/)(Kconfig|Makefile|Kbuild)[^/]*$")
 _NAMED = re.compile(r"(CONFIG_)?([A-Z0-9][A-Z0-9_]*)\s*(=\s*y|=\s*m|!=\s*n)?")
@@ -50,8 +53,21 @@ class TestModule:
     suites: tuple[str, ...]  # those whose names can be read in the source
     cases: tuple[str, ...]  # of all suites together
     options: tuple[str, ...]  # CONFIG_…, all of which it takes
-    wishes: Mapping[str, str]  # these and what they depend on, as far as that can be asked for
+    built_in: tuple[str, ...]  # those of them that have to be y
+    wishes: Mapping[str, str]  # options and what they depend on, as far as that can be asked for
+    wishes_built_in: Mapping[str, str]  # the same, with what ``built_in`` takes
     files: tuple[str, ...]  # that register its suites
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What has to be set for a test, and what of that has to be y."""
+
+    options: frozenset[str] = frozenset()
+    built_in: frozenset[str] = frozenset()
+
+    def __or__(self, other: _Needs) -> _Needs:
+        return _Needs(self.options | other.options, self.built_in | other.built_in)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,7 @@ def find(
 
 
 def _decoded(module: dict[str, Any]) -> TestModule:
-    lists = ("suites", "cases", "options", "files")
+    lists = ("suites", "cases", "options", "built_in", "files")
     return TestModule(**{**module, **{name: tuple(module[name]) for name in lists}})
 
 
@@ -120,7 +136,7 @@ def _here(name: str, srcarch: str) -> bool:
 
 
 def _modules(tree: PatchedTree, names: Iterable[str], srcarch: str) -> list[TestModule]:
-    options: dict[str, set[str]] = {}
+    needs: dict[str, list[_Needs]] = {}
     files: dict[str, list[str]] = {}
     for name in names:
         text = (tree_text.read(tree, name) or "")[:_MAX_BYTES]
@@ -130,7 +146,7 @@ def _modules(tree: PatchedTree, names: Iterable[str], srcarch: str) -> list[Test
         # A driver may end with its own tests, below a condition.
         inside = _condition(text[: places[0]])
         for module, outer in _built_into(tree, name).items():
-            options.setdefault(module, set()).update(outer | inside)
+            needs.setdefault(module, []).append(outer | inside)
             files.setdefault(module, []).append(name)
     symbols = kconfig_explain.symbols(functools.partial(tree_text.read, tree), srcarch)
     found = []
@@ -138,14 +154,19 @@ def _modules(tree: PatchedTree, names: Iterable[str], srcarch: str) -> list[Test
         texts = [(tree_text.read(tree, name) or "")[:_MAX_BYTES] for name in files[module]]
         suites = {suite: None for text in texts for suite in _suites(text, module)}
         cases = {case: None for text in texts for case in _CASE.findall(text)}
-        needed = tuple(sorted(options[module]))
+        options = frozenset().union(*(each.options for each in needs[module]))
+        # Where one of its files has tests for a module, the module has tests.
+        alone = all(each.built_in for each in needs[module])
+        built_in = frozenset().union(*(each.built_in for each in needs[module] if alone))
         found.append(
             TestModule(
                 name=module,
                 suites=tuple(suites),
                 cases=tuple(cases),
-                options=needed,
-                wishes=wishes(symbols, needed),
+                options=tuple(sorted(options)),
+                built_in=tuple(sorted(built_in)),
+                wishes=wishes(symbols, options),
+                wishes_built_in=wishes(symbols, options, built_in),
                 files=tuple(files[module]),
             )
         )
@@ -161,23 +182,32 @@ def _suites(text: str, module: str) -> Iterator[str]:
             yield module.replace("-", "_") if name[2] else name[1]
 
 
-def _built_into(tree: PatchedTree, name: str) -> dict[str, frozenset[str]]:
-    """Return the modules that a C file is compiled into, with the options that each takes."""
-    path = PurePosixPath(name)
-    makefile = module_choice.makefile_of(tree, str(path.parent))
-    if modules := module_choice.modules_of(makefile, path.stem):
+def _built_into(tree: PatchedTree, name: str) -> dict[str, _Needs]:
+    """Return the modules that a C file is compiled into, with what each takes."""
+    if modules := _made_by_makefile(tree, name):
         return modules
-    for including, option in _includers(tree, name):
-        outer = PurePosixPath(including)
-        makefile = module_choice.makefile_of(tree, str(outer.parent))
-        modules = module_choice.modules_of(makefile, outer.stem)
-        if modules:
-            return {module: needed | option for module, needed in modules.items()}
+    for including, condition in _includers(tree, name):
+        if modules := _made_by_makefile(tree, including):
+            return {module: needs | condition for module, needs in modules.items()}
     return {}
 
 
-def _includers(tree: PatchedTree, name: str) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield the C files beside or above ``name`` that include it, with the option for that."""
+def _made_by_makefile(tree: PatchedTree, name: str) -> dict[str, _Needs]:
+    """Return the modules that a C file goes into, as the Makefile beside it says."""
+    path = PurePosixPath(name)
+    makefile = module_choice.makefile_of(tree, str(path.parent))
+    modules = module_choice.modules_of(makefile, path.stem)
+    if not modules:
+        return {}
+    above = module_choice.options_of_folder(tree, str(path.parent))
+    return {
+        module: _Needs(options | above, module_choice.built_in_alone(makefile, module))
+        for module, options in modules.items()
+    }
+
+
+def _includers(tree: PatchedTree, name: str) -> Iterator[tuple[str, _Needs]]:
+    """Yield the C files beside or above ``name`` that include it, with what takes it along."""
     folder = PurePosixPath(name).parent
     for place in dict.fromkeys((folder, folder.parent)):
         here = {
@@ -191,30 +221,50 @@ def _includers(tree: PatchedTree, name: str) -> Iterator[tuple[str, frozenset[st
                     yield each, _condition(text[: match.start()])
 
 
-def _condition(before: str) -> frozenset[str]:
-    """Return the options of the conditions that are open at the end of a C file's beginning."""
-    opened: list[frozenset[str]] = []
+def _condition(before: str) -> _Needs:
+    """Return what the conditions take that are open at the end of a C file's beginning."""
+    opened: list[_Needs] = []
     for word, rest in _CONDITION.findall(before):
         if word.startswith("if"):
-            opened.append(frozenset(_OPTION.findall(rest)) if word != "ifndef" else frozenset())
+            opened.append(_needs(word, rest))
         elif word == "endif" and opened:
             opened.pop()
         elif opened:
-            opened[-1] = frozenset()
-    return frozenset().union(*opened)
+            opened[-1] = _Needs()
+    return functools.reduce(_Needs.__or__, opened, _Needs())
+
+
+def _needs(word: str, condition: str) -> _Needs:
+    """Return what ``#if``, ``#ifdef`` or ``#ifndef`` (``word``) takes to be true."""
+    options = frozenset(_OPTION.findall(condition))
+    if word == "ifndef":
+        return _Needs()
+    if word == "ifdef":
+        built_in = frozenset(condition.split()) & options
+    elif "||" in condition or "!" in condition:
+        built_in = frozenset()
+    else:
+        built_in = frozenset(_BUILT_IN.findall(condition)) & options
+    return _Needs(options, built_in)
 
 
 # --- what to ask Kconfig for ---------------------------------------------------------------
 
 
-def wishes(symbols: Mapping[str, Symbol], options: Iterable[str]) -> dict[str, str]:
+def wishes(
+    symbols: Mapping[str, Symbol], options: Iterable[str], built_in: Collection[str] = ()
+) -> dict[str, str]:
     """Return values for ``options`` (CONFIG_…) and, as far as they can be set, their parents.
 
-    What may be a module is one. Of a dependency only the parts are followed that are one symbol
-    (``A && B=y``); a choice between several (``A || B``) is left to what the rest makes of it.
+    What may be a module is one, but for those ``built_in`` and what these depend on. Of a
+    dependency only the parts are followed that are one symbol (``A && B=y``); a choice between
+    several (``A || B``) is left to what the rest makes of it.
     """
     wanted: dict[str, str] = {}
-    left = [(option.removeprefix("CONFIG_"), "m") for option in options]
+    left = [
+        (option.removeprefix("CONFIG_"), "y" if option in built_in else "m")
+        for option in sorted(options)
+    ]
     while left:
         name, level = left.pop()
         symbol = symbols.get(name)
@@ -227,7 +277,8 @@ def wishes(symbols: Mapping[str, Symbol], options: Iterable[str]) -> dict[str, s
         if wanted.get(option) in (value, "y"):
             continue
         wanted[option] = value
-        left += _parents(symbol.places[0])
+        least = value if symbol.type == "tristate" else "m"
+        left += ((each, max(least, its)) for each, its in _parents(symbol.places[0]))
     return dict(sorted(wanted.items()))
 
 

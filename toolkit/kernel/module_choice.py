@@ -20,6 +20,7 @@ _ASSIGNMENT = re.compile(
     r"[:+?]?=[ \t]*(?P<parts>.*)$",
     re.MULTILINE,
 )
+_IF_BUILT_IN = re.compile(r"[ \t]*ifeq[ \t]*\([ \t]*\$[({](CONFIG_\w+)[)}],[ \t]*y[ \t]*\)")
 _MAKEFILES = ("Kbuild", "Makefile")
 # virt/kvm has no Makefile of its own: virt/kvm/Makefile.kvm is included by each arch's kvm folder.
 _BUILT_FROM = {"virt/kvm": "arch/{srcarch}/kvm"}
@@ -84,6 +85,47 @@ def made_for(makefile: str, options: Collection[str]) -> set[str]:
     return {goal for goal, its in goals.items() if its & set(options)}
 
 
+def built_in_alone(makefile: str, goal: str) -> frozenset[str]:
+    """Return the options that have to be y for a Makefile to make ``goal``.o.
+
+    That is where it is made within ``ifeq ($(CONFIG_X),y)`` alone.
+    """
+    opened: list[str] = []
+    needed: list[frozenset[str]] = []
+    for line in makefile.replace("\\\n", " ").splitlines():
+        word = line.split(None, 1)[0] if line.strip() else ""
+        if word.startswith("if"):
+            match = _IF_BUILT_IN.match(line)
+            opened.append(match[1] if match else "")
+        elif word == "else" and opened:
+            opened[-1] = ""
+        elif word == "endif" and opened:
+            opened.pop()
+        elif goal in _rules(line)[0]:
+            needed.append(frozenset(filter(None, opened)))
+    return frozenset.intersection(*needed) if needed else frozenset()
+
+
+def options_of_folder(tree: PatchedTree, folder: str) -> frozenset[str]:
+    """Return the options on which kbuild goes into a folder at all, those of the folders above too.
+
+    A Makefile above that does not name it, or names it for several options, says nothing.
+    """
+    options: set[str] = set()
+    path = PurePosixPath(folder)
+    for above in path.parents:
+        named = f"{path.relative_to(above)}/"
+        found = {
+            match["option"]
+            for match in _ASSIGNMENT.finditer(makefile_of(tree, str(above)).replace("\\\n", " "))
+            if match["goal"] == "obj" and named in match["parts"].partition("#")[0].split()
+        }
+        if found:
+            options |= {option for option in found if len(found) == 1 and option}
+            path = above
+    return frozenset(options)
+
+
 def _rules(
     makefile: str,
 ) -> tuple[dict[str, set[str]], dict[str, set[tuple[str, frozenset[str]]]]]:
@@ -111,7 +153,7 @@ def _rules(
 def makefile_of(tree: PatchedTree, folder: str) -> str:
     """Return the text of a folder's Kbuild or Makefile; "" where it has none."""
     for name in _MAKEFILES:
-        if (text := tree_text.read(tree, f"{folder}/{name}")) is not None:
+        if (text := tree_text.read(tree, str(PurePosixPath(folder, name)))) is not None:
             return text
     return ""
 

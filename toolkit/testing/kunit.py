@@ -13,7 +13,7 @@ import json
 import re
 import shlex
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from toolkit.kernel import kconfig_explain, kunit_tests, tree_text
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.kconfig import parse_config
 from toolkit.kernel.kunit_tests import Selection, TestModule
-from toolkit.testing import kunit_glob
+from toolkit.testing import kunit_glob, suite_manifest
 from toolkit.testing.suite_names import KUNIT
 from toolkit.testing.suites import Suite
 
@@ -41,16 +41,17 @@ _FRAMEWORK = {"CONFIG_KUNIT": "y", "CONFIG_DEBUG_FS": "y", "CONFIG_KUNIT_DEBUGFS
 _WITHOUT = {"CONFIG_KUNIT_ALL_TESTS": "n", "CONFIG_KUNIT_FAULT_TEST": "n"}
 
 
-def find(name: str, tree: PatchedTree, builder: Builder, deadline: Deadline) -> Suite:
+def find(suites: Path, name: str, tree: PatchedTree, builder: Builder, deadline: Deadline) -> Suite:
     """Return the suite of the KUnit tests that ``kunit[:GLOB]`` stands for.
 
+    What the kernel is known to say of some stands in ``kunit/allow.yaml`` below ``suites``.
     Raises :class:`UserError` where the patched tree has no such test.
     """
     glob = kunit_glob.glob_of(name)
     found = kunit_tests.find(tree, builder.arch.srcarch, builder.cache, deadline)
     modules = kunit_glob.choose(found, glob)
     wishes: dict[str, str] = {}
-    for option, value in (item for module in modules for item in module.wishes.items()):
+    for option, value in (item for module in modules for item in _wishes(module, glob)):
         if wishes.get(option) != "y":
             wishes[option] = value
     asked = {option: value for option, value in wishes.items() if option not in _FRAMEWORK}
@@ -63,8 +64,20 @@ def find(name: str, tree: PatchedTree, builder: Builder, deadline: Deadline) -> 
             Fragment(f"{KUNIT}:{glob}", {**asked, **_WITHOUT}, soft=True),
         ),
         limit_of_tree=True,
+        allowed=suite_manifest.allowed_of(
+            suites / KUNIT, builder.arch, [module.name for module in modules]
+        ),
         kunit=Selection(glob, modules),
     )
+
+
+def _wishes(module: TestModule, glob: str) -> Iterable[tuple[str, str]]:
+    """Return what a module's tests ask for.
+
+    Tests that can be built in alone take what they test into the kernel, too, which changes all
+    others: so that is asked for where somebody names them, and not with all tests of a tree.
+    """
+    return (module.wishes if glob == kunit_glob.ALL else module.wishes_built_in).items()
 
 
 def build(
@@ -127,7 +140,7 @@ def _suite(
         KnownFailure(f"{suite.name}/{globs.escape(name)}", why, certain=False, start=False)
         for name, why in lacking.items()
     )
-    return BuiltSuite(suite.name, path, programs, skipped, kvm=suite.kvm)
+    return BuiltSuite(suite.name, path, programs, (*skipped, *suite.allowed), kvm=suite.kvm)
 
 
 def _lacking(
@@ -145,8 +158,11 @@ def _lacking(
         for module in unset:
             lacking[module.name] = kunit_tests.lacking(symbols, config, module.options)
     for module in modules:
-        if module.name not in lacking and _normal(module.name) not in built:
-            # A module that is none, although its option is m, can be built in alone.
+        loose = [option for option in module.built_in if config.get(option) == "m"]
+        if module.name not in lacking and loose:
+            lacking[module.name] = f"needs {', '.join(f'{option}=y' for option in loose)}"
+        elif module.name not in lacking and _normal(module.name) not in built:
+            # A module that is none, although its option is m.
             loose = [option for option in module.options if config[option] == "m"]
             if loose:
                 lacking[module.name] = f"needs {', '.join(f'{option}=y' for option in loose)}"

@@ -86,7 +86,7 @@ def find(suites: Path, name: str, arch: Arch) -> Suite:
         fragments=(Fragment(KVM_UNIT_TESTS, _OPTIONS),),
         limit_of_tree=True,
         unittests=tests,
-        allowed=suite_manifest.allowed(suites / KVM_UNIT_TESTS, arch),
+        allowed=suite_manifest.allowed_of(suites / KVM_UNIT_TESTS, arch, tests),
     )
 
 

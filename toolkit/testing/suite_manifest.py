@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -73,6 +75,18 @@ def allowed(folder: Path, arch: Arch) -> tuple[KnownFailure, ...]:
         for file in files
         if file.exists()
         for entry in manifest.load(file, AllowManifest).allow
+    )
+
+
+def allowed_of(folder: Path, arch: Arch, programs: Collection[str]) -> tuple[KnownFailure, ...]:
+    """Return of :func:`allowed` what is about one of these programs.
+
+    For suites whose programs the caller chooses, or a tree: that one is not there tells nothing.
+    """
+    return tuple(
+        entry
+        for entry in allowed(folder, arch)
+        if any(fnmatchcase(name, entry.test.split("/")[1]) for name in programs)
     )
 
 

@@ -167,7 +167,7 @@ def wanted_suites(
 
     def find(name: str) -> suites.Suite:
         if suite_names.is_kunit(name):
-            return kunit.find(name, tree(), builder, deadline)
+            return kunit.find(paths.suites, name, tree(), builder, deadline)
         if suite_names.is_kvm_unit_tests(name):
             return kvm_unit_tests.find(paths.suites, name, request.arch)
         return suites.find(paths.suites, name, tree, request.arch)

@@ -113,6 +113,8 @@ def test_what_a_tree_has(tree: PatchedTree, tmp_path: Path) -> None:
         suites=("list", "hlist"),
         cases=("list_add", "list_del"),
         options=("CONFIG_LIST_TEST",),
+        built_in=(),
+        wishes_built_in={"CONFIG_KUNIT": "m", "CONFIG_LIST_TEST": "m", "CONFIG_RUNTIME": "y"},
         wishes={"CONFIG_KUNIT": "m", "CONFIG_LIST_TEST": "m", "CONFIG_RUNTIME": "y"},
         files=("lib/list-test.c",),
     )
@@ -125,6 +127,63 @@ def test_a_test_that_is_a_part_of_what_it_tests(tree: PatchedTree, tmp_path: Pat
     assert set(fs.files) == {"fs/test.c", "fs/tests/inode_test.c"}
     core = find(tree, tmp_path / "cache")["core"]
     assert (core.suites, core.options) == (("core",), ("CONFIG_CORE_TEST",))
+
+
+@pytest.mark.parametrize(
+    ("condition", "built_in"),
+    [
+        ("#ifdef CONFIG_FS_TEST", True),
+        ("#if IS_BUILTIN(CONFIG_FS_TEST)", True),
+        ("#if defined(CONFIG_FS_TEST)", True),
+        ("#if IS_ENABLED(CONFIG_FS_TEST)", False),
+        ("#if defined(CONFIG_FS_TEST) || defined(CONFIG_FS_TEST_MODULE)", False),
+        ("#ifdef CONFIG_FS_TEST_MODULE", False),
+    ],
+)
+def test_a_test_that_a_condition_lets_in_only_where_it_is_built_in(
+    tree: PatchedTree, tmp_path: Path, condition: str, built_in: bool
+) -> None:
+    inode = f'{condition}\n#include "tests/inode_test.c"\n#endif\n'
+    files = {"fs/inode.c": PatchedFile(inode.encode()), "fs/test.c": PatchedFile(None)}
+    fs = find(dataclasses.replace(tree, files=files, key="other"), tmp_path / "cache")["fs"]
+    assert fs.options == ("CONFIG_FS", "CONFIG_FS_TEST")
+    assert fs.built_in == (("CONFIG_FS_TEST",) if built_in else ())
+    assert (fs.wishes["CONFIG_FS_TEST"], fs.wishes["CONFIG_FS"]) == ("m", "m")
+    level = "y" if built_in else "m"
+    inside = fs.wishes_built_in
+    assert (inside["CONFIG_FS_TEST"], inside["CONFIG_FS"], inside["CONFIG_KUNIT"]) == (
+        level,
+        level,
+        "y",
+    )
+
+
+def test_a_module_with_one_file_that_can_be_a_module_is_one(
+    tree: PatchedTree, tmp_path: Path
+) -> None:
+    inode = '#ifdef CONFIG_FS_TEST\n#include "tests/inode_test.c"\n#endif\n'
+    files = {"fs/inode.c": PatchedFile(inode.encode())}
+    fs = find(dataclasses.replace(tree, files=files, key="other"), tmp_path / "cache")["fs"]
+    assert set(fs.suites) == {"inode", "fs"}
+    assert fs.built_in == ()
+
+
+def test_a_test_that_its_makefile_takes_only_where_it_is_built_in(
+    tree: PatchedTree, tmp_path: Path
+) -> None:
+    makefile = "ifeq ($(CONFIG_LIST_TEST),y)\nobj-$(CONFIG_LIST_TEST) += \\\n\tlist-test.o\nendif\n"
+    files = {"lib/Makefile": PatchedFile(makefile.encode())}
+    found = find(dataclasses.replace(tree, files=files, key="other"), tmp_path / "cache")
+    assert found["list-test"].built_in == ("CONFIG_LIST_TEST",)
+    assert found["list-test"].wishes_built_in["CONFIG_LIST_TEST"] == "y"
+
+
+def test_a_folder_that_kbuild_enters_for_an_option_alone(tree: PatchedTree, tmp_path: Path) -> None:
+    above = b"obj-y += core/\nobj-$(CONFIG_NET) += lib/\n"
+    files = {"Kbuild": PatchedFile(above)}
+    found = find(dataclasses.replace(tree, files=files, key="other"), tmp_path / "cache")
+    assert found["list-test"].options == ("CONFIG_LIST_TEST", "CONFIG_NET")
+    assert found["core"].options == ("CONFIG_CORE_TEST",)
 
 
 def test_a_series_adds_changes_and_removes_tests(tree: PatchedTree, tmp_path: Path) -> None:
@@ -219,4 +278,6 @@ def test_what_a_configuration_lacks(option: str, config: dict[str, str], why: st
 
 @given(st.text(alphabet="#ifdefndlse \nCONFIG_AB()|!\\x", max_size=200))
 def test_conditions_of_any_text(text: str) -> None:
-    assert all(option.startswith("CONFIG_") for option in kunit_tests._condition(text))
+    needs = kunit_tests._condition(text)
+    assert all(option.startswith("CONFIG_") for option in needs.options)
+    assert needs.built_in <= needs.options

@@ -74,6 +74,46 @@ def test_the_modules_that_an_object_goes_into(
     assert module_choice.modules_of(makefile, stem) == modules
 
 
+@pytest.mark.parametrize(
+    ("makefile", "options"),
+    [
+        ("obj-$(CONFIG_A) += a.o", set()),
+        ("ifeq ($(CONFIG_A),y)\nobj-y += a.o\nendif", {"CONFIG_A"}),
+        ("ifeq (${CONFIG_A}, y)\nifdef B\nobj-y += a.o\nendif\nendif", {"CONFIG_A"}),
+        ("ifeq ($(CONFIG_A),y)\nendif\nobj-y += a.o", set()),
+        ("ifeq ($(CONFIG_A),y)\nelse\nobj-y += a.o\nendif", set()),
+        ("ifeq ($(CONFIG_A),m)\nobj-y += a.o\nendif", set()),
+        ("ifeq ($(CONFIG_A),y)\nobj-y += a.o\nendif\nobj-$(CONFIG_B) += a.o", set()),
+        ("endif\nelse\nobj-y += b.o", set()),
+    ],
+)
+def test_what_a_makefile_builds_in_alone(makefile: str, options: set[str]) -> None:
+    assert module_choice.built_in_alone(makefile, "a") == options
+
+
+def test_the_options_on_which_kbuild_enters_a_folder(tmp_path: Path) -> None:
+    base = make_base(
+        tmp_path / "tree",
+        **{
+            "Kbuild": "obj-y += net/\nobj-$(CONFIG_A) += a/\nobj-$(CONFIG_B) += a/\n",
+            "net/Makefile": "obj-$(CONFIG_X) += x/\nobj-y += y/ # obj-$(CONFIG_Z) += z/\n",
+            "net/x/Makefile": "obj-$(CONFIG_D) += deep/er/\n",
+            "net/x/deep/Makefile": "",
+        },
+    )
+    tree = PatchedTree(base, None, {}, "key")
+    for folder, options in {
+        "net": set(),
+        "net/x": {"CONFIG_X"},
+        "net/y": set(),
+        "net/x/deep/er": {"CONFIG_X", "CONFIG_D"},
+        "a": set(),  # one of two, or both
+        "absent": set(),
+        ".": set(),
+    }.items():
+        assert module_choice.options_of_folder(tree, folder) == options, folder
+
+
 def test_what_a_series_touches(tmp_path: Path) -> None:
     makefiles = {"arch/x86/kvm/Makefile": KVM, "drivers/misc/Kbuild": MISC}
     base = make_base(tmp_path / "tree", **makefiles)

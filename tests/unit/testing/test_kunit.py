@@ -23,6 +23,7 @@ from toolkit.kernel import worktree
 from toolkit.kernel.kbuild import Builder
 from toolkit.testing import kunit, program_names, verdicts
 
+NO_LISTS = Path("/nonexistent")
 CONFIG = (
     "CONFIG_KUNIT=y\nCONFIG_LIST_TEST=m\nCONFIG_BLOCK=y\nCONFIG_NET=y\nCONFIG_FS=m\nCONFIG_X=y\n"
     "CONFIG_FS_TEST=m\n# CONFIG_CORE_TEST is not set\n"
@@ -63,14 +64,14 @@ def kernel(tmp_path: Path, config: str, *modules: str) -> KernelBuild:
 
 
 def build(builder: Builder, tree: PatchedTree, built: KernelBuild, glob: str = "*") -> BuiltSuite:
-    suite = kunit.find(f"kunit:{glob}", tree, builder, soon())
+    suite = kunit.find(NO_LISTS, f"kunit:{glob}", tree, builder, soon())
     assert suite.kunit
     made, _ = kunit.build(builder, suite, suite.kunit, tree=tree, kernel=built, deadline=soon())
     return made
 
 
 def test_what_the_configuration_is_asked_for(tree: PatchedTree, builder: Builder) -> None:
-    suite = kunit.find("kunit", tree, builder, soon())
+    suite = kunit.find(NO_LISTS, "kunit", tree, builder, soon())
     firm, wishes = suite.fragments
     assert firm.options == {
         "CONFIG_KUNIT": "y",
@@ -82,11 +83,59 @@ def test_what_the_configuration_is_asked_for(tree: PatchedTree, builder: Builder
     assert wishes.options["CONFIG_LIST_TEST"] == wishes.options["CONFIG_FS"] == "m"
     assert wishes.options["CONFIG_KUNIT_ALL_TESTS"] == "n"
     assert "CONFIG_KUNIT" not in wishes.options
-    few = kunit.find("kunit:hlist.list_add", tree, builder, soon())
+    few = kunit.find(NO_LISTS, "kunit:hlist.list_add", tree, builder, soon())
     assert "CONFIG_FS" not in few.fragments[1].options
     with pytest.raises(UserError) as caught:
-        kunit.find("kunit:hlists", tree, builder, soon())
+        kunit.find(NO_LISTS, "kunit:hlists", tree, builder, soon())
     assert "did you mean kunit:hlist" in caught.value.hint
+
+
+def test_what_the_kernel_says_of_a_test_stands_in_a_list(
+    tree: PatchedTree, builder: Builder, tmp_path: Path
+) -> None:
+    allowed = tmp_path / "suites/kunit/allow.yaml"
+    allowed.parent.mkdir(parents=True)
+    allowed.write_text(
+        "allow:\n- {test: fs/dmesg, reason: it warns}\n- {test: absent/dmesg, reason: gone}\n"
+    )
+
+    def entries(glob: str) -> list[str]:
+        suite = kunit.find(tmp_path / "suites", f"kunit:{glob}", tree, builder, soon())
+        assert suite.kunit
+        built = kernel(tmp_path / glob, CONFIG, "lib/list-test", "fs/fs")
+        made, _ = kunit.build(builder, suite, suite.kunit, tree=tree, kernel=built, deadline=soon())
+        return [entry.test for entry in made.allowed]
+
+    assert entries("fs") == ["kunit/fs/dmesg"]
+    assert entries("list") == []  # which is no news of a test that nobody asked for
+
+
+def with_test_built_into_fs(tree: PatchedTree) -> PatchedTree:
+    inode = b'#ifdef CONFIG_FS_TEST\n#include "tests/inode_test.c"\n#endif\n'
+    files = {"fs/inode.c": PatchedFile(inode), "fs/test.c": PatchedFile(None)}
+    return replace(tree, files=files, key="other")
+
+
+def test_a_test_of_a_module_that_is_built_in_is_asked_for_by_name(
+    tree: PatchedTree, builder: Builder
+) -> None:
+    other = with_test_built_into_fs(tree)
+    everything = kunit.find(NO_LISTS, "kunit", other, builder, soon()).fragments[1].options
+    assert everything["CONFIG_FS"] == everything["CONFIG_FS_TEST"] == "m"
+    named = kunit.find(NO_LISTS, "kunit:ino*", other, builder, soon()).fragments[1].options
+    assert named["CONFIG_FS"] == named["CONFIG_FS_TEST"] == "y"
+
+
+def test_a_module_without_the_tests_that_it_would_have_built_in_is_a_skip(
+    tree: PatchedTree, builder: Builder, tmp_path: Path
+) -> None:
+    other = with_test_built_into_fs(tree)
+    absent = build(builder, other, kernel(tmp_path / "k", CONFIG, "fs/fs"), "inode")
+    assert [entry.reason for entry in absent.allowed] == ["needs CONFIG_FS_TEST=y"]
+    config = CONFIG.replace("FS=m", "FS=y").replace("FS_TEST=m", "FS_TEST=y")
+    there = build(builder, other, kernel(tmp_path / "l", config), "inode")
+    assert there.allowed == ()
+    assert "exec ./.kunit boot fs inode inode\n" in (there.path / "fs").read_text()
 
 
 def test_a_module_is_a_program_and_what_is_not_there_a_skip(
@@ -130,7 +179,7 @@ def test_what_the_series_changes_is_first(
 
 
 def test_names_of_programs_are_known_before_the_build(tree: PatchedTree, builder: Builder) -> None:
-    suite = kunit.find("kunit", tree, builder, soon())
+    suite = kunit.find(NO_LISTS, "kunit", tree, builder, soon())
     program_names.check(("list-*",), [suite], lambda: tree)
     with pytest.raises(UserError) as caught:
         program_names.check(("lost-test",), [suite], lambda: tree)

@@ -10,7 +10,7 @@ from toolkit.testing import kunit_glob
 
 
 def module(name: str, suites: tuple[str, ...], cases: tuple[str, ...] = ()) -> TestModule:
-    return TestModule(name, suites, cases, (), {}, ())
+    return TestModule(name, suites, cases, (), (), {}, {}, ())
 
 
 MODULES = (
