@@ -7,10 +7,11 @@ what is different in the end.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,14 @@ from toolkit.core.model.kernel import Fragment, KernelBase, KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.host import process
 from toolkit.host.cache import digest
-from toolkit.kernel import kconfig, kconfig_explain, module_choice, starting_config, tree_text
+from toolkit.kernel import (
+    kconfig,
+    kconfig_explain,
+    kconfig_parents,
+    module_choice,
+    starting_config,
+    tree_text,
+)
 from toolkit.kernel.build_folders import WorkTree
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.kernel.make import Make
@@ -29,7 +37,7 @@ from toolkit.kernel.starting_config import TINY, StartingConfig
 _KCONFIG_FILE = re.compile(r"(^|/)Kconfig[^/]*$|^arch/[^/]+/configs/|^kernel/configs/|^scripts/")
 # What Kconfig reads of a whole tree: these, and what the Makefiles tell it.
 _CONFIGURES = re.compile(rf"{_KCONFIG_FILE.pattern}|^(arch/[^/]+/)?Makefile[^/]*$")
-_FORMAT = 2  # of how a configuration is resolved, a part of its key
+_FORMAT = 3  # of how a configuration is resolved, a part of its key
 _WISHES = "wishes"  # which soft options were dropped, in a configuration's entry
 _NOTICES = "notices.json"  # what else there is to say, a line each
 _PAHOLE, _PAHOLE_PACKAGE = "pahole", "pahole"
@@ -89,7 +97,7 @@ def configure(
 
     def fill(folder: Path) -> None:
         with builder.work_tree(tree, deadline) as work:
-            job = _Job(builder, work, start, asked)
+            job = _Job(builder, work, start, asked, wishes)
             text, notices = job.resolve(None if wanted.all_modules or start == TINY else touched)
             missing = kconfig.dropped(text, asked)
             why = _reasons(job, text, missing)
@@ -149,6 +157,7 @@ class _Job:
     work: WorkTree
     start: StartingConfig
     asked: Mapping[str, tuple[str, str]]
+    wishes: Collection[str]  # those of ``asked`` that may be dropped
 
     def resolve(self, touched: frozenset[str] | None) -> tuple[str, list[str]]:
         """Return what Kconfig makes of it, and what there is to say of it, a line each.
@@ -158,13 +167,17 @@ class _Job:
         begin = self._begin()
         started = kconfig.parse_config(begin)
         left_out = [] if touched is None else self._left_out(started, touched)
-        text = self._resolved(kconfig.without(begin, left_out) + kconfig.render(self.asked))
+        wanted = kconfig.without(begin, left_out) + kconfig.render(self.asked)
+        text = self._resolved(wanted)
+        parents = self._parents_of_vain(text)
+        if parents:
+            text = self._resolved(wanted + kconfig.render(parents))
         signing = tree_text.read(self.work.tree, _SIGNING) or ""
         needed = to_load(kconfig.parse_config(text), self.work.source(), signing)
         if needed:
             text = self._resolved(text + kconfig.render(needed))
         name = self.start.name
-        changed = needed if self.start == TINY else {**self.asked, **needed}
+        changed = needed if self.start == TINY else {**self.asked, **parents, **needed}
         notices = kconfig.changes(name, started, changed)
         if self.start.text:
             notices += kconfig.lost(name, self.start.text, begin)
@@ -176,6 +189,24 @@ class _Job:
                 " --all-modules builds them"
             )
         return text, notices
+
+    def _parents_of_vain(self, text: str) -> dict[str, tuple[str, str]]:
+        """Return what would have to be set for wishes that were dropped, if nobody says other."""
+        vain = {
+            item.option: item.wanted
+            for item in kconfig.dropped(text, self.asked)
+            if item.option in self.wishes and item.wanted in ("y", "m") and not item.granted
+        }
+        if not vain:
+            return {}
+        read = functools.partial(tree_text.read, self.work.tree)
+        symbols = kconfig_explain.symbols(read, self.builder.arch.srcarch)
+        missing = kconfig_parents.missing_parents(symbols, kconfig.parse_config(text), vain)
+        return {
+            option: (value, "what others depend on")
+            for option, value in missing.items()
+            if option not in self.asked or option in self.wishes
+        }
 
     def _left_out(self, started: Mapping[str, str], touched: frozenset[str]) -> list[str]:
         """Return the options of the start's modules that nothing needs."""

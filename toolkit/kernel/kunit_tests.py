@@ -9,7 +9,6 @@ That is false where the option is a module: such tests can be built in alone.
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import posixpath
 import re
@@ -24,8 +23,8 @@ from toolkit.host import process
 from toolkit.host.cache import Cache, digest
 from toolkit.kernel import kconfig_explain, module_choice, tree_text
 from toolkit.kernel.kconfig_explain import Symbol
+from toolkit.kernel.kconfig_parents import NAMED, parts, with_parents
 
-_MAX_PARTS = 1000  # of an expression, and levels of parentheses: each is read anew
 _FORMAT = 2  # of what is found, a part of its key
 _REGISTERS = "kunit_test_"  # begins the macros, and some other words
 _MACRO = re.compile(r"^[ \t]*kunit_test_(?:init_section_)?suites?\s*\(([^;]{0,4000})", re.M)
@@ -38,9 +37,6 @@ _OPTION = re.compile(r"\b(CONFIG_[A-Z0-9_]+?)(?:_MODULE)?\b")
 _BUILT_IN = re.compile(r"\b(?:IS_BUILTIN|defined)\s*\(?\s*(CONFIG_[A-Z0-9_]+)")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*\"([^\"\n]+\.c)\"", re.M)
 _CONFIGURES = re.compile(r"(^|/)(Kconfig|Makefile|Kbuild)[^/]*$")
-_NAMED = re.compile(r"(CONFIG_)?([A-Z0-9][A-Z0-9_]*)\s*(=\s*y|=\s*m|!=\s*n)?")
-# No parents to enable: they instrument the whole kernel, or only say where something is built.
-_LEFT_ALONE = frozenset({"COMPILE_TEST", "KASAN", "KCSAN", "KMSAN", "KUNIT_ALL_TESTS", "UML"})
 _MAX_BYTES = 4 << 20  # of a C file
 _GREP_SECONDS = 300.0
 
@@ -165,8 +161,8 @@ def _modules(tree: PatchedTree, names: Iterable[str], srcarch: str) -> list[Test
                 cases=tuple(cases),
                 options=tuple(sorted(options)),
                 built_in=tuple(sorted(built_in)),
-                wishes=wishes(symbols, options),
-                wishes_built_in=wishes(symbols, options, built_in),
+                wishes=with_parents(symbols, options),
+                wishes_built_in=with_parents(symbols, options, built_in),
                 files=tuple(files[module]),
             )
         )
@@ -248,62 +244,7 @@ def _needs(word: str, condition: str) -> _Needs:
     return _Needs(options, built_in)
 
 
-# --- what to ask Kconfig for ---------------------------------------------------------------
-
-
-def wishes(
-    symbols: Mapping[str, Symbol], options: Iterable[str], built_in: Collection[str] = ()
-) -> dict[str, str]:
-    """Return values for ``options`` (CONFIG_…) and, as far as they can be set, their parents.
-
-    What may be a module is one, but for those ``built_in`` and what these depend on. Of a
-    dependency only the parts are followed that are one symbol (``A && B=y``); a choice between
-    several (``A || B``) is left to what the rest makes of it.
-    """
-    wanted: dict[str, str] = {}
-    left = [
-        (option.removeprefix("CONFIG_"), "y" if option in built_in else "m")
-        for option in sorted(options)
-    ]
-    while left:
-        name, level = left.pop()
-        symbol = symbols.get(name)
-        if symbol is None or not symbol.prompt or name in _LEFT_ALONE:
-            continue
-        if symbol.type not in ("bool", "tristate"):
-            continue
-        value = "y" if symbol.type == "bool" else level
-        option = f"CONFIG_{name}"
-        if wanted.get(option) in (value, "y"):
-            continue
-        wanted[option] = value
-        least = value if symbol.type == "tristate" else "m"
-        left += ((each, max(least, its)) for each, its in _parents(symbol.places[0]))
-    return dict(sorted(wanted.items()))
-
-
-def _parents(guards: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each symbol that has to be set, and the least value that does."""
-    for part in (part for guard in guards for part in _parts(guard)):
-        if match := _NAMED.fullmatch(part):
-            yield match[2], "y" if (match[3] or "").endswith("y") else "m"
-
-
-def _parts(expression: str) -> Iterator[str]:
-    """Yield what an expression joins by ``&&``, without parentheses around all of a part."""
-    left = [expression]
-    for _ in range(_MAX_PARTS):
-        if not left:
-            return
-        part = left.pop()
-        inner = kconfig_explain.split(part)
-        depths = itertools.accumulate({"(": 1, ")": -1}.get(letter, 0) for letter in part)
-        if len(inner) > 1:
-            left += reversed(inner)
-        elif part.startswith("(") and part.endswith(")") and 0 not in list(depths)[:-1]:
-            left.append(part[1:-1].strip())
-        else:
-            yield part
+# --- what a configuration lacks ------------------------------------------------------------
 
 
 def lacking(
@@ -325,9 +266,9 @@ def _chain(symbols: Mapping[str, Symbol], config: Mapping[str, str], name: str) 
         unmet = [kconfig_explain.failing(guards, config, "m") for guards in places]
         if not unmet or not all(unmet):
             break
-        part = next(each for guard in unmet[0] for each in _parts(guard) if _fails(each, config))
+        part = next(each for guard in unmet[0] for each in parts(guard) if _fails(each, config))
         words.append(part)
-        named = _NAMED.fullmatch(part)
+        named = NAMED.fullmatch(part)
         if named is None or named[3] or named[2] in seen:
             break
         name = named[2]

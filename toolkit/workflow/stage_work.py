@@ -230,7 +230,7 @@ def configure(
     config, cached = configuration.configure(builder, tree, made_of, deadline)
     compiler = builder.compiler(deadline)
     (folder / "kernel.config").write_text(config.text)
-    options = sum(len(each.options) for each in made_of.fragments)
+    options = len({option for each in made_of.fragments for option in each.options})
     begin = made_of.start.target or made_of.start.name
     return (config, compiler), cached, f"{begin} and {counted(options, 'option')}"
 

@@ -28,6 +28,7 @@ defconfig:
 	@echo def >> $(O)/made; printf 'CONFIG_DEF=y\nCONFIG_E1000=m\nCONFIG_SND=m\n' > $(O)/.config
 olddefconfig:
 	@echo old >> $(O)/made; grep -v DROP $(O)/.config > $(O)/new; mv $(O)/new $(O)/.config
+	@grep -q 'CONFIG_PARENT=[ym]' $(O)/.config || sed -i /CONFIG_CHILD/d $(O)/.config
 .PHONY: tinyconfig defconfig olddefconfig
 """
 KCONFIG = """
@@ -41,6 +42,11 @@ config E1000
 	tristate "e1000"
 	depends on PHY && !TINY
 endmenu
+config PARENT
+	tristate "parent"
+config CHILD
+	tristate "child"
+	depends on PARENT
 """
 
 
@@ -127,6 +133,28 @@ def test_what_is_asked_on_top_is_still_verified(shop: Shop) -> None:
     asked = Fragment("--kconfig", {"CONFIG_DROP": "y"})
     with pytest.raises(UserError, match="Kconfig dropped CONFIG_DROP=y, which --kconfig asks for"):
         shop.configure(DEFCONFIG, asked)
+
+
+def test_what_a_wish_depends_on_is_asked_for_with_it(shop: Shop) -> None:
+    wish = Fragment("target", {"CONFIG_CHILD": "m", "CONFIG_DROP": "y"}, soft=True)
+    options, _ = shop.configure(starting_config.TINY, wish)
+    assert (options["CONFIG_CHILD"], options["CONFIG_PARENT"]) == ("m", "m")
+    (said,) = shop.heard.notices
+    assert said.startswith("Kconfig dropped CONFIG_DROP=y ")
+    shop.configure(DEFCONFIG, wish)
+    assert (
+        "defconfig is changed for what others depend on: CONFIG_PARENT=m (was n)"
+        in shop.heard.notices
+    )
+
+
+def test_but_not_what_somebody_wants_off(shop: Shop) -> None:
+    wish = Fragment("target", {"CONFIG_CHILD": "m"}, soft=True)
+    off = Fragment("--kconfig", {"CONFIG_PARENT": "n"})
+    options, _ = shop.configure(starting_config.TINY, wish, off)
+    assert "CONFIG_CHILD" not in options
+    assert options["CONFIG_PARENT"] == "n"
+    assert shop.heard.notices[0].startswith("Kconfig dropped CONFIG_CHILD=m (it depends on PARENT")
 
 
 def test_modules_that_nobody_needs_are_left_out_and_counted(shop: Shop) -> None:

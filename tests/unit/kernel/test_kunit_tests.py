@@ -13,7 +13,7 @@ from tests.unit.fake_tree import make_base, soon
 from toolkit.core.model.series import PatchedFile, PatchedTree
 from toolkit.host import process
 from toolkit.host.cache import Cache
-from toolkit.kernel import kconfig_explain, kunit_tests, tree_text
+from toolkit.kernel import kconfig_explain, kconfig_parents, kunit_tests, tree_text
 from toolkit.kernel.kunit_tests import TestModule
 
 
@@ -226,33 +226,13 @@ def test_a_tree_without_a_test(tmp_path: Path) -> None:
 # --- what to ask for ------------------------------------------------------------------------
 
 
-def wishes(*names: str) -> dict[str, str]:
-    symbols = kconfig_explain.symbols({"Kconfig": KCONFIG}.get, "x86")
-    asked = kunit_tests.wishes(symbols, [f"CONFIG_{name}" for name in names])
-    return {option.removeprefix("CONFIG_"): value for option, value in asked.items()}
-
-
-def test_parents_are_asked_for_as_far_as_a_dependency_names_one() -> None:
-    assert wishes("FS_TEST") == {
-        "FS_TEST": "m",
-        "FS": "m",
-        "BLOCK": "y",
-        "NET": "y",
-        "KUNIT": "y",  # one place has to have it built in
-    }
-    assert wishes("CORE_TEST") == {"CORE_TEST": "y", "KUNIT": "y"}  # KASAN is another kernel
-    assert wishes("LIST_TEST", "FS_TEST")["KUNIT"] == "y"
-    assert wishes("HIDDEN", "X", "NOWHERE") == {}
-    assert wishes("ALL") == {"ALL": "y", "ALL2": "y"}
-
-
 def test_parents_within_more_parentheses_than_anybody_writes_are_not_looked_for() -> None:
     deep = "(" * 2000 + "OTHER" + ")" * 2000
     text = f'config A\n\tbool "a"\n\tdepends on ((B)) && {deep}\n' + "".join(
         f'config {name}\n\tbool "x"\n' for name in ("B", "OTHER")
     )
     symbols = kconfig_explain.symbols({"Kconfig": text}.get, "x86")
-    assert kunit_tests.wishes(symbols, ["CONFIG_A"]) == {"CONFIG_A": "y", "CONFIG_B": "y"}
+    assert kconfig_parents.with_parents(symbols, ["CONFIG_A"]) == {"CONFIG_A": "y", "CONFIG_B": "y"}
     assert kunit_tests.lacking(symbols, {}, ["CONFIG_A"]) == "needs B"
 
 
