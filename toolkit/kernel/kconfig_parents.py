@@ -22,34 +22,36 @@ _LEVELS = {"n": 0, "m": 1, "y": 2}
 
 
 def with_parents(
-    symbols: Mapping[str, Symbol], options: Iterable[str], built_in: Collection[str] = ()
+    symbols: Mapping[str, Symbol], options: Collection[str], built_in: Collection[str] = ()
 ) -> dict[str, str]:
     """Return values for ``options`` (CONFIG_…) and, as far as they can be set, their parents.
 
     What may be a module is one, but for those ``built_in`` and what these depend on. Of a
     dependency only the parts are followed that are one symbol (``A && B=y``); a choice between
-    several (``A || B``) is left to what the rest makes of it.
+    several (``A || B``) is left to what the rest makes of it. An option of ``options`` that nobody
+    can set may still come by a default, once its parents are there.
     """
-    wanted: dict[str, str] = {}
+    reached: dict[str, str] = {}
     left = [
         (option.removeprefix("CONFIG_"), "y" if option in built_in else "m")
         for option in sorted(options)
     ]
     while left:
         name, level = left.pop()
-        symbol = symbols.get(name)
-        if symbol is None or not symbol.prompt or name in _LEFT_ALONE:
-            continue
-        if symbol.type not in ("bool", "tristate"):
+        symbol, option = symbols.get(name), f"CONFIG_{name}"
+        if symbol is None or symbol.type not in ("bool", "tristate") or name in _LEFT_ALONE:
             continue
         value = "y" if symbol.type == "bool" else level
-        option = f"CONFIG_{name}"
-        if wanted.get(option) in (value, "y"):
+        if reached.get(option) in (value, "y") or not (symbol.prompt or option in options):
             continue
-        wanted[option] = value
+        reached[option] = value
         least = value if symbol.type == "tristate" else "m"
         left += ((each, max(least, its)) for each, its in _parents(symbol.places[0]))
-    return dict(sorted(wanted.items()))
+    return {
+        option: value
+        for option, value in sorted(reached.items())
+        if symbols[option.removeprefix("CONFIG_")].prompt
+    }
 
 
 def missing_parents(

@@ -21,7 +21,8 @@ def test_parents_are_asked_for_as_far_as_a_dependency_names_one() -> None:
     }
     assert wishes("CORE_TEST") == {"CORE_TEST": "y", "KUNIT": "y"}  # KASAN is another kernel
     assert wishes("LIST_TEST", "FS_TEST")["KUNIT"] == "y"
-    assert wishes("HIDDEN", "X", "NOWHERE") == {}
+    assert wishes("X", "NOWHERE") == {}
+    assert wishes("HIDDEN") == {"NET": "y"}  # with which it may come by a default
     assert wishes("ALL") == {"ALL": "y", "ALL2": "y"}
 
 
@@ -41,4 +42,5 @@ def test_what_is_there_is_not_missing() -> None:
     assert missing({**there, "FS": "m"}, FS_TEST="y") == {"FS": "y"}
     assert missing({**there, "FS": "m"}, FS_TEST="m") == {}
     assert missing({**there, "FS": "y"}, FS_TEST="m") == {}
-    assert missing({}, NOWHERE="y", HIDDEN="m") == {}
+    assert missing({"NET": "y"}, NOWHERE="y", HIDDEN="m") == {}
+    assert missing({}, HIDDEN="m") == {"NET": "y"}
