@@ -25,7 +25,7 @@ from toolkit.core.errors import InfrastructureError
 from toolkit.core.model.kernel import KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.host import folders, integrity
-from toolkit.kernel import build_rules, gcov_build
+from toolkit.kernel import build_rules, gcov_build, worktree
 from toolkit.kernel.toolchain import GCC, Toolchain
 
 Materialise = Callable[[PatchedTree, Path, Deadline], object]
@@ -51,6 +51,7 @@ class WorkTree:
     toolchain: Toolchain = GCC
     rules: str = field(init=False)  # what the tree's series changes of what a build runs
     _base_check: Future[str] | None = field(default=None, init=False)
+    _base_inode: int = field(default=0, init=False)  # when the check began
 
     def __post_init__(self) -> None:
         self.rules = build_rules.rules(self.tree)
@@ -63,6 +64,7 @@ class WorkTree:
         """
         path = self.folder / "src"
         if self._base_check is None:
+            self._base_inode = _inode(self.tree.base.path)
             pool = ThreadPoolExecutor(1)
             self._base_check = pool.submit(self._check_base)
             pool.shutdown(wait=False)
@@ -76,15 +78,24 @@ class WorkTree:
         return damage
 
     def settle(self) -> None:
-        """Raise :class:`InfrastructureError` if a file of the base was written to.
+        """Raise :class:`InfrastructureError` if a file of the base was written to, or is gone.
 
         Base and source share their files, so both are removed then: any build of them is wrong.
+        Another run that found the damage may have removed the base while it was read here.
         """
-        if self._base_check and (damage := self._base_check.result()):
+        if self._base_check is None:
+            return
+        base = self.tree.base
+        damage = self._base_check.result()
+        removed = _inode(base.path) != self._base_inode
+        if damage or removed:
             folders.remove(self.folder / "src")
-            folders.remove(self.tree.base.path.parent)
+        if removed:
+            raise worktree.base_removed(base)
+        if damage:
+            folders.remove(base.path.parent)
             raise InfrastructureError(
-                f"the cached source of {self.tree.base.name} is damaged: {damage}",
+                f"the cached source of {base.name} is damaged: {damage}",
                 hint="it has been removed; run again, and it is fetched again",
             )
 
@@ -134,6 +145,14 @@ class WorkTree:
             places = [path for kind in kinds for path in by_kind.get(kind, ())]
             for path in sorted(places, key=lambda path: path.stat().st_mtime)[:-most]:
                 folders.remove(path)
+
+
+def _inode(path: Path) -> int:
+    """Return a folder's inode, 0 where it is not there."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def _kind(config: str) -> str:

@@ -63,6 +63,14 @@ def materialise(tree: PatchedTree, target: Path, deadline: Deadline) -> list[str
         ) from error
 
 
+def base_removed(base: KernelBase) -> InfrastructureError:
+    """Return the error for a base that is no longer where it was found."""
+    return InfrastructureError(
+        f"the cached source of {base.name} was removed while it was used",
+        hint="another run found it damaged; run again, and it is fetched again",
+    )
+
+
 class _Worktree:
     """One update of one work tree."""
 
@@ -77,6 +85,8 @@ class _Worktree:
         self.aside = target.with_name(f".{target.name}.new")
 
     def update(self) -> list[str]:
+        if not self.base.is_dir():  # or each file of it would count as removed
+            raise base_removed(self.tree.base)
         if not self.target.is_dir():
             self._copy_base()
         state = self._load()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -404,6 +405,30 @@ def test_runs_on_one_base_build_side_by_side_and_share_no_file_that_changes(
     assert (second / "Makefile").samefile(first / "Makefile")  # a file of the base is not copied
     shop.builder = mine
     assert shop.build(**{"kvm.c": "one"}) == "modules"
+
+
+@pytest.mark.parametrize("when", ["before", "while it is read", "made anew"])
+def test_a_base_that_another_run_removes_is_no_fault_of_the_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    shop = Workshop(tmp_path)
+    if when == "before":
+        shop.base.path.rename(tmp_path / "gone")
+    else:
+        shop.build()
+        materialise = shop.builder.materialise
+
+        def in_between(tree: PatchedTree, target: Path, deadline: Deadline) -> object:
+            shop.base.path.rename(tmp_path / "gone")
+            if when == "made anew":
+                shutil.copytree(tmp_path / "gone", shop.base.path)
+            return materialise(tree, target, deadline)
+
+        monkeypatch.setattr(shop, "builder", replace(shop.builder, materialise=in_between))
+    with pytest.raises(InfrastructureError, match="was removed while it was used") as caught:
+        shop.build(**{"kvm.c": "new"})
+    assert "run again" in caught.value.hint
+    assert not list((tmp_path / "cache/work/kernel").glob("*/src"))
 
 
 @pytest.mark.parametrize("code", ["int x;", "broken", "endless"])
