@@ -19,7 +19,7 @@ from pathlib import Path
 
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
-from toolkit.core.model.kernel import LINKED, KernelBuild, KernelConfig
+from toolkit.core.model.kernel import LINKED, SYSTEM_MAP, KernelBuild, KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.observer import Observer
 from toolkit.host import process, sandbox
@@ -146,7 +146,7 @@ class Builder:
         source, output, image = make.source, make.output, self._image(config)
         release = (output / "include/config/kernel.release").read_text().strip()
         shutil.copyfile(output / image, folder / KERNEL)
-        shutil.copyfile(output / "System.map", folder / "System.map")
+        shutil.copyfile(output / SYSTEM_MAP, folder / SYSTEM_MAP)
         if image != LINKED and "CONFIG_DEBUG_INFO=y" in config.text.splitlines():
             shutil.copyfile(output / LINKED, folder / LINKED)
         (folder / CONFIG).write_text(config.text)
@@ -160,14 +160,14 @@ class Builder:
     @contextlib.contextmanager
     def finished(
         self, tree: PatchedTree, config: KernelConfig, deadline: Deadline, log: Path
-    ) -> Iterator[Make]:
-        """Lend the build folder with a finished build of ``tree`` in it, and what runs make there.
+    ) -> Iterator[tuple[WorkTree, Make]]:
+        """Lend a work folder with a finished build of ``tree`` in it, and what runs make there.
 
         It is for what is made beside that build, and locked against other runs meanwhile. Raises
         as :meth:`build` does.
         """
         with self.work_tree(tree, deadline, self._worth(tree, config)) as work:
-            yield self._finished(work, config, log, gcov_build.wanted(tree, config.text))
+            yield work, self._finished(work, config, log, gcov_build.wanted(tree, config.text))
 
     def _worth(self, tree: PatchedTree, config: KernelConfig) -> Worth:
         rules = build_rules.rules(tree)

@@ -71,7 +71,7 @@ class Workshop:
         """Lend a bench in the finished build folder, which no other run gets meanwhile."""
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / "build.log"
-        with self.builder.finished(self.tree, self.config, self.deadline, log) as make:
+        with self.builder.finished(self.tree, self.config, self.deadline, log) as (_, make):
             variants = Variants(make, self.config.text)
             try:
                 yield Bench(self, variants)

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
-from toolkit.core.model.kernel import Fragment
+from toolkit.core.model.kernel import LINKED, Fragment
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import BuiltSuite
 from toolkit.host import process
@@ -32,6 +32,7 @@ GENERATED = "tools"  # the folder of generated headers, beside what is built
 # What the build of a target may read of a tree, and a series may therefore change.
 READS = re.compile(r"^(tools|scripts|usr)/|\.[hS]$")
 _MAKEFILE = "Makefile"
+_OF_KERNEL_BUILD = re.compile(r"\b(?:KDIR|VMLINUX_BTF)\b")
 _TARGETS = re.compile(r"^TARGETS[ \t]*\+?=[ \t]*(.*)$", re.M)
 _GLOB = re.compile(r"[*?\[]")
 _EMITTED = re.compile(r"[^:\s]*:(\w[\w.@+-]*)")  # COLLECTION:NAME of emit_tests in lib.mk
@@ -39,6 +40,9 @@ _FAILED = re.compile(
     r"\*\*\* (?:\[(?:[^\]]*[ /])?([^\]/ ]+)\] Error |No rule to make target '(?:[^']*/)?([^'/]+)')"
 )
 _COMMAND = re.compile(r"^((?:[\w-]+-)?(?:gcc|clang)(?:-\d+)? |cc |make(\[\d+\])?: |  [A-Z]+ +\S)")
+NO_KERNEL_BUILD = (
+    f"{verdicts.NOT_BUILT_HERE}needs a kernel that was built here, as --kernel debian:6.12 is"
+)
 NO_PROGRAM = "it does not build\nmake installs no such program"
 _HEADER_MISSING = re.compile(
     r"fatal error: (\S+): No such file or directory\n *\d+ \| *#\s*include\s*<\1>"
@@ -263,6 +267,36 @@ def arguments(selftests: Path, target: str, included: Path, objects: Path) -> li
         f"abs_objdir={objects}",
         *include_paths(selftests, included),
     ]
+
+
+def reads_kernel_build(tree: PatchedTree, target: str, outside: Path | None = None) -> bool:
+    """Return whether a Makefile of a target reads the kernel's build folder, for modules or BTF.
+
+    ``outside`` is a folder that takes the place of the target in the tree.
+    """
+    place = outside or tree.base.path / FOLDER / target
+    texts = [path.read_text(errors="replace") for path in sorted(place.rglob(_MAKEFILE))]
+    if not outside:
+        below = f"{FOLDER}/{target}/"
+        texts += [
+            (file.content or b"").decode(errors="replace")
+            for name, file in tree.files.items()
+            if name.startswith(below) and PurePosixPath(name).name == _MAKEFILE
+        ]
+    return any(_OF_KERNEL_BUILD.search(text) for text in texts)
+
+
+def kernel_build(folder: Path | None, config: Path) -> list[str]:
+    """Return make's arguments for targets that read the kernel's build folder, ``folder``.
+
+    Modules in TEST_GEN_MODS_DIR are built against KDIR, and BPF programs against the types in
+    VMLINUX_BTF; both would be the host's own kernel's, whatever that is. Without a kernel with BTF
+    there are no types. ``config`` is the kernel's.
+    """
+    if folder is None:
+        return ["KDIR=", "VMLINUX_BTF="]
+    types = "CONFIG_DEBUG_INFO_BTF=y" in config.read_text().splitlines()
+    return [f"KDIR={folder}", f"VMLINUX_BTF={folder / LINKED if types else ''}"]
 
 
 def include_paths(selftests: Path, included: Path) -> list[str]:

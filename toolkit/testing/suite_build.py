@@ -5,9 +5,10 @@ How the programs of one of the kernel's own are linked: :mod:`toolkit.testing.sh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +16,12 @@ from typing import NamedTuple
 from toolkit.core.arch import Arch
 from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BuildError, DeadlineError, InfrastructureError, ToolFailedError
-from toolkit.core.model.kernel import KernelBuild
+from toolkit.core.model.kernel import KernelBuild, KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, digest
 from toolkit.kernel.build_failure import explain_failure, refuse_strange
+from toolkit.kernel.build_folders import WorkTree
 from toolkit.kernel.kbuild import Builder
 from toolkit.testing import in_tree_suites, shared_libraries, verdicts
 
@@ -105,6 +107,21 @@ class Job:
         argv += ["-o", str(folder / LAUNCHER)]
         process.run(argv, deadline=self.deadline, inherit=process.CLEAN)
 
+    @contextlib.contextmanager
+    def work_tree(self, *, with_kernel: bool) -> Iterator[tuple[WorkTree, Path | None]]:
+        """Lend the work folder of the tree's base, and ``with_kernel`` the kernel's build folder.
+
+        None where there is none: what a package has was not built here.
+        """
+        if not (with_kernel and self.kernel.whole):
+            with self.builder.work_tree(self.tree, self.deadline) as work:
+                yield work, None
+            return
+        text = self.kernel.config.read_text()
+        config = KernelConfig(text, digest(text))
+        with self.builder.finished(self.tree, config, self.deadline, self.log) as (work, make):
+            yield work, make.output
+
     def programs(self, argv: Sequence[str], places: Places) -> list[str]:
         """Return the programs that the Makefile says are tests."""
         command, within = [*argv, "-s", "emit_tests"], self.confined(places)
@@ -168,7 +185,8 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
     :class:`BuildError` when nothing compiles of a target that the series changes.
     """
     installed, included = folder / "installed", folder / "included"
-    with job.builder.work_tree(job.tree, job.deadline) as work:
+    reads_kernel = in_tree_suites.reads_kernel_build(job.tree, target, outside)
+    with job.work_tree(with_kernel=reads_kernel) as (work, kernel):
         selftests = in_tree_suites.lay_out(work.source(), work.folder / "upstream", job.deadline)
         if outside:
             in_tree_suites.put(outside, selftests / target, job.deadline)
@@ -183,16 +201,19 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
         compiler = shared_libraries.wrap(job.builder.toolchain, name, job.builder.arch, compilers)
         results = (objects, installed, included)
         sources = (work.source(), work.folder / "upstream", compilers)
-        places = Places(results, sources, beside=(selftests,))
+        places = Places(results, (*sources, *filter(None, [kernel])), beside=(selftests,))
         argv = [
             *job.argv(objects),
             *in_tree_suites.arguments(selftests, target, included, objects),
+            *in_tree_suites.kernel_build(kernel, job.kernel.config),
             *([f"KSFT={selftests}"] if outside else []),
             f"CC={compiler}",
         ]
         inside = (selftests / target, selftests, objects, compilers)
         names, made = _make_all(job, argv, places, inside)
     reasons = _reasons(names, installed, made)
+    if reads_kernel and not kernel:
+        reasons = dict.fromkeys(names, in_tree_suites.NO_KERNEL_BUILD)
     lacking = in_tree_suites.any_lacking(reasons.values())
     none_built = not any((installed / program).is_file() for program in names)
     if made.failure and none_built and not lacking and in_tree_suites.changed(job.tree, target):

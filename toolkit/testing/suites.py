@@ -192,7 +192,11 @@ def build(
             hint = f"--suite {suite.path} names a folder with a suite's sources alone"
             contents = [digests(each, hint) for each in (suite.path, shared) if each]
             read = part_of(tree, in_tree_suites.READS)
-            key = digest(_FORMAT, suite.name, *contents, tree.base.key, read, *tools)
+            reads = in_tree_suites.reads_kernel_build(tree, suite.name, suite.path)
+            key = digest(
+                *(_FORMAT, suite.name, *contents, tree.base.key, read, *tools),
+                *([kernel.key] if reads else []),
+            )
     elif suite.path and not suite.target:
         fill = partial(suite_build.carried, job, suite.name, suite.path)
         folders = (suite.path, suite.path.parent / suite_build.SHARED)
@@ -201,7 +205,11 @@ def build(
     else:
         fill = partial(suite_build.upstream, job, suite.name, suite.target)
         read = part_of(tree, in_tree_suites.READS)
-        key = digest(_FORMAT, suite.target, tree.base.key, read, *tools)
+        reads = in_tree_suites.reads_kernel_build(tree, suite.target)
+        key = digest(
+            *(_FORMAT, suite.target, tree.base.key, read, *tools),
+            *([kernel.key] if reads else []),
+        )
 
     def make() -> tuple[Path, bool]:
         return builder.cache.make("suite", key, fill, deadline=deadline, label=suite.name)

@@ -52,8 +52,8 @@ class Pretended:
         self.modules = root / "modules.tar"
 
     @contextlib.contextmanager
-    def finished(self, *_: Any) -> Iterator[Make]:
-        yield Make(self.built.source, self.built.output, "x86_64", 2, soon())
+    def finished(self, *_: Any) -> Iterator[tuple[None, Make]]:
+        yield None, Make(self.built.source, self.built.output, "x86_64", 2, soon())
 
     def build(self, tree: PatchedTree, *_: Any) -> tuple[KernelBuild, bool]:
         content = tree.files[FILE].content or b""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,15 @@ import pytest
 from tests.unit.fake_tree import make_base, soon
 from tests.unit.testing.test_suites import LIB_MK, SELFTESTS, Shop, patched
 from toolkit.core.arch import X86_64
+from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BuildError
+from toolkit.core.model.kernel import KernelConfig
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import TestProgram
 from toolkit.formats import elf
+from toolkit.kernel.build_folders import WorkTree
+from toolkit.kernel.kbuild import Builder
+from toolkit.kernel.make import Make
 from toolkit.testing import guest_program, shared_libraries, suite_build
 
 FOLDER = f"{SELFTESTS}/deep/good"
@@ -204,3 +212,64 @@ def test_a_damaged_program_takes_all_that_there_is_along(shop: Shop, tree: Patch
     damaged.write_bytes((built.path / "shared").read_bytes()[:80])
     program = TestProgram(built.name, "damaged", 1)
     assert ".lib" in {path.name for path in guest_program.files(built, program)}
+
+
+# As livepatch's and bpf's: modules against a kernel's build folder, and types out of its BTF.
+OF_KERNEL = """
+TEST_PROGS := script.sh
+all: $(OUTPUT)/facts
+$(OUTPUT)/facts:
+\techo 'KDIR=$(KDIR)' 'BTF=$(VMLINUX_BTF)' "$$(cat $(KDIR)/built)" >$@
+include ../lib.mk
+install: facts
+facts: all
+\tcp $(OUTPUT)/facts $(INSTALL_PATH)/
+"""
+
+
+@pytest.mark.parametrize("types", [True, False])
+def test_a_target_gets_the_build_folder_of_the_kernel_and_never_that_of_the_host(
+    shop: Shop, tree: PatchedTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, types: bool
+) -> None:
+    built_kernel = tmp_path / "entry"
+    built_kernel.mkdir()
+    (built_kernel / "System.map").touch()
+    (built_kernel / "config").write_text("CONFIG_DEBUG_INFO_BTF=y\n" * types)
+    shop.kernel = replace(shop.kernel, path=built_kernel, config=built_kernel / "config")
+
+    @contextlib.contextmanager
+    def finished(
+        builder: Builder, tree: PatchedTree, config: KernelConfig, deadline: Deadline, log: Path
+    ) -> Iterator[tuple[WorkTree, Make]]:
+        assert config.text == (built_kernel / "config").read_text()
+        with builder.work_tree(tree, deadline) as work:
+            output = work.folder / "out-kernel"
+            output.mkdir(exist_ok=True)
+            (output / "built").write_text(f"for {shop.kernel.key}")
+            yield work, builder.make(work.source(), output, deadline, tree)
+
+    monkeypatch.setattr(Builder, "finished", finished)
+    other = patched(tree, f"{FOLDER}/Makefile", OF_KERNEL)
+    built, cached = shop.build(other)
+    assert not cached
+    assert [program.unbuilt for program in built.programs] == [""]
+    kdir, btf, *words = (built.path / "facts").read_text().split()
+    assert kdir.startswith(f"KDIR={tmp_path}/cache/work/kernel/")
+    assert btf == (f"{kdir.replace('KDIR', 'BTF')}/vmlinux" if types else "BTF=")
+    assert words == ["for", "k"]
+    assert shop.build(other)[1]
+    shop.kernel = replace(shop.kernel, key="another kernel")
+    built, cached = shop.build(other)
+    assert not cached
+    assert (built.path / "facts").read_text().endswith("for another kernel\n")
+    assert shop.build(tree)[1] is False
+    shop.kernel = replace(shop.kernel, key="a third")
+    assert shop.build(tree)[1], "what reads no kernel's folder is the same for every kernel"
+
+
+def test_a_target_that_reads_the_build_folder_cannot_be_tested_with_a_packaged_kernel(
+    shop: Shop, tree: PatchedTree
+) -> None:
+    built, _ = shop.build(patched(tree, f"{FOLDER}/Makefile", OF_KERNEL))
+    (script,) = built.programs
+    assert script.unbuilt.endswith("needs a kernel that was built here, as --kernel debian:6.12 is")

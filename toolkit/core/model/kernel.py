@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LINKED = "vmlinux"  # what the linker writes
+SYSTEM_MAP = "System.map"  # beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,11 @@ class KernelBuild:
     config: Path
     # Modules that a machine needs before anything else, by their places below lib/modules/RELEASE.
     early: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether the kernel was built here, and not taken from a package with some modules."""
+        return (self.path / SYSTEM_MAP).is_file()
 
     @property
     def symbols(self) -> Path:
