@@ -62,6 +62,28 @@ class Silent:
         """Ignore it."""
 
 
+class WithinStage(Silent):
+    """Passes on what is built on the way of another stage, as that stage's progress."""
+
+    def __init__(self, observer: Observer, stage: str) -> None:
+        self._observer = observer
+        self._stage = stage
+
+    def notice(self, text: str) -> None:
+        """Pass it on."""
+        self._observer.notice(text)
+
+    def stage_progress(self, name: str, done: int, total: int | None, text: str = "") -> None:
+        """Say what is built; how much of the stage itself is done is not known from that."""
+        count = f"{done}/{total}" if total else ""
+        words = " ".join(filter(None, (name, count, text)))
+        self._observer.stage_progress(self._stage, 0, None, words)
+
+    def waiting(self, what: str, whom: str) -> None:
+        """Pass it on."""
+        self._observer.waiting(what, whom)
+
+
 class PrefixedObserver:
     """Passes on what another kernel's run does, with that kernel's name before it.
 

@@ -15,7 +15,7 @@ from toolkit.core.errors import BootError, BuildError, InfrastructureError, User
 from toolkit.core.model.mutation import Fate, Mutant, Mutated, Mutation, Verdict
 from toolkit.core.model.series import Explained, Patch
 from toolkit.core.model.testing import RawRun, Status
-from toolkit.core.observer import Observer, Silent
+from toolkit.core.observer import WithinStage
 from toolkit.core.text import visible
 from toolkit.host.cache import digest
 from toolkit.mutate import explained, faults, mutants, score, selection
@@ -215,7 +215,7 @@ class Campaign:
             deadline=limit,
         )
         workshop = Workshop(
-            builder=replace(run.builder, observer=_Notices(run.observer)),
+            builder=replace(run.builder, observer=WithinStage(run.observer, _STAGE)),
             tree=run.tree,
             config=run.config,
             kernel=run.kernel,
@@ -366,26 +366,6 @@ class Campaign:
             changed = {mutant.file: mutants.mutated(own[mutant.file], mutant)}
             diff = mutants.diff(own, changed)
         return Mutated(mutant, verdict, why, tuple(diff))
-
-
-class _Notices(Silent):
-    """Passes on what the builds of mutants say, in the stage that they are a part of."""
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-
-    def notice(self, text: str) -> None:
-        """Pass it on."""
-        self._observer.notice(text)
-
-    def stage_progress(self, name: str, done: int, total: int | None, text: str = "") -> None:
-        """Say what is built; how many mutants there are is counted elsewhere."""
-        count = f"{done}/{total}" if total else ""
-        self._observer.stage_progress(_STAGE, 0, None, " ".join(filter(None, (name, count, text))))
-
-    def waiting(self, what: str, whom: str) -> None:
-        """Pass it on."""
-        self._observer.waiting(what, whom)
 
 
 class _Cache(DiskResultCache):

@@ -9,7 +9,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from toolkit.core.deadline import Deadline
 from toolkit.core.errors import BuildError, DeadlineError, InfrastructureError, ToolFailedError
 from toolkit.core.model.kernel import KernelBuild, KernelConfig
 from toolkit.core.model.series import PatchedTree
+from toolkit.core.observer import WithinStage
 from toolkit.host import process, sandbox
 from toolkit.host.cache import Cache, digest
 from toolkit.kernel.build_failure import explain_failure, refuse_strange
@@ -25,6 +26,7 @@ from toolkit.kernel.build_folders import WorkTree
 from toolkit.kernel.kbuild import Builder
 from toolkit.testing import in_tree_suites, shared_libraries, verdicts
 
+STAGE = "selftests"  # in which suites are built
 SHARED = "lib"  # C helpers of every suite; no suite itself
 FACTS = "suite.json"  # in a suite's entry, beside what is installed
 LAUNCHER = ".line_buffered"  # starts each program
@@ -108,10 +110,11 @@ class Job:
         process.run(argv, deadline=self.deadline, inherit=process.CLEAN)
 
     @contextlib.contextmanager
-    def work_tree(self, *, with_kernel: bool) -> Iterator[tuple[WorkTree, Path | None]]:
+    def work_tree(self, suite: str, *, with_kernel: bool) -> Iterator[tuple[WorkTree, Path | None]]:
         """Lend the work folder of the tree's base, and ``with_kernel`` the kernel's build folder.
 
-        None where there is none: what a package has was not built here.
+        It is for the suite of this name. The second is None where there is none: what a package
+        has was not built here.
         """
         if not (with_kernel and self.kernel.whole):
             with self.builder.work_tree(self.tree, self.deadline) as work:
@@ -119,7 +122,10 @@ class Job:
             return
         text = self.kernel.config.read_text()
         config = KernelConfig(text, digest(text))
-        with self.builder.finished(self.tree, config, self.deadline, self.log) as (work, make):
+        observer = WithinStage(self.builder.observer, STAGE)
+        builder = replace(self.builder, observer=observer)
+        with builder.finished(self.tree, config, self.deadline, self.log) as (work, make):
+            observer.stage_progress(suite, 0, None)
             yield work, make.output
 
     def programs(self, argv: Sequence[str], places: Places) -> list[str]:
@@ -186,7 +192,7 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
     """
     installed, included = folder / "installed", folder / "included"
     reads_kernel = in_tree_suites.reads_kernel_build(job.tree, target, outside)
-    with job.work_tree(with_kernel=reads_kernel) as (work, kernel):
+    with job.work_tree(name, with_kernel=reads_kernel) as (work, kernel):
         selftests = in_tree_suites.lay_out(work.source(), work.folder / "upstream", job.deadline)
         if outside:
             in_tree_suites.put(outside, selftests / target, job.deadline)

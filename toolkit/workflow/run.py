@@ -28,7 +28,7 @@ from toolkit.host.cache import Cache
 from toolkit.kernel import gcov_build
 from toolkit.kernel.kbuild import Builder
 from toolkit.series import catalog
-from toolkit.testing import suites, verdicts
+from toolkit.testing import suite_build, suites, verdicts
 from toolkit.testing.gcda import Counters
 from toolkit.testing.machines import Machines, MakeMachines
 from toolkit.testing.pace import Pace
@@ -214,7 +214,7 @@ class Run:
     def _build_suites(self) -> tuple[BuiltSuite, ...]:
         tree, kernel, wanted = self.tree, self.kernel, self.wanted_suites
         return self.stages.run(
-            "selftests",
+            suite_build.STAGE,
             lambda: stage_work.build_suites(
                 self.builder, wanted, tree, kernel, folder=self.folder, deadline=self.deadline
             ),

@@ -36,6 +36,7 @@ from toolkit.testing import (
     kunit,
     kvm_unit_tests,
     program_names,
+    suite_build,
     suite_names,
     suites,
 )
@@ -264,7 +265,10 @@ def build_suites(
             return kvm_unit_tests.build(builder, suite, log, deadline)
         return suites.build(builder, suite, tree, kernel, log=log, deadline=deadline)
 
-    built = [build_one(suite) for suite in wanted]
+    built = []
+    for number, suite in enumerate(wanted):
+        builder.observer.stage_progress(suite_build.STAGE, number, len(wanted), suite.name)
+        built.append(build_one(suite))
     count = sum(len(suite.programs) for suite, _ in built)
     return (
         tuple(suite for suite, _ in built),

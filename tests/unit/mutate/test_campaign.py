@@ -277,20 +277,6 @@ def test_what_takes_a_build_of_its_own_comes_last_and_is_said(
     assert notices.count(said) == 1
 
 
-def test_a_build_says_in_the_stage_of_the_mutants_how_far_it_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    progress: list[tuple[object, ...]] = []
-    watcher = Watcher()
-    monkeypatch.setattr(watcher, "stage_progress", lambda *words: progress.append(words))
-    campaign._Notices(watcher).stage_progress("build", 34, 2088, "CC fs/exec.o")
-    campaign._Notices(watcher).stage_progress("build", 34, None)
-    assert progress == [
-        ("mutants", 0, None, "build 34/2088 CC fs/exec.o"),
-        ("mutants", 0, None, "build"),
-    ]
-
-
 def test_a_sample_is_whole_where_some_of_it_turns_out_to_be_equivalent(
     pretended: Pretended, laboratory: Laboratory
 ) -> None:
