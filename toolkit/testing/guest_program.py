@@ -279,7 +279,8 @@ def _stopped(program: TestProgram, seconds: float) -> MachineLostError:
 
 def _command(program: TestProgram, environment: Mapping[str, str]) -> str:
     """Return what a guest's shell is to run."""
-    settings = "".join(f"{name}={shlex.quote(value)} " for name, value in environment.items())
+    variables = {**program.environment, **environment}
+    settings = "".join(f"{name}={shlex.quote(value)} " for name, value in variables.items())
     words = [kselftest_harness.SELECT, program.case] if program.case else []
     launcher = [f"{FOLDER}/{program.suite}/{program.launcher}"] if program.launcher else []
     return (

@@ -193,7 +193,7 @@ class Runner:
         built = next(each for each in self.suites if each.name == program.suite)
         files = guest_program.digests(built, program)
         of_case = [program.case] if program.case else []
-        environment = dict(self.environment)
+        environment = {**program.environment, **self.environment}
         return digest(program.name, program.timeout, files, environment, machine, *of_case)
 
     def _recall(

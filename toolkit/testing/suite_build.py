@@ -31,6 +31,8 @@ SHARED = "lib"  # C helpers of every suite; no suite itself
 FACTS = "suite.json"  # in a suite's entry, beside what is installed
 LAUNCHER = ".line_buffered"  # starts each program
 WHOLE = "make"  # stands for the programs of a target whose Makefile cannot even list them
+# livepatch's scripts want this folder to be there, since run_tests would build their modules.
+_MODULES_THERE = {"KDIR": "."}
 _LAUNCHER_SOURCE = Path(__file__).with_name("line_buffered.c")
 
 
@@ -229,7 +231,8 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
     where = in_tree_suites.join_included(installed, included, target)
     shared_libraries.gather(installed, name, job.builder, job.deadline)
     job.install_launcher(installed)
-    facts = {"programs": names, "faults": reasons, "folder": where}
+    environment = _MODULES_THERE if kernel else {}
+    facts = {"programs": names, "faults": reasons, "folder": where, "environment": environment}
     (folder / FACTS).write_text(json.dumps(facts))
 
 

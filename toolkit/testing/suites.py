@@ -260,6 +260,7 @@ def _built(suite: Suite, path: Path, facts: Mapping[str, Any], tree: PatchedTree
             launcher=suite_build.LAUNCHER,
             touched=Path(name).stem in changed,
             limit_of_tree=suite.limit_of_tree and not timeout,
+            environment=facts.get("environment", {}),
         )
         for name, timeout in own.items()
     )

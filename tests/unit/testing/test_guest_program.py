@@ -126,6 +126,12 @@ def run(
     )
 
 
+def test_what_a_suite_sets_is_there_and_gives_way_to_the_caller() -> None:
+    program = TestProgram("kvm", "bad", 30.0, environment={"KDIR": ".", "LEVEL": "1"})
+    command = guest_program._command(program, {"LEVEL": "2"})
+    assert command == "cd /kselftest/kvm && KDIR=. LEVEL=2 exec ./bad"
+
+
 def test_a_program_without_a_limit_has_the_run_s() -> None:
     limits: list[float] = []
 

@@ -257,6 +257,7 @@ def test_a_target_gets_the_build_folder_of_the_kernel_and_never_that_of_the_host
     assert kdir.startswith(f"KDIR={tmp_path}/cache/work/kernel/")
     assert btf == (f"{kdir.replace('KDIR', 'BTF')}/vmlinux" if types else "BTF=")
     assert words == ["for", "k"]
+    assert built.programs[0].environment == {"KDIR": "."}
     assert shop.build(other)[1]
     shop.kernel = replace(shop.kernel, key="another kernel")
     built, cached = shop.build(other)

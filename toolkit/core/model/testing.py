@@ -64,6 +64,7 @@ class TestProgram:
     launcher: str = ""  # the file in its suite's folder that starts it; "": it starts by itself
     touched: bool = False  # the series changes its own source
     limit_of_tree: bool = False  # the timeout is the kernel tree's, which is for hardware
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)  # its suite's own
 
 
 @dataclass(frozen=True, slots=True)
