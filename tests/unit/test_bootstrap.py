@@ -143,6 +143,26 @@ def test_what_a_distribution_s_configuration_needs_comes_with_it(
     assert named == [*lacks, "/no/file"]
 
 
+@pytest.mark.parametrize(
+    ("words", "lacks"),
+    [
+        (("--suite", "kvm"), False),
+        (("--suite", "upstream-kvm"), False),
+        (("--suite", "upstream:net*"), True),
+        (("--suite", "kvm", "--suite=upstream:mm", "--suite", "kunit"), True),
+        (("-s", "upstream:mm"), True),
+        (("--suite", "upstream:mm", "--arch", "arm64"), False),
+    ],
+)
+def test_the_libraries_of_the_tree_s_selftests_come_with_them(
+    checkout: Path, words: tuple[str, ...], lacks: bool
+) -> None:
+    programs = "selftests:/no/cap.h  libcap-dev  clone3\n/no/file  pkg  nor this\n"
+    done = call(checkout, programs, "toolkit", "build", *words)
+    named = [line.split()[0] for line in done.stderr.splitlines() if "(Debian package" in line]
+    assert named == [*(["/no/cap.h"] if lacks else []), "/no/file"]
+
+
 def test_a_path_that_no_virtual_environment_can_have(checkout: Path) -> None:
     moved = checkout.rename(checkout.with_name("a b:c"))
     done = call(moved, "qemu-x  qemu-system-x86  is not\n", "true", path=os.environ["PATH"])

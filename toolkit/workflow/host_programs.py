@@ -15,6 +15,7 @@ from toolkit.kernel.toolchain import installing
 _LIST = "host-programs.txt"  # its head says how a line is read
 _CROSS, _NATIVE = "cross-", "native-"
 _DISTRO = "distro"  # kernels with a distribution's configuration
+_SELFTESTS = "selftests"  # suites of the kernel tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,15 @@ def listed() -> tuple[Program, ...]:
 def _program(line: str) -> Program:
     name, package, purpose = line.split(None, 2)
     condition, colon, plain = name.removeprefix("?").rpartition(":")
-    optional = name.startswith("?") or condition == _DISTRO
+    optional = name.startswith("?") or condition in (_DISTRO, _SELFTESTS)
     return Program(plain, package, purpose, optional, condition if colon else "")
 
 
 def needed(arch: Arch) -> tuple[Program, ...]:
     """Return what kernels of an architecture need of this host."""
     way = _CROSS if arch.cross else _NATIVE
-    conditions = ("", _DISTRO, arch.name, way + arch.name)
+    conditions = ["", _DISTRO, arch.name, way + arch.name]
+    conditions += [] if arch.cross else [_SELFTESTS]
     return tuple(each for each in listed() if each.condition in conditions)
 
 
