@@ -1,4 +1,4 @@
-"""The selftests that a kernel tree brings along: which targets there are, and where to build one.
+"""The selftests that a kernel tree brings along: which targets there are, and what they ask for.
 
 A *target* is a folder below ``tools/testing/selftests`` with a Makefile: ``kvm``, ``timers``,
 ``filesystems/eventfd``. As a suite it is called ``upstream-`` and then its path with hyphens, which
@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import difflib
 import re
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from toolkit.core.arch import Arch
-from toolkit.core.deadline import Deadline
 from toolkit.core.errors import UserError
-from toolkit.core.model.kernel import LINKED, Fragment
+from toolkit.core.model.kernel import Fragment
 from toolkit.core.model.series import PatchedTree
 from toolkit.core.model.testing import BuiltSuite
-from toolkit.host import process
 from toolkit.kernel.kconfig import parse_config
 from toolkit.kernel.tree_text import read
 from toolkit.testing import suite_names, verdicts
@@ -28,11 +25,9 @@ from toolkit.testing import suite_names, verdicts
 PREFIX = "upstream:"
 SUITE_PREFIX = "upstream-"
 FOLDER = "tools/testing/selftests"
-GENERATED = "tools"  # the folder of generated headers, beside what is built
 # What the build of a target may read of a tree, and a series may therefore change.
 READS = re.compile(r"^(tools|scripts|usr)/|\.[hS]$")
-_MAKEFILE = "Makefile"
-_OF_KERNEL_BUILD = re.compile(r"\b(?:KDIR|VMLINUX_BTF)\b")
+MAKEFILE = "Makefile"
 _TARGETS = re.compile(r"^TARGETS[ \t]*\+?=[ \t]*(.*)$", re.M)
 _GLOB = re.compile(r"[*?\[]")
 _EMITTED = re.compile(r"[^:\s]*:(\w[\w.@+-]*)")  # COLLECTION:NAME of emit_tests in lib.mk
@@ -78,10 +73,10 @@ _LINES_SHOWN = 12  # of the output about one program
 def targets(tree: PatchedTree) -> list[str]:
     """Return the paths of all targets below ``tools/testing/selftests``, sorted."""
     root = tree.base.path / FOLDER
-    exists = {str(path.parent.relative_to(root)): True for path in root.rglob(_MAKEFILE)}
+    exists = {str(path.parent.relative_to(root)): True for path in root.rglob(MAKEFILE)}
     for name, file in tree.files.items():
         path = Path(name)
-        if path.name == _MAKEFILE and name.startswith(f"{FOLDER}/"):
+        if path.name == MAKEFILE and name.startswith(f"{FOLDER}/"):
             exists[str(path.parent.relative_to(FOLDER))] = file.content is not None
     return sorted(name for name, there in exists.items() if there and name != ".")
 
@@ -91,7 +86,7 @@ def listed(tree: PatchedTree) -> list[str]:
 
     That is those in TARGETS of the selftests' own Makefile, those too that it skips by itself.
     """
-    lines = _TARGETS.findall(read(tree, f"{FOLDER}/{_MAKEFILE}") or "")
+    lines = _TARGETS.findall(read(tree, f"{FOLDER}/{MAKEFILE}") or "")
     return sorted({word for line in lines for word in line.split()} & set(targets(tree)))
 
 
@@ -221,107 +216,7 @@ def settings(tree: PatchedTree, target: str) -> str:
     return read(tree, f"{FOLDER}/{target}/settings") or ""
 
 
-# --- building one ------------------------------------------------------------------------
-
-
-def lay_out(source: Path, place: Path, deadline: Deadline) -> Path:
-    """Make the folder ``place`` look like ``source``, but with selftests of its own.
-
-    Some Makefiles write beside their sources whatever OUTPUT says, and the source is shared. So
-    the selftests are copied; what stands there already is brought up to date, and all else is a
-    link. Returns the copied ``tools/testing/selftests``.
-    """
-    at = Path()
-    for part in Path(FOLDER).parts:
-        (place / at).mkdir(exist_ok=True)
-        for link in [path for path in (place / at).iterdir() if path.is_symlink()]:
-            link.unlink()
-        for path in (source / at).iterdir():
-            if path.name != part:
-                (place / at / path.name).symlink_to(path)
-        at /= part
-    copy = place / FOLDER
-    put(source / FOLDER, copy, deadline, links="--links")
-    return copy
-
-
-def put(source: Path, target: Path, deadline: Deadline, links: str = "--copy-unsafe-links") -> None:
-    """Make the folder ``target`` a copy of ``source``, with what links out of it lead to.
-
-    What is there already is compared by content: a Makefile of an earlier series may have written
-    to it, and set size and time back.
-    """
-    argv = ["rsync", "-a", "--checksum", "--delete", "--exclude=.git", links]
-    process.run([*argv, f"{source}/", f"{target}/"], deadline=deadline)
-
-
-def arguments(selftests: Path, target: str, included: Path, objects: Path) -> list[str]:
-    """Return make's arguments for a target below the copied ``selftests``.
-
-    ``included`` is as for :func:`include_paths`, and ``objects`` what is made besides programs.
-    KVM's Makefile generates arm64's headers in :data:`GENERATED` of ``abs_objdir``, which has to be
-    there, and without that in the tree.
-    """
-    return [
-        *("-C", str(selftests / target), "--output-sync=target"),
-        f"abs_objdir={objects}",
-        *include_paths(selftests, included),
-    ]
-
-
-def reads_kernel_build(tree: PatchedTree, target: str, outside: Path | None = None) -> bool:
-    """Return whether a Makefile of a target reads the kernel's build folder, for modules or BTF.
-
-    ``outside`` is a folder that takes the place of the target in the tree.
-    """
-    place = outside or tree.base.path / FOLDER / target
-    texts = [path.read_text(errors="replace") for path in sorted(place.rglob(_MAKEFILE))]
-    if not outside:
-        below = f"{FOLDER}/{target}/"
-        texts += [
-            (file.content or b"").decode(errors="replace")
-            for name, file in tree.files.items()
-            if name.startswith(below) and PurePosixPath(name).name == _MAKEFILE
-        ]
-    return any(_OF_KERNEL_BUILD.search(text) for text in texts)
-
-
-def kernel_build(folder: Path | None, config: Path) -> list[str]:
-    """Return make's arguments for targets that read the kernel's build folder, ``folder``.
-
-    Modules in TEST_GEN_MODS_DIR are built against KDIR, and BPF programs against the types in
-    VMLINUX_BTF; both would be the host's own kernel's, whatever that is. Without a kernel with BTF
-    there are no types. ``config`` is the kernel's.
-    """
-    if folder is None:
-        return ["KDIR=", "VMLINUX_BTF="]
-    types = "CONFIG_DEBUG_INFO_BTF=y" in config.read_text().splitlines()
-    return [f"KDIR={folder}", f"VMLINUX_BTF={folder / LINKED if types else ''}"]
-
-
-def include_paths(selftests: Path, included: Path) -> list[str]:
-    """Return make's arguments for what a target names in TEST_INCLUDES.
-
-    lib.mk copies it from below SRC_PATH to OBJ_PATH, which come from the Makefile of all targets.
-    Without them it writes to the root of the host: so they are given, and the folder ``included``
-    receives the files, each at its path below ``selftests``.
-    """
-    return [f"SRC_PATH={selftests.resolve()}", f"OBJ_PATH={included}"]
-
-
-def join_included(installed: Path, included: Path, target: str) -> str:
-    """Put what a target includes where its scripts look for it; return the programs' folder.
-
-    They name it by its place beside their own: ``../lib.sh``. So where there is anything, what
-    is installed goes to its path below the selftests, too; else it stays where it is ("").
-    """
-    if not any(included.iterdir()):
-        included.rmdir()
-        return ""
-    shutil.copytree(installed, included / target, symlinks=True, dirs_exist_ok=True)
-    shutil.rmtree(installed)
-    included.rename(installed)
-    return target
+# --- what became of one ------------------------------------------------------------------------
 
 
 def changed(tree: PatchedTree, target: str) -> set[str]:

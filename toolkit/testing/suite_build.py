@@ -24,7 +24,7 @@ from toolkit.host.cache import Cache, digest
 from toolkit.kernel.build_failure import explain_failure, refuse_strange
 from toolkit.kernel.build_folders import WorkTree
 from toolkit.kernel.kbuild import Builder
-from toolkit.testing import in_tree_suites, shared_libraries, verdicts
+from toolkit.testing import in_tree_layout, in_tree_suites, shared_libraries, verdicts
 
 STAGE = "selftests"  # in which suites are built
 SHARED = "lib"  # C helpers of every suite; no suite itself
@@ -159,12 +159,12 @@ def carried(job: Job, name: str, path: Path, folder: Path) -> None:
         argv = [
             *(*job.argv(objects), "-C", str(path)),
             *(f"top_srcdir={source}", f"KSFT={source / in_tree_suites.FOLDER}"),
-            *in_tree_suites.include_paths(path.parent, included),
+            *in_tree_layout.include_paths(path.parent, included),
         ]
         job.make([*argv, "all"], places)
         job.make([*argv, "install", f"INSTALL_PATH={installed}"], places)
         names = job.programs(argv, places)  # while all the places are there to be bound
-        where = in_tree_suites.join_included(installed, included, path.name)
+        where = in_tree_layout.join_included(installed, included, path.name)
         job.install_launcher(installed)
         facts = {"programs": names, "faults": {}, "folder": where}
         (folder / FACTS).write_text(json.dumps(facts))
@@ -193,17 +193,17 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
     :class:`BuildError` when nothing compiles of a target that the series changes.
     """
     installed, included = folder / "installed", folder / "included"
-    reads_kernel = in_tree_suites.reads_kernel_build(job.tree, target, outside)
+    reads_kernel = in_tree_layout.reads_kernel_build(job.tree, target, outside)
     with job.work_tree(name, with_kernel=reads_kernel) as (work, kernel):
-        selftests = in_tree_suites.lay_out(work.source(), work.folder / "upstream", job.deadline)
+        selftests = in_tree_layout.lay_out(work.source(), work.folder / "upstream", job.deadline)
         if outside:
-            in_tree_suites.put(outside, selftests / target, job.deadline)
+            in_tree_layout.put(outside, selftests / target, job.deadline)
             if shared := shared_beside(outside):
-                in_tree_suites.put(shared, selftests / SHARED, job.deadline)
+                in_tree_layout.put(shared, selftests / SHARED, job.deadline)
         # Built from nothing: most of these Makefiles do not know which headers they depend on.
         objects = work.folder / "upstream-objects"
         Cache.remove_tree(objects)
-        for place in (objects, installed, included, objects / in_tree_suites.GENERATED):
+        for place in (objects, installed, included, objects / in_tree_layout.GENERATED):
             place.mkdir()
         compilers = work.folder / "upstream-compilers"
         compiler = shared_libraries.wrap(job.builder.toolchain, name, job.builder.arch, compilers)
@@ -212,8 +212,8 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
         places = Places(results, (*sources, *filter(None, [kernel])), beside=(selftests,))
         argv = [
             *job.argv(objects),
-            *in_tree_suites.arguments(selftests, target, included, objects),
-            *in_tree_suites.kernel_build(kernel, job.kernel.config),
+            *in_tree_layout.arguments(selftests, target, included, objects),
+            *in_tree_layout.kernel_build(kernel, job.kernel.config),
             *([f"KSFT={selftests}"] if outside else []),
             f"CC={compiler}",
         ]
@@ -228,7 +228,8 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
         raise made.failure
     for program in set(names) - reasons.keys():
         (installed / program).chmod(0o755)  # kselftest's runner runs scripts without it, too
-    where = in_tree_suites.join_included(installed, included, target)
+    in_tree_layout.include_runner(selftests, installed, included)
+    where = in_tree_layout.join_included(installed, included, target)
     shared_libraries.gather(installed, name, job.builder, job.deadline)
     job.install_launcher(installed)
     environment = _MODULES_THERE if kernel else {}

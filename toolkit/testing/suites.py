@@ -29,6 +29,7 @@ from toolkit.host.cache import digest
 from toolkit.kernel import kunit_tests
 from toolkit.kernel.kbuild import Builder, part_of
 from toolkit.testing import (
+    in_tree_layout,
     in_tree_suites,
     outside_suites,
     suite_build,
@@ -36,7 +37,7 @@ from toolkit.testing import (
 )
 from toolkit.testing.folder_content import digests
 
-_FORMAT = 3  # of how a target of the kernel's is built
+_FORMAT = 4  # of how a target of the kernel's is built
 DEFAULT_TIMEOUT = 45.0  # seconds: what the kernel's selftests/kselftest/runner.sh gives a program
 # A suite is built from these parts of the tree alone: an edit elsewhere leaves it as it is.
 _USED_OF_TREE = re.compile(r"^(tools|scripts|usr)/|(^|/)include/uapi/|^include/linux/compiler")
@@ -192,7 +193,7 @@ def build(
             hint = f"--suite {suite.path} names a folder with a suite's sources alone"
             contents = [digests(each, hint) for each in (suite.path, shared) if each]
             read = part_of(tree, in_tree_suites.READS)
-            reads = in_tree_suites.reads_kernel_build(tree, suite.name, suite.path)
+            reads = in_tree_layout.reads_kernel_build(tree, suite.name, suite.path)
             key = digest(
                 *(_FORMAT, suite.name, *contents, tree.base.key, read, *tools),
                 *([kernel.key] if reads else []),
@@ -205,7 +206,7 @@ def build(
     else:
         fill = partial(suite_build.upstream, job, suite.name, suite.target)
         read = part_of(tree, in_tree_suites.READS)
-        reads = in_tree_suites.reads_kernel_build(tree, suite.target)
+        reads = in_tree_layout.reads_kernel_build(tree, suite.target)
         key = digest(
             *(_FORMAT, suite.target, tree.base.key, read, *tools),
             *([kernel.key] if reads else []),

@@ -274,3 +274,21 @@ def test_a_target_that_reads_the_build_folder_cannot_be_tested_with_a_packaged_k
     built, _ = shop.build(patched(tree, f"{FOLDER}/Makefile", OF_KERNEL))
     (script,) = built.programs
     assert script.unbuilt.endswith("needs a kernel that was built here, as --kernel debian:6.12 is")
+
+
+def test_a_script_finds_the_helpers_of_kselftest_s_runner(shop: Shop, tree: PatchedTree) -> None:
+    helpers = f"{SELFTESTS}/kselftest/ktap_helpers.sh"
+    script = '#!/bin/sh\n. "$(dirname "$0")/../../kselftest/ktap_helpers.sh"\ngreet\n'
+    other = patched(
+        patched(tree, helpers, "greet() { echo found; }\n"), f"{FOLDER}/script.sh", script
+    )
+    built, _ = shop.build(other)
+    (program,) = (each for each in built.programs if each.name == "script.sh")
+    assert program.folder == "deep/good"
+    there = built.path / program.folder / "script.sh"
+    done = subprocess.run([there], capture_output=True, text=True, check=True)
+    assert done.stdout == "found\n"
+    files = {path.name for path in guest_program.files(built, program)}
+    assert "kselftest" in files or "ktap_helpers.sh" in files
+    (plain,) = (each for each in shop.build(tree)[0].programs if each.name == "script.sh")
+    assert plain.folder == ""
