@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from toolkit.core.deadline import Deadline
 from toolkit.core.model.kernel import LINKED
@@ -13,9 +14,9 @@ from toolkit.host import process
 from toolkit.testing.in_tree_suites import FOLDER, MAKEFILE
 
 GENERATED = "tools"  # the folder of generated headers, beside what is built
-_OF_KERNEL_BUILD = re.compile(r"\b(?:KDIR|VMLINUX_BTF)\b")
+_OF_KERNEL_BUILD = re.compile(rb"\b(?:KDIR|VMLINUX_BTF)\b")
 _RUNNER = "kselftest"  # the folder of kselftest's runner
-_MAX_SCRIPT = 1 << 20  # bytes of a script that are read
+_MAX_READ = 1 << 20  # bytes of a script or Makefile
 
 
 def lay_out(source: Path, place: Path, deadline: Deadline) -> Path:
@@ -69,15 +70,17 @@ def reads_kernel_build(tree: PatchedTree, target: str, outside: Path | None = No
     ``outside`` is a folder that takes the place of the target in the tree.
     """
     place = outside or tree.base.path / FOLDER / target
-    texts = [path.read_text(errors="replace") for path in sorted(place.rglob(MAKEFILE))]
+    texts = {
+        f"{FOLDER}/{target}/{path.relative_to(place)}": _beginning(path)
+        for path in _plain_files(place.rglob(MAKEFILE))
+    }
     if not outside:
-        below = f"{FOLDER}/{target}/"
-        texts += [
-            (file.content or b"").decode(errors="replace")
+        texts |= {
+            name: file.content or b""
             for name, file in tree.files.items()
-            if name.startswith(below) and PurePosixPath(name).name == MAKEFILE
-        ]
-    return any(_OF_KERNEL_BUILD.search(text) for text in texts)
+            if name.startswith(f"{FOLDER}/{target}/") and name.endswith(f"/{MAKEFILE}")
+        }
+    return any(map(_OF_KERNEL_BUILD.search, texts.values()))
 
 
 def kernel_build(folder: Path | None, config: Path) -> list[str]:
@@ -103,20 +106,29 @@ def include_paths(selftests: Path, included: Path) -> list[str]:
     return [f"SRC_PATH={selftests.resolve()}", f"OBJ_PATH={included}"]
 
 
-def include_runner(selftests: Path, installed: Path, included: Path) -> None:
+def include_runner(source: Path, installed: Path, included: Path) -> None:
     """Put the tree's own runner among what a target includes, where a script of it calls that.
 
     It has helpers, such as ktap_helpers.sh and module.sh, and ``make install`` of all targets puts
-    it beside them.
+    it beside them. ``source`` is the tree, whose links lead anywhere and are left out.
     """
-    scripts = (path for path in installed.rglob("*") if path.is_file() and not path.is_symlink())
-    if any(_calls_runner(path) for path in scripts):
-        shutil.copytree(selftests / _RUNNER, included / _RUNNER, dirs_exist_ok=True)
+    runner = source / FOLDER / _RUNNER
+    call = f"../{_RUNNER}/".encode()
+    calls = any(call in _beginning(path) for path in _plain_files(installed.rglob("*")))
+    if not calls or runner.is_symlink():
+        return
+    (included / _RUNNER).mkdir(exist_ok=True)
+    for path in _plain_files(runner.glob("*")):
+        shutil.copy(path, included / _RUNNER / path.name)
 
 
-def _calls_runner(script: Path) -> bool:
-    with script.open("rb") as file:
-        return f"../{_RUNNER}/".encode() in file.read(_MAX_SCRIPT)
+def _plain_files(paths: Iterable[Path]) -> Iterator[Path]:
+    return (path for path in paths if path.is_file() and not path.is_symlink())
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MAX_READ)
 
 
 def join_included(installed: Path, included: Path, target: str) -> str:

@@ -219,6 +219,7 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
         ]
         inside = (selftests / target, selftests, objects, compilers)
         names, made = _make_all(job, argv, places, inside)
+        in_tree_layout.include_runner(work.source(), installed, included)
     reasons = _reasons(names, installed, made)
     if reads_kernel and not kernel:
         reasons = dict.fromkeys(names, in_tree_suites.NO_KERNEL_BUILD)
@@ -228,7 +229,6 @@ def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | Non
         raise made.failure
     for program in set(names) - reasons.keys():
         (installed / program).chmod(0o755)  # kselftest's runner runs scripts without it, too
-    in_tree_layout.include_runner(selftests, installed, included)
     where = in_tree_layout.join_included(installed, included, target)
     shared_libraries.gather(installed, name, job.builder, job.deadline)
     job.install_launcher(installed)

@@ -292,3 +292,15 @@ def test_a_script_finds_the_helpers_of_kselftest_s_runner(shop: Shop, tree: Patc
     assert "kselftest" in files or "ktap_helpers.sh" in files
     (plain,) = (each for each in shop.build(tree)[0].programs if each.name == "script.sh")
     assert plain.folder == ""
+
+
+def test_no_link_of_a_tree_takes_a_file_of_the_host_along(shop: Shop, tree: PatchedTree) -> None:
+    runner = tree.base.path / SELFTESTS / "kselftest"
+    runner.mkdir()
+    (runner / "secret").symlink_to("/etc/passwd")
+    (runner / "prefix.pl").touch()
+    makefile = tree.base.path / FOLDER / "module/Makefile"
+    makefile.parent.mkdir()
+    makefile.symlink_to("/dev/zero")
+    built, _ = shop.build(patched(tree, f"{FOLDER}/script.sh", "#!/bin/sh\n: ../kselftest/x\n"))
+    assert [path.name for path in (built.path / "kselftest").iterdir()] == ["prefix.pl"]
