@@ -51,7 +51,6 @@ class WorkTree:
     toolchain: Toolchain = GCC
     rules: str = field(init=False)  # what the tree's series changes of what a build runs
     _base_check: Future[str] | None = field(default=None, init=False)
-    _base_inode: int = field(default=0, init=False)  # when the check began
 
     def __post_init__(self) -> None:
         self.rules = build_rules.rules(self.tree)
@@ -60,15 +59,22 @@ class WorkTree:
         """Return the patched source, bringing it up to date first.
 
         Meanwhile a thread checks that the base is as it was fetched (see :meth:`settle`); if it is
-        not, ``deadline`` ends what is being built from it.
+        not, ``deadline`` ends what is being built from it. Raises :class:`InfrastructureError`
+        where the base is removed while it is read. Later it may go: its files are linked by then.
         """
         path = self.folder / "src"
         if self._base_check is None:
-            self._base_inode = _inode(self.tree.base.path)
             pool = ThreadPoolExecutor(1)
             self._base_check = pool.submit(self._check_base)
             pool.shutdown(wait=False)
-            self.materialise(self.tree, path, self.deadline)
+            inode = _inode(self.tree.base.path)
+            try:
+                self.materialise(self.tree, path, self.deadline)
+            finally:
+                # Each file of it that was gone counts as removed.
+                if _inode(self.tree.base.path) != inode:
+                    folders.remove(path)
+                    raise worktree.base_removed(self.tree.base)
         return path
 
     def _check_base(self) -> str:
@@ -78,24 +84,15 @@ class WorkTree:
         return damage
 
     def settle(self) -> None:
-        """Raise :class:`InfrastructureError` if a file of the base was written to, or is gone.
+        """Raise :class:`InfrastructureError` if a file of the base was written to.
 
         Base and source share their files, so both are removed then: any build of them is wrong.
-        Another run that found the damage may have removed the base while it was read here.
         """
-        if self._base_check is None:
-            return
-        base = self.tree.base
-        damage = self._base_check.result()
-        removed = _inode(base.path) != self._base_inode
-        if damage or removed:
+        if self._base_check and (damage := self._base_check.result()):
             folders.remove(self.folder / "src")
-        if removed:
-            raise worktree.base_removed(base)
-        if damage:
-            folders.remove(base.path.parent)
+            folders.remove(self.tree.base.path.parent)
             raise InfrastructureError(
-                f"the cached source of {base.name} is damaged: {damage}",
+                f"the cached source of {self.tree.base.name} is damaged: {damage}",
                 hint="it has been removed; run again, and it is fetched again",
             )
 

@@ -66,8 +66,8 @@ def materialise(tree: PatchedTree, target: Path, deadline: Deadline) -> list[str
 def base_removed(base: KernelBase) -> InfrastructureError:
     """Return the error for a base that is no longer where it was found."""
     return InfrastructureError(
-        f"the cached source of {base.name} was removed while it was used",
-        hint="another run found it damaged; run again, and it is fetched again",
+        f"the cached source of {base.name} was removed while it was read",
+        hint="another run found it damaged, or pruned the cache; run again to have it fetched again",
     )
 
 

@@ -425,7 +425,7 @@ def test_a_base_that_another_run_removes_is_no_fault_of_the_series(
             return materialise(tree, target, deadline)
 
         monkeypatch.setattr(shop, "builder", replace(shop.builder, materialise=in_between))
-    with pytest.raises(InfrastructureError, match="was removed while it was used") as caught:
+    with pytest.raises(InfrastructureError, match="was removed while it was read") as caught:
         shop.build(**{"kvm.c": "new"})
     assert "run again" in caught.value.hint
     assert not list((tmp_path / "cache/work/kernel").glob("*/src"))
