@@ -67,7 +67,7 @@ def base_removed(base: KernelBase) -> InfrastructureError:
     """Return the error for a base that is no longer where it was found."""
     return InfrastructureError(
         f"the cached source of {base.name} was removed while it was read",
-        hint="another run found it damaged, or pruned the cache; run again to have it fetched again",
+        hint="another run found it damaged or pruned the cache; run again, it is fetched again",
     )
 
 
