@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,22 +83,30 @@ def test_one_that_saves_work_comes_before_one_that_is_empty(runs: Runs) -> None:
         assert third == second
 
 
-def test_one_that_saves_work_is_waited_for(runs: Runs) -> None:
+@contextlib.contextmanager
+def held(runs: Runs, *, first: str, then: str = "") -> Iterator[None]:
+    """Have a run hold the folder until another one waits; ``first`` and ``then`` are its files."""
     ready = threading.Event()
 
-    def edit() -> None:
+    def work() -> None:
         with lend(runs.start("one")) as folder:
-            (folder / "built").touch()
+            (folder / first).touch()
             ready.set()
             assert runs.told.wait(20)
+            if then:
+                (folder / then).touch()
 
-    thread = threading.Thread(target=edit)
+    thread = threading.Thread(target=work)
     thread.start()
     ready.wait()
-    with lend(runs.start("two"), built) as folder:
-        assert folder.name == "key"
+    yield
     thread.join()
     assert runs.heard == ["two: the work folder: /one)", "two: the work folder: "]
+
+
+def test_one_that_saves_work_is_waited_for(runs: Runs) -> None:
+    with held(runs, first="built"), lend(runs.start("two"), built) as folder:
+        assert folder.name == "key"
 
 
 def test_but_not_for_as_long_as_a_whole_build_takes(
@@ -121,24 +129,12 @@ def test_what_is_being_built_for_the_first_time_is_waited_for_however_long_it_ta
 ) -> None:
     monkeypatch.setattr(work_folders, "PATIENCE", 0.0)
     monkeypatch.setattr(work_folders, "_LOOK", 0.0)
-    ready = threading.Event()
-
-    def build() -> None:
-        with lend(runs.start("one")) as folder:
-            (folder / "building").touch()
-            ready.set()
-            assert runs.told.wait(20)
-            if not fails:
-                (folder / "built").touch()
-
-    thread = threading.Thread(target=build)
-    thread.start()
-    ready.wait()
-    with lend(runs.start("two"), work_folders.none, building) as folder:
+    with (
+        held(runs, first="building", then="" if fails else "built"),
+        lend(runs.start("two"), work_folders.none, building) as folder,
+    ):
         assert folder.name == "key"
         assert built(folder) is not fails  # a build that failed left most of what it made
-    thread.join()
-    assert runs.heard == ["two: the work folder: /one)", "two: the work folder: "]
 
 
 def test_a_build_that_does_not_get_on_is_not_waited_for(
