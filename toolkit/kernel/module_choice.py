@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from toolkit.core.model.series import PatchedTree
@@ -116,9 +116,9 @@ def options_of_folder(tree: PatchedTree, folder: str) -> frozenset[str]:
     for above in path.parents:
         named = f"{path.relative_to(above)}/"
         found = {
-            match["option"]
-            for match in _ASSIGNMENT.finditer(makefile_of(tree, str(above)).replace("\\\n", " "))
-            if match["goal"] == "obj" and named in match["parts"].partition("#")[0].split()
+            option
+            for goal, option, words in _assignments(makefile_of(tree, str(above)))
+            if goal == "obj" and named in words
         }
         if found:
             options |= {option for option in found if len(found) == 1 and option}
@@ -135,19 +135,24 @@ def _rules(
     """
     goals: dict[str, set[str]] = {}
     parts: dict[str, set[tuple[str, frozenset[str]]]] = {}
-    for match in _ASSIGNMENT.finditer(makefile.replace("\\\n", " ")):
+    for goal, option, words in _assignments(makefile):
         objects = {
-            posixpath.basename(word).removesuffix(".o")
-            for word in match["parts"].partition("#")[0].split()
-            if word.endswith(".o")
+            posixpath.basename(word).removesuffix(".o") for word in words if word.endswith(".o")
         }
-        option = frozenset({match["option"]} if match["option"] else ())
+        options = frozenset({option} if option else ())
         for each in objects:
-            if match["goal"] == "obj":
-                goals.setdefault(each, set()).update(option)
+            if goal == "obj":
+                goals.setdefault(each, set()).update(options)
             else:
-                parts.setdefault(each, set()).add((match["goal"], option))
+                parts.setdefault(each, set()).add((goal, options))
     return goals, parts
+
+
+def _assignments(makefile: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield what each line adds to: its name, its option or "", and the words that are added."""
+    for match in _ASSIGNMENT.finditer(makefile.replace("\\\n", " ")):
+        words = match["parts"].partition("#")[0].split()
+        yield match["goal"], match["option"] or "", words
 
 
 def makefile_of(tree: PatchedTree, folder: str) -> str:
