@@ -158,14 +158,14 @@ def _lacking(
         for module in unset:
             lacking[module.name] = kunit_tests.lacking(symbols, config, module.options)
     for module in modules:
+        if module.name in lacking:
+            continue
         loose = [option for option in module.built_in if config.get(option) == "m"]
-        if module.name not in lacking and loose:
-            lacking[module.name] = f"needs {', '.join(f'{option}=y' for option in loose)}"
-        elif module.name not in lacking and _normal(module.name) not in built:
+        if not loose and _normal(module.name) not in built:
             # A module that is none, although its option is m.
             loose = [option for option in module.options if config[option] == "m"]
-            if loose:
-                lacking[module.name] = f"needs {', '.join(f'{option}=y' for option in loose)}"
+        if loose:
+            lacking[module.name] = f"needs {', '.join(f'{option}=y' for option in loose)}"
     return lacking
 
 
