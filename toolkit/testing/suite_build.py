@@ -186,14 +186,16 @@ def shared_beside(outside: Path) -> Path | None:
     return shared if (shared / "suite.mk").is_file() else None
 
 
-def upstream(job: Job, name: str, target: str, folder: Path, outside: Path | None = None) -> None:
+def upstream(
+    job: Job, name: str, target: str, folder: Path, *, outside: Path | None, reads_kernel: bool
+) -> None:
     """Build the kernel's own suite ``name``: whatever of ``target`` compiles here.
 
-    ``outside`` is a folder that takes the place of the target in the tree. Raises
-    :class:`BuildError` when nothing compiles of a target that the series changes.
+    ``outside`` is a folder that takes the place of the target in the tree, and ``reads_kernel`` as
+    :func:`in_tree_layout.reads_kernel_build` says. Raises :class:`BuildError` when nothing compiles
+    of a target that the series changes.
     """
     installed, included = folder / "installed", folder / "included"
-    reads_kernel = in_tree_layout.reads_kernel_build(job.tree, target, outside)
     with job.work_tree(name, with_kernel=reads_kernel) as (work, kernel):
         selftests = in_tree_layout.lay_out(work.source(), work.folder / "upstream", job.deadline)
         if outside:

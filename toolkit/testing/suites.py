@@ -188,29 +188,19 @@ def build(
             fill = partial(suite_build.take_program, job, suite.path)
             key = digest(suite.path.name, digest(suite.path.read_bytes()), *tools)
         else:
-            fill = partial(suite_build.upstream, job, suite.name, suite.name, outside=suite.path)
             shared = suite_build.shared_beside(suite.path)
             hint = f"--suite {suite.path} names a folder with a suite's sources alone"
             contents = [digests(each, hint) for each in (suite.path, shared) if each]
-            read = part_of(tree, in_tree_suites.READS)
-            reads = in_tree_layout.reads_kernel_build(tree, suite.name, suite.path)
-            key = digest(
-                *(_FORMAT, suite.name, *contents, tree.base.key, read, *tools),
-                *([kernel.key] if reads else []),
-            )
+            fill, read = _among_the_trees(job, suite.name, suite.name, outside=suite.path)
+            key = digest(_FORMAT, suite.name, *contents, *read, *tools)
     elif suite.path and not suite.target:
         fill = partial(suite_build.carried, job, suite.name, suite.path)
         folders = (suite.path, suite.path.parent / suite_build.SHARED)
         contents = [digests(each) for each in folders if each.is_dir()]
         key = digest(*contents, tree.base.key, part_of(tree, _USED_OF_TREE), *tools)
     else:
-        fill = partial(suite_build.upstream, job, suite.name, suite.target)
-        read = part_of(tree, in_tree_suites.READS)
-        reads = in_tree_layout.reads_kernel_build(tree, suite.target)
-        key = digest(
-            *(_FORMAT, suite.target, tree.base.key, read, *tools),
-            *([kernel.key] if reads else []),
-        )
+        fill, read = _among_the_trees(job, suite.name, suite.target)
+        key = digest(_FORMAT, suite.target, *read, *tools)
 
     def make() -> tuple[Path, bool]:
         return builder.cache.make("suite", key, fill, deadline=deadline, label=suite.name)
@@ -224,6 +214,22 @@ def build(
     if lacking := ", ".join(sorted(_lacking(facts))):
         builder.observer.notice(f"{suite.name}: does not build, but is no test: {lacking}")
     return built, cached
+
+
+def _among_the_trees(
+    job: suite_build.Job, name: str, target: str, outside: Path | None = None
+) -> tuple[partial[None], list[Any]]:
+    """Return what builds a target, and what that reads besides its own sources: a part of its key.
+
+    ``outside`` is as for :func:`suite_build.upstream`.
+    """
+    tree = job.tree
+    reads_kernel = in_tree_layout.reads_kernel_build(tree, target, outside)
+    fill = partial(
+        suite_build.upstream, job, name, target, outside=outside, reads_kernel=reads_kernel
+    )
+    read: list[Any] = [tree.base.key, part_of(tree, in_tree_suites.READS)]
+    return fill, [*read, job.kernel.key] if reads_kernel else read
 
 
 def _lacks_something(path: Path) -> bool:
